@@ -1,0 +1,62 @@
+# Forebay. `make` builds, `make run` shows it, `make test` is everything that must pass.
+#
+# One page, no recursion. A source file is found by being there: src/<room>/<file>.c. A unit test says in its
+# first line what it links (/* LINK: http/url base/slice */), which is how a room proves that it stands alone.
+
+ROOMS   := base conf http event cache upstream policy server admin cli daemon
+CC      ?= gcc
+PREFIX  ?= /usr/local
+BUILD   ?= build
+VERSION := $(shell sed -n 's/^.define FOREBAY_VERSION "\(.*\)"/\1/p' src/base/version.h 2>/dev/null)
+
+PKGS    := libevent libcares openssl hiredis zlib libbrotlienc libbrotlidec yaml-0.1 jansson libxxhash libpcre2-8
+STD     := -std=gnu17 -D_GNU_SOURCE -Isrc -pthread
+WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+           -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wno-unused-parameter
+HARDEN  := -O2 -g -fno-plt -fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2 -fPIE
+LDHARD  := -pie -Wl,-z,relro,-z,now
+SAN     ?=
+ifneq ($(SAN),)
+HARDEN  := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all -fPIE
+LDHARD  := -pie -fsanitize=$(SAN)
+endif
+CFLAGS  ?=
+ALLC     = $(STD) $(WARN) $(HARDEN) $(shell pkg-config --cflags $(PKGS)) $(CFLAGS)
+LIBS     = $(shell pkg-config --libs $(PKGS)) -lm -pthread
+
+SRCS    := $(sort $(wildcard $(ROOMS:%=src/%/*.c)))
+OBJS    := $(SRCS:src/%.c=$(BUILD)/obj/%.o)
+# clock.c tells the time; clock_test.c tells it too, with the steps a test asks for (design: tests move the clock).
+RELEASE := $(filter-out $(BUILD)/obj/base/clock_test.o,$(OBJS))
+TESTING := $(filter-out $(BUILD)/obj/base/clock.o,$(OBJS))
+UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+
+all: $(BUILD)/forebay
+
+$(BUILD)/forebay: $(RELEASE)
+	@echo "  LINK  $@"; $(CC) $(LDHARD) -o $@ $^ $(LDFLAGS) $(LIBS)
+
+# The same objects but one: this binary takes clock steps from tests. Never installed.
+$(BUILD)/forebay-test: $(TESTING)
+	@echo "  LINK  $@"; $(CC) $(LDHARD) -o $@ $^ $(LDFLAGS) $(LIBS)
+
+$(BUILD)/obj/%.o: src/%.c | deps-build
+	@mkdir -p $(@D); echo "  CC    $<"; $(CC) $(ALLC) -MMD -MP -c -o $@ $<
+
+# A unit test links the objects its first line names, cmocka, and nothing else of ours.
+links = $(patsubst %,$(BUILD)/obj/%.o,$(shell sed -n '1s|^/\* LINK: \(.*\) \*/|\1|p' $(1)))
+.SECONDEXPANSION:
+$(BUILD)/unit/%: tests/unit/%.c $$(call links,tests/unit/%.c)
+	@mkdir -p $(@D); echo "  UNIT  $@"; $(CC) $(ALLC) -MMD -MP $(shell pkg-config --cflags cmocka) $(LDHARD) -o $@ $(filter %.c %.o,$^) $(LIBS) $(shell pkg-config --libs cmocka)
+
+deps-build: ;
+
+unit: $(UNITS)
+	@set -e; for t in $(UNITS); do $$t; done
+
+clean:
+	rm -rf build build-*
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+.PHONY: all unit clean deps-build
+.SECONDARY:
