@@ -46,7 +46,7 @@ $(BUILD)/obj/%.o: src/%.c | deps-build
 # A unit test links the objects its first line names, cmocka, and nothing else of ours.
 links = $(patsubst %,$(BUILD)/obj/%.o,$(shell sed -n '1s|^/\* LINK: \(.*\) \*/|\1|p' $(1)))
 .SECONDEXPANSION:
-$(BUILD)/unit/%: tests/unit/%.c $$(call links,tests/unit/%.c)
+$(BUILD)/unit/%: tests/unit/%.c $$(call links,tests/unit/$$*.c)
 	@mkdir -p $(@D); echo "  UNIT  $@"; $(CC) $(ALLC) -MMD -MP $(shell pkg-config --cflags cmocka) $(LDHARD) -o $@ $(filter %.c %.o,$^) $(LIBS) $(shell pkg-config --libs cmocka)
 
 deps-build: ;
