@@ -1,0 +1,55 @@
+/* base/buf.h - a growing run of bytes that one owner fills.
+ *
+ * {0} is an empty buf. Growth aborts when the machine has no memory (base/mem.h), so bufs hold what
+ * we bound ourselves: heads, log lines, commands; never a body.
+ */
+#ifndef BASE_BUF_H
+#define BASE_BUF_H
+
+#include "base/slice.h"
+
+struct buf {
+	char *p;
+	size_t n;   /* bytes in use */
+	size_t cap; /* bytes allocated */
+};
+
+/* Room for more bytes behind the n in use; returns where they go. The caller adds what it wrote to
+ * b->n. */
+char *buf_room(struct buf *b, size_t more);
+void buf_add(struct buf *b, const void *p, size_t n);
+void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void buf_add_u64(struct buf *b, uint64_t v);
+/* Frees the bytes; *b is an empty buf again. */
+void buf_fini(struct buf *b);
+
+static inline void
+buf_add_slice(struct buf *b, struct slice s)
+{
+	buf_add(b, s.p, s.n);
+}
+
+#define buf_add_lit(b, s) buf_add((b), (s), sizeof(s) - 1)
+
+static inline void
+buf_add_char(struct buf *b, char c)
+{
+	buf_add(b, &c, 1);
+}
+
+static inline struct slice
+buf_slice(const struct buf *b)
+{
+	return slice_of(b->p, b->n);
+}
+
+/* Drops the first n bytes; the rest moves to the front. */
+static inline void
+buf_eat(struct buf *b, size_t n)
+{
+	b->n -= n;
+	if (b->n > 0)
+		memmove(b->p, b->p + n, b->n);
+}
+
+#endif
