@@ -1,0 +1,25 @@
+/* cache/key.h - what a stored response is found by: what the origin can see and vary on (design:
+ * The cache, Key).
+ *
+ * The key is one string: scheme "://" host path [ "?" query ] and, for chosen headers and cookies,
+ * NUL-separated parts behind it. The part before the first NUL is the URL that purges name. The
+ * method is not in it: only GET (and HEAD from GET) is stored.
+ */
+#ifndef CACHE_KEY_H
+#define CACHE_KEY_H
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+struct cache_key {
+	uint64_t hash;
+	struct slice text; /* borrowed from whoever made it */
+};
+
+static inline struct slice
+cache_key_url(struct slice key)
+{
+	return slice_of(key.p, slice_index(key, '\0'));
+}
+
+#endif

@@ -1,0 +1,136 @@
+/* cache/object.h - one stored response: the origin's canonical head, what was worked out from it,
+ * its body and what was derived from them.
+ *
+ * An object is complete and constant from the moment it is made, but for the counters that say how
+ * often it was asked for, the derived variants hung on it and the position up to which it was found
+ * valid: all of them atomic. One slab allocation holds the struct, the key, the vary key, the tags
+ * and the head. Reference-counted; the store holds one reference.
+ */
+#ifndef CACHE_OBJECT_H
+#define CACHE_OBJECT_H
+
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "base/slice.h"
+#include "cache/body.h"
+
+struct slab;
+
+/* What freshness and validation need, worked out once (RFC 9111). All clocks are monotonic ms
+ * (base/clock.h). */
+struct object_facts {
+	int64_t born_ms; /* when the response was received, or last validated */
+	int64_t age_ms;	 /* corrected initial age at born_ms (section 4.2.3) */
+	int64_t life_ms; /* freshness lifetime (section 4.2.1) */
+	int64_t swr_ms;	 /* may be served stale while it is refreshed, for so long beyond life (RFC
+			    5861) */
+	int64_t sie_ms;	 /* may be served stale when the origin fails, for so long beyond life */
+	int64_t date_s;	 /* Date, or when it was received: wall clock, seconds since 1970 */
+	int64_t modified_s; /* Last-Modified; INT64_MIN if there is none or it is not a date */
+	uint64_t
+	    log_pos; /* position in the purge log at which its fetch began (cache/purgelog.h) */
+	uint32_t etag_at;  /* in the head */
+	uint16_t etag_len; /* 0: none */
+	uint16_t status;
+	bool no_cache;	    /* must be validated before each use */
+	bool no_stale;	    /* must-revalidate and its kin: never served stale */
+	bool life_by_route; /* the life is the route's or a guess: not for requests with cookies
+			       unless the route says so */
+	uint8_t encoding;   /* content coding of the body: enum of http/negotiate.h bits; 0 or
+			       identity, or other = opaque */
+	bool is_text;	    /* worth compressing by the route's type list */
+	bool no_transform;
+};
+
+/* A body in another coding, made from the object's own. Hung on the object when it is done, never
+ * removed before it. */
+struct object_variant {
+	struct object_variant *_Atomic next;
+	struct body *body;
+	uint8_t encoding;
+};
+
+struct object {
+	_Atomic uint32_t refs;
+	_Atomic uint8_t hits; /* S3-FIFO's counter, stops at 3 */
+	uint8_t queue;	      /* the store's: which queue it is in; 0 none */
+	uint16_t key_len, vary_len;
+	uint32_t head_len;
+	uint16_t tags_len;
+	uint64_t hash;		    /* of the key */
+	struct object *chain;	    /* the store's: next in the index slot */
+	struct link in_queue;	    /* the store's */
+	_Atomic uint64_t valid_pos; /* found valid up to this position of the purge log */
+	_Atomic uint32_t hit_count; /* how often it answered */
+	_Atomic bool refreshing;    /* somebody revalidates it behind a stale answer */
+	_Atomic bool soft_purged;   /* counts as stale from now on */
+	uint32_t charged_bytes;	    /* the store's: what it was counted with (slots of object, body
+				       chunks, variants) */
+	struct object_facts facts;
+	struct body *body; /* whole; own reference */
+	struct object_variant *_Atomic variants;
+	_Atomic(void *)
+	    rendered; /* server's: rendered heads; freed by the function given to store_new */
+	char bytes[]; /* key, vary key, tags, head */
+};
+
+static inline struct slice
+object_key(const struct object *o)
+{
+	return slice_of(o->bytes, o->key_len);
+}
+
+/* Names and values of the request fields its Vary names (http/vary.h); empty if there is none. */
+static inline struct slice
+object_vary(const struct object *o)
+{
+	return slice_of(o->bytes + o->key_len, o->vary_len);
+}
+
+/* Its tags, each followed by a NUL. */
+static inline struct slice
+object_tags(const struct object *o)
+{
+	return slice_of(o->bytes + o->key_len + o->vary_len, o->tags_len);
+}
+
+/* The canonical head: status line, fields as "Name: value", CRLF each, and the empty line. */
+static inline struct slice
+object_head(const struct object *o)
+{
+	return slice_of(o->bytes + o->key_len + o->vary_len + o->tags_len, o->head_len);
+}
+
+static inline struct slice
+object_etag(const struct object *o)
+{
+	return slice_of(object_head(o).p + o->facts.etag_at, o->facts.etag_len);
+}
+
+struct object_parts {
+	uint64_t hash;
+	struct slice key, vary, tags, head;
+	struct object_facts facts;
+	struct body *body; /* a reference is taken */
+};
+
+/* One reference for the caller. NULL when the slab is full. */
+struct object *object_new(struct slab *slab, const struct object_parts *parts);
+static inline struct object *
+object_ref(struct object *o)
+{
+	atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
+	return o;
+}
+void object_unref(struct slab *slab, struct object **op);
+
+/* Current age in ms at now_ms (RFC 9111 section 4.2.3). */
+static inline int64_t
+object_age_ms(const struct object *o, int64_t now_ms)
+{
+	int64_t resident = now_ms - o->facts.born_ms;
+	return o->facts.age_ms + (resident > 0 ? resident : 0);
+}
+
+#endif

@@ -1,0 +1,43 @@
+/* cache/purgelog.h - which purges there have been, in order, so that none is ever lost.
+ *
+ * Each purge is one entry with a number. An object carries the number that was newest when its
+ * *fetch began* (facts.log_pos); it is valid only if no later entry matches it. That makes a purge
+ * causal: a response that was on its way while the purge was taken is never served again (hard) or
+ * counts as stale (soft). Bounded: exact keys and tags live in fixed tables of last positions by
+ * hash (a collision only purges too much), prefixes and patterns in a short list that a sweep of
+ * the store retires; when the list is full the oldest are merged into "everything before this
+ * position". An object remembers up to where it was found valid (valid_pos), so a hit compares one
+ * number with the head of the log. Thread-safe; reading the head is one atomic load.
+ */
+#ifndef CACHE_PURGELOG_H
+#define CACHE_PURGELOG_H
+
+#include "cache/object.h"
+
+struct purgelog;
+
+enum purge_kind { PURGE_EXACT, PURGE_PREFIX, PURGE_PATTERN, PURGE_TAG, PURGE_ALL };
+
+struct purge {
+	enum purge_kind kind;
+	bool soft;	   /* marks stale instead of dropping */
+	struct slice what; /* exact: host + path + query as in cache/key.h; prefix, pattern (glob
+			      with *) likewise; tag: the tag */
+};
+
+enum purge_verdict { PURGE_VALID, PURGE_STALE, PURGE_GONE };
+
+struct purgelog *purgelog_new(void);
+void purgelog_free(struct purgelog **pp);
+/* The newest position. What a fetch notes before its request goes out. */
+uint64_t purgelog_head(const struct purgelog *l);
+/* Takes the purge in: from the return on it holds for every look-up. Returns its position. */
+uint64_t purgelog_add(struct purgelog *l, const struct purge *p);
+/* Whether the object survived everything up to now; raises its valid_pos when it did. */
+enum purge_verdict purgelog_judge(struct purgelog *l, struct object *o);
+/* The same for something that is no object yet (a response arriving): key, tags (NUL after each),
+ * position its fetch began at. */
+enum purge_verdict purgelog_judge_parts(
+    struct purgelog *l, struct slice key, struct slice tags, uint64_t log_pos);
+
+#endif
