@@ -1,0 +1,122 @@
+#include "event/listener.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#define BATCH 64
+#define SHORTAGE_PAUSE_MS 100
+
+struct listener {
+	struct loop *loop;
+	int fd;
+	struct event readable;
+	struct timer resume; /* after a shortage of descriptors */
+	bool paused, starved;
+	void (*accepted)(void *arg, int fd, const struct address *peer);
+	void *arg;
+};
+
+static void
+listener_arm(struct listener *ls)
+{
+	bool want = !ls->paused && !ls->starved;
+
+	if (want == (event_pending(&ls->readable, EV_READ, NULL) != 0))
+		return;
+	if ((want ? event_add(&ls->readable, NULL) : event_del(&ls->readable)) != 0)
+		bug("arming a listener");
+}
+
+static void
+on_listener_resume(void *arg)
+{
+	struct listener *ls = arg;
+
+	ls->starved = false;
+	listener_arm(ls);
+}
+
+/* What accept could not do: nothing waits (done), one connection was lost (go on), or the machine
+ * is short (pause). */
+static bool
+listener_trouble(struct listener *ls, int e)
+{
+	if (e == ECONNABORTED || e == EINTR || e == EPERM || e == EPROTO)
+		return true;
+	if (e == EAGAIN || e == EWOULDBLOCK)
+		return false;
+	log_warn("accept: %s; trying again in %d ms", strerror(e), SHORTAGE_PAUSE_MS);
+	ls->starved = true;
+	listener_arm(ls);
+	timer_arm(ls->loop, &ls->resume, loop_now_ms(ls->loop) + SHORTAGE_PAUSE_MS);
+	return false;
+}
+
+static void
+on_listener_readable(evutil_socket_t lfd, short what, void *arg)
+{
+	struct listener *ls = arg;
+	const int one = 1;
+
+	for (int i = 0; i < BATCH && !ls->paused; i++) {
+		struct address peer = {.len = sizeof(peer.u)};
+		int fd = accept4(lfd, &peer.u.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0) {
+			if (listener_trouble(ls, errno))
+				continue;
+			return;
+		}
+		if (peer.u.sa.sa_family != AF_UNIX)
+			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		ls->accepted(ls->arg, fd, &peer);
+	}
+}
+
+struct listener *
+listener_new(struct loop *l, int fd,
+    void (*accepted)(void *arg, int fd, const struct address *peer), void *arg)
+{
+	struct listener *ls = must_calloc(1, sizeof(*ls));
+
+	ls->loop = l;
+	ls->fd = fd;
+	ls->accepted = accepted;
+	ls->arg = arg;
+	timer_init(&ls->resume, on_listener_resume, ls);
+	event_assign(
+	    &ls->readable, loop_base(l), fd, EV_READ | EV_PERSIST, on_listener_readable, ls);
+	if (event_add(&ls->readable, NULL) != 0) {
+		free(ls);
+		return NULL;
+	}
+	return ls;
+}
+
+void
+listener_free(struct listener **lp)
+{
+	struct listener *ls = *lp;
+
+	if (ls == NULL)
+		return;
+	timer_disarm(&ls->resume);
+	event_del(&ls->readable);
+	free(ls);
+	*lp = NULL;
+}
+
+void
+listener_pause(struct listener *ls, bool pause)
+{
+	ls->paused = pause;
+	listener_arm(ls);
+}

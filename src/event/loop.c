@@ -1,0 +1,361 @@
+/* The wheel: four levels of slots, 256 of 1 ms, then 64 each of 256 ms, 16 s and 17 min. A timer
+ * sits where its date falls; when a coarse slot comes up its timers move down a level, or away
+ * again if their date has moved meanwhile. So the wheel wakes the loop for a distant deadline once
+ * per level, and re-arming a connection's time-out on every request costs a store. */
+#include "event/loop.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define FINE_BITS 8
+#define COARSE_BITS 6
+#define FINE_SLOTS (1 << FINE_BITS)
+#define COARSE_SLOTS (1 << COARSE_BITS)
+#define COARSE_LEVELS 3
+#define STEERED_TICK_MS 10
+
+struct loop {
+	struct event_base *base;
+	struct event *wake; /* fires when the wheel's next slot is due */
+	int64_t wake_ms;    /* when it will; INT64_MAX: not armed */
+	int64_t now_ms, wall_ms;
+	bool now_known, wall_known;
+	bool stopping;
+	struct link later;
+	/* The wheel */
+	int64_t turned_ms; /* all slots up to here have been emptied */
+	uint64_t armed;	   /* timers in the wheel */
+	struct link fine[FINE_SLOTS];
+	struct link coarse[COARSE_LEVELS][COARSE_SLOTS];
+	uint64_t fine_used[FINE_SLOTS / 64]; /* a bit per slot that may hold timers */
+	uint64_t coarse_used[COARSE_LEVELS];
+};
+
+static void
+on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	((struct loop *)arg)->wake_ms = INT64_MAX;
+}
+
+struct loop *
+loop_new(void)
+{
+	struct event_config *cfg = event_config_new();
+	struct loop *l = must_calloc(1, sizeof(*l));
+
+	if (cfg == NULL)
+		goto fail;
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_NO_CACHE_TIME);
+	l->base = event_base_new_with_config(cfg);
+	if (l->base == NULL)
+		goto fail;
+	l->wake = evtimer_new(l->base, on_wake, l);
+	if (l->wake == NULL)
+		goto fail_base;
+	event_config_free(cfg);
+	l->wake_ms = INT64_MAX;
+	list_init(&l->later);
+	for (int i = 0; i < FINE_SLOTS; i++)
+		list_init(&l->fine[i]);
+	for (int level = 0; level < COARSE_LEVELS; level++)
+		for (int i = 0; i < COARSE_SLOTS; i++)
+			list_init(&l->coarse[level][i]);
+	l->turned_ms = clock_mono_ms();
+	return l;
+fail_base:
+	event_base_free(l->base);
+fail:
+	if (cfg != NULL)
+		event_config_free(cfg);
+	free(l);
+	return NULL;
+}
+
+void
+loop_free(struct loop **lp)
+{
+	struct loop *l = *lp;
+
+	if (l == NULL)
+		return;
+	event_free(l->wake);
+	event_base_free(l->base);
+	free(l);
+	*lp = NULL;
+}
+
+struct event_base *
+loop_base(struct loop *l)
+{
+	return l->base;
+}
+
+int64_t
+loop_now_ms(struct loop *l)
+{
+	if (!l->now_known) {
+		l->now_ms = clock_mono_ms();
+		l->now_known = true;
+	}
+	return l->now_ms;
+}
+
+int64_t
+loop_wall_ms(struct loop *l)
+{
+	if (!l->wall_known) {
+		l->wall_ms = clock_wall_ms();
+		l->wall_known = true;
+	}
+	return l->wall_ms;
+}
+
+/* --- work for the end of the turn --- */
+
+void
+task_init(struct task *t, void (*run)(void *arg), void *arg)
+{
+	list_init(&t->link);
+	t->run = run;
+	t->arg = arg;
+}
+
+void
+loop_later(struct loop *l, struct task *t)
+{
+	if (!list_has(&t->link))
+		list_push_back(&l->later, &t->link);
+}
+
+void
+task_cancel(struct task *t)
+{
+	list_leave(&t->link);
+}
+
+/* What tasks put off themselves waits for the next turn, so that descriptors get their share. */
+static void
+run_later(struct loop *l)
+{
+	struct link batch;
+	struct task *t;
+
+	list_init(&batch);
+	list_splice_back(&batch, &l->later);
+	while ((t = list_first(&batch, struct task, link)) != NULL) {
+		list_leave(&t->link);
+		t->run(t->arg);
+	}
+}
+
+/* --- the wheel --- */
+
+void
+timer_init(struct timer *t, void (*fire)(void *arg), void *arg)
+{
+	list_init(&t->link);
+	t->due_ms = INT64_MAX;
+	t->slot_ms = INT64_MAX;
+	t->fire = fire;
+	t->arg = arg;
+}
+
+static int
+level_shift(int level)
+{
+	return FINE_BITS + COARSE_BITS * level;
+}
+
+/* Puts t where its date falls, seen from turned_ms. The date is never before the next slot. */
+static void
+wheel_place(struct loop *l, struct timer *t)
+{
+	int64_t at = t->due_ms <= l->turned_ms ? l->turned_ms + 1 : t->due_ms;
+	int64_t ahead = at - l->turned_ms;
+
+	if (ahead < FINE_SLOTS) {
+		unsigned slot = (unsigned)at & (FINE_SLOTS - 1);
+		list_push_back(&l->fine[slot], &t->link);
+		l->fine_used[slot / 64] |= 1ull << (slot % 64);
+		t->slot_ms = at;
+		return;
+	}
+	for (int level = 0;; level++) {
+		int shift = level_shift(level);
+		int64_t span = (int64_t)COARSE_SLOTS << shift;
+		bool last = level == COARSE_LEVELS - 1;
+
+		if (ahead >= span - ((int64_t)1 << shift) && !last)
+			continue;
+		if (ahead >= span - ((int64_t)1 << shift))
+			at = l->turned_ms + span - ((int64_t)1 << shift) - 1;
+		unsigned slot = (unsigned)(at >> shift) & (COARSE_SLOTS - 1);
+		list_push_back(&l->coarse[level][slot], &t->link);
+		l->coarse_used[level] |= 1ull << slot;
+		t->slot_ms = (at >> shift) << shift;
+		return;
+	}
+}
+
+void
+timer_arm(struct loop *l, struct timer *t, int64_t due_ms)
+{
+	bool in_wheel = list_has(&t->link);
+
+	t->due_ms = due_ms;
+	if (in_wheel && due_ms >= t->slot_ms)
+		return; /* looked at again when its slot comes */
+	if (in_wheel)
+		list_leave(&t->link);
+	wheel_place(l, t);
+}
+
+/* It stays in the wheel, dateless, until its slot comes; its owner may be freed before that, so it
+ * leaves at once. */
+void
+timer_disarm(struct timer *t)
+{
+	t->due_ms = INT64_MAX;
+	list_leave(&t->link);
+}
+
+static void
+wheel_empty_coarse(struct loop *l, int level, unsigned slot)
+{
+	struct link batch;
+	struct timer *t;
+
+	list_init(&batch);
+	list_splice_back(&batch, &l->coarse[level][slot]);
+	l->coarse_used[level] &= ~(1ull << slot);
+	while ((t = list_first(&batch, struct timer, link)) != NULL) {
+		list_leave(&t->link);
+		wheel_place(l, t);
+	}
+}
+
+static void
+wheel_fire_slot(struct loop *l, unsigned slot, int64_t now_ms)
+{
+	struct link batch;
+	struct timer *t;
+
+	list_init(&batch);
+	list_splice_back(&batch, &l->fine[slot]);
+	l->fine_used[slot / 64] &= ~(1ull << (slot % 64));
+	while ((t = list_first(&batch, struct timer, link)) != NULL) {
+		list_leave(&t->link);
+		if (t->due_ms > now_ms) {
+			wheel_place(l, t);
+			continue;
+		}
+		t->due_ms = INT64_MAX;
+		t->fire(t->arg);
+	}
+}
+
+/* The next date at which some slot must be looked at, INT64_MAX if all are empty. */
+static int64_t
+wheel_next(const struct loop *l)
+{
+	int64_t best = INT64_MAX;
+
+	for (int i = 1; i <= FINE_SLOTS; i++) {
+		unsigned slot = (unsigned)(l->turned_ms + i) & (FINE_SLOTS - 1);
+		if (l->fine_used[slot / 64] == 0) {
+			i += 63 - (int)(slot % 64);
+			continue;
+		}
+		if (l->fine_used[slot / 64] & (1ull << (slot % 64))) {
+			best = l->turned_ms + i;
+			break;
+		}
+	}
+	for (int level = 0; level < COARSE_LEVELS; level++) {
+		int shift = level_shift(level);
+		if (l->coarse_used[level] == 0)
+			continue;
+		for (int i = 1; i <= COARSE_SLOTS; i++) {
+			int64_t at = ((l->turned_ms >> shift) + i) << shift;
+			unsigned slot = (unsigned)(at >> shift) & (COARSE_SLOTS - 1);
+			if (at >= best)
+				break;
+			if (l->coarse_used[level] & (1ull << slot)) {
+				best = at;
+				break;
+			}
+		}
+	}
+	return best;
+}
+
+/* Goes from slot to slot up to now, so a jump of the clock costs no more than the slots in use. */
+static void
+wheel_turn(struct loop *l)
+{
+	int64_t now_ms = loop_now_ms(l), at;
+
+	while ((at = wheel_next(l)) <= now_ms) {
+		l->turned_ms = at;
+		for (int level = COARSE_LEVELS - 1; level >= 0; level--) {
+			int shift = level_shift(level);
+			if ((at & (((int64_t)1 << shift) - 1)) == 0) {
+				l->turned_ms = at - 1;
+				wheel_empty_coarse(
+				    l, level, (unsigned)(at >> shift) & (COARSE_SLOTS - 1));
+				l->turned_ms = at;
+			}
+		}
+		wheel_fire_slot(l, (unsigned)at & (FINE_SLOTS - 1), now_ms);
+	}
+	if (l->turned_ms < now_ms)
+		l->turned_ms = now_ms;
+}
+
+/* --- turns --- */
+
+static void
+arm_wake(struct loop *l)
+{
+	int64_t next = wheel_next(l), now_ms = loop_now_ms(l);
+	struct timeval tv;
+
+	if (clock_is_steered() && next > now_ms + STEERED_TICK_MS)
+		next = now_ms + STEERED_TICK_MS;
+	if (next == INT64_MAX || (l->wake_ms <= next && l->wake_ms > now_ms))
+		return;
+	l->wake_ms = next;
+	next = next > now_ms ? next - now_ms : 0;
+	tv = (struct timeval){.tv_sec = next / 1000, .tv_usec = next % 1000 * 1000};
+	if (event_add(l->wake, &tv) != 0)
+		bug("event_add of a timer");
+}
+
+void
+loop_run(struct loop *l)
+{
+	l->stopping = false;
+	while (!l->stopping) {
+		int flags = EVLOOP_ONCE;
+
+		arm_wake(l);
+		if (!list_is_empty(&l->later))
+			flags |= EVLOOP_NONBLOCK;
+		l->now_known = l->wall_known = false;
+		if (event_base_loop(l->base, flags) < 0)
+			bug("event_base_loop");
+		run_later(l);
+		wheel_turn(l);
+	}
+}
+
+void
+loop_stop(struct loop *l)
+{
+	l->stopping = true;
+}
