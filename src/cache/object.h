@@ -115,7 +115,8 @@ struct object_parts {
 	struct body *body; /* a reference is taken */
 };
 
-/* One reference for the caller. NULL when the slab is full. */
+/* One reference for the caller. slab NULL: from malloc, for a response that is only passing. NULL
+ * when the memory is full. */
 struct object *object_new(struct slab *slab, const struct object_parts *parts);
 static inline struct object *
 object_ref(struct object *o)
@@ -123,7 +124,8 @@ object_ref(struct object *o)
 	atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
 	return o;
 }
-void object_unref(struct slab *slab, struct object **op);
+/* Drops the reference and sets *op to NULL; NULL is allowed. */
+void object_unref(struct object **op);
 
 /* Current age in ms at now_ms (RFC 9111 section 4.2.3). */
 static inline int64_t

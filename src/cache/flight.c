@@ -1,0 +1,541 @@
+#include "cache/flight.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+#define TABLE_SHARDS 64
+#define SHARD_SLOTS 256
+#define UNSHARED_SLOTS \
+	16384 /* keys remembered as not worth gathering for; the newest of a slot wins */
+
+/* The riders of one worker. The list and its order are that worker's; the rest is atomic. */
+struct seat {
+	struct flight *flight;
+	struct link riders;
+	struct letter letter; /* to another worker */
+	struct task task;     /* on the leader's own */
+	_Atomic unsigned count;
+	_Atomic bool posted;	  /* letter or task is on its way, with a reference */
+	_Atomic uint64_t slowest; /* least position of its riders; UINT64_MAX without any */
+};
+
+struct flight {
+	_Atomic uint32_t refs;
+	_Atomic int state;
+	struct flights *flights;
+	struct flight *next; /* in the table's slot */
+	bool listed;	     /* under the shard's lock */
+	uint64_t hash;
+	char *key; /* own copy; NULL: private */
+	size_t key_len;
+	struct object *_Atomic object;
+	_Atomic int fault;
+	unsigned leader_worker;
+	void *owner;
+	void (*on_room)(void *owner);
+	struct letter room_letter;
+	struct task room_task;
+	_Atomic bool room_posted;
+	_Atomic uint64_t room_above; /* the leader waits until all have read beyond; UINT64_MAX: it
+					does not wait */
+	_Atomic uint64_t expel_below;
+	unsigned first_worker, seats_count; /* a private flight has its one worker's seat only */
+	struct seat seats[];
+};
+
+struct shard {
+	pthread_mutex_t lock;
+	struct flight *slots[SHARD_SLOTS];
+};
+
+struct unshared {
+	_Atomic uint64_t hash;
+	_Atomic int64_t until_ms;
+};
+
+struct flights {
+	struct flight_world world;
+	struct shard shards[TABLE_SHARDS];
+	struct unshared unshared[UNSHARED_SLOTS];
+};
+
+struct flights *
+flights_new(const struct flight_world *world)
+{
+	struct flights *fs = must_calloc(1, sizeof(*fs));
+
+	fs->world = *world;
+	for (int i = 0; i < TABLE_SHARDS; i++)
+		pthread_mutex_init(&fs->shards[i].lock, NULL);
+	return fs;
+}
+
+void
+flights_free(struct flights **fp)
+{
+	if (*fp == NULL)
+		return;
+	for (int i = 0; i < TABLE_SHARDS; i++)
+		pthread_mutex_destroy(&(*fp)->shards[i].lock);
+	free(*fp);
+	*fp = NULL;
+}
+
+/* --- the table --- */
+
+static struct shard *
+shard_of(struct flights *fs, uint64_t hash)
+{
+	return &fs->shards[hash % TABLE_SHARDS];
+}
+
+static struct flight **
+slot_of(struct shard *sh, uint64_t hash)
+{
+	return &sh->slots[hash / TABLE_SHARDS % SHARD_SLOTS];
+}
+
+static struct flight *
+table_find(struct shard *sh, const struct cache_key *key)
+{
+	for (struct flight *f = *slot_of(sh, key->hash); f != NULL; f = f->next)
+		if (f->hash == key->hash && slice_eq(slice_of(f->key, f->key_len), key->text))
+			return f;
+	return NULL;
+}
+
+static void
+table_add(struct shard *sh, struct flight *f)
+{
+	struct flight **slot = slot_of(sh, f->hash);
+
+	f->next = *slot;
+	*slot = f;
+	f->listed = true;
+}
+
+void
+flight_close(struct flight *f)
+{
+	struct shard *sh;
+	struct flight **at;
+
+	if (f->key == NULL)
+		return;
+	sh = shard_of(f->flights, f->hash);
+	pthread_mutex_lock(&sh->lock);
+	if (f->listed) {
+		for (at = slot_of(sh, f->hash); *at != f; at = &(*at)->next)
+			;
+		*at = f->next;
+		f->listed = false;
+	}
+	pthread_mutex_unlock(&sh->lock);
+}
+
+static struct unshared *
+unshared_slot(const struct flights *fs, uint64_t hash)
+{
+	return (struct unshared *)&fs->unshared[hash % UNSHARED_SLOTS];
+}
+
+bool
+flights_is_unshared(const struct flights *fs, uint64_t hash, int64_t now_ms)
+{
+	struct unshared *u = unshared_slot(fs, hash);
+
+	return atomic_load_explicit(&u->hash, memory_order_relaxed) == hash &&
+	    atomic_load_explicit(&u->until_ms, memory_order_relaxed) > now_ms;
+}
+
+/* --- beginning and end --- */
+
+static void on_seat_letter(struct letter *l);
+static void on_seat_task(void *arg);
+static void on_room_letter(struct letter *l);
+static void on_room_task(void *arg);
+
+static void
+seat_init(struct flight *f, struct seat *seat)
+{
+	seat->flight = f;
+	list_init(&seat->riders);
+	atomic_init(&seat->slowest, UINT64_MAX);
+	seat->letter.deliver = on_seat_letter;
+	task_init(&seat->task, on_seat_task, seat);
+}
+
+static struct flight *
+flight_new(struct flights *fs, const struct cache_key *key, unsigned worker)
+{
+	unsigned seats = key == NULL ? 1 : fs->world.workers;
+	struct flight *f = must_calloc(1, sizeof(*f) + seats * sizeof(struct seat));
+
+	atomic_init(&f->refs, 1);
+	atomic_init(&f->state, FLIGHT_WAITING);
+	atomic_init(&f->room_above, UINT64_MAX);
+	f->flights = fs;
+	f->leader_worker = worker;
+	f->first_worker = key == NULL ? worker : 0;
+	f->seats_count = seats;
+	for (unsigned i = 0; i < seats; i++)
+		seat_init(f, &f->seats[i]);
+	f->room_letter.deliver = on_room_letter;
+	task_init(&f->room_task, on_room_task, f);
+	if (key != NULL) {
+		f->hash = key->hash;
+		f->key = must_strndup(key->text.p, key->text.n);
+		f->key_len = key->text.n;
+	}
+	return f;
+}
+
+struct flight *
+flight_ref(struct flight *f)
+{
+	atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+	return f;
+}
+
+void
+flight_unref(struct flight **fp)
+{
+	struct flight *f = *fp;
+	struct object *o;
+
+	*fp = NULL;
+	if (f == NULL || atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	o = atomic_load_explicit(&f->object, memory_order_relaxed);
+	object_unref(&o);
+	free(f->key);
+	free(f);
+}
+
+static struct seat *
+seat_of(struct flight *f, unsigned worker)
+{
+	return &f->seats[worker - f->first_worker];
+}
+
+/* Takes the rider aboard; it comes with a reference of its own. */
+static void
+seat_take(struct flight *f, struct flight_rider *r, bool is_leader)
+{
+	struct seat *seat = seat_of(f, r->worker);
+
+	r->flight = flight_ref(f);
+	r->is_leader = is_leader;
+	r->at = 0;
+	list_push_back(&seat->riders, &r->link);
+	atomic_store(&seat->slowest, 0);
+	atomic_fetch_add(&seat->count, 1);
+}
+
+/* Two references: the rider's and the leader's (f in rider->flight; the caller takes it with
+ * flight_ref). */
+enum flight_role
+flight_board(
+    struct flights *fs, const struct cache_key *key, struct flight_rider *r, int64_t now_ms)
+{
+	struct shard *sh = shard_of(fs, key->hash);
+	struct flight *f;
+	bool leads;
+
+	if (flights_is_unshared(fs, key->hash, now_ms)) {
+		flight_private(fs, r->worker, r);
+		return FLIGHT_ALONE;
+	}
+	pthread_mutex_lock(&sh->lock);
+	f = table_find(sh, key);
+	leads = f == NULL;
+	if (leads) {
+		f = flight_new(fs, key, r->worker);
+		table_add(sh, f);
+	}
+	seat_take(f, r, leads);
+	pthread_mutex_unlock(&sh->lock);
+	if (leads)
+		flight_unref(
+		    &f); /* the rider's reference keeps it until the leader's side takes its own */
+	return leads ? FLIGHT_LEADS : FLIGHT_RIDES;
+}
+
+struct flight *
+flight_private(struct flights *fs, unsigned worker, struct flight_rider *r)
+{
+	struct flight *f = flight_new(fs, NULL, worker);
+
+	if (r == NULL)
+		return f;
+	seat_take(f, r, true);
+	flight_unref(&f);
+	return r->flight;
+}
+
+struct flight *
+flight_background(struct flights *fs, const struct cache_key *key, unsigned worker)
+{
+	struct shard *sh = shard_of(fs, key->hash);
+	struct flight *f = NULL;
+
+	pthread_mutex_lock(&sh->lock);
+	if (table_find(sh, key) == NULL) {
+		f = flight_new(fs, key, worker);
+		table_add(sh, f);
+	}
+	pthread_mutex_unlock(&sh->lock);
+	return f;
+}
+
+static void
+seat_find_slowest(struct seat *seat)
+{
+	uint64_t slowest = UINT64_MAX;
+
+	LIST_EACH (r, &seat->riders, struct flight_rider, link)
+		if (r->at < slowest)
+			slowest = r->at;
+	atomic_store(&seat->slowest, slowest);
+}
+
+/* Tells a leader that waits for its riders that all have read beyond what it waits for. */
+static void
+tell_leader(struct flight *f, unsigned from_worker)
+{
+	uint64_t above = atomic_load(&f->room_above);
+
+	if (above == UINT64_MAX || flight_read_by_all(f) <= above)
+		return;
+	if (!atomic_compare_exchange_strong(&f->room_above, &above, UINT64_MAX))
+		return;
+	if (atomic_exchange(&f->room_posted, true))
+		return;
+	flight_ref(f);
+	if (from_worker == f->leader_worker)
+		loop_later(f->flights->world.loops[from_worker], &f->room_task);
+	else
+		mailbox_post(f->flights->world.mailboxes[f->leader_worker], &f->room_letter);
+}
+
+void
+flight_leave(struct flight_rider *r)
+{
+	struct flight *f = r->flight;
+	struct seat *seat;
+
+	if (f == NULL)
+		return;
+	seat = seat_of(f, r->worker);
+	list_leave(&r->link);
+	seat_find_slowest(seat);
+	atomic_fetch_sub(&seat->count, 1);
+	tell_leader(f, r->worker);
+	flight_unref(&r->flight);
+}
+
+/* --- reading a flight --- */
+
+enum flight_state
+flight_state(const struct flight *f)
+{
+	return (enum flight_state)atomic_load(&f->state);
+}
+
+struct object *
+flight_object(const struct flight *f)
+{
+	return atomic_load_explicit(&f->object, memory_order_acquire);
+}
+
+int
+flight_fault(const struct flight *f)
+{
+	return atomic_load(&f->fault);
+}
+
+unsigned
+flight_riders(const struct flight *f)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < f->seats_count; i++)
+		n += atomic_load(&f->seats[i].count);
+	return n;
+}
+
+unsigned
+flight_leader_worker(const struct flight *f)
+{
+	return f->leader_worker;
+}
+
+void *
+flight_owner(const struct flight *f)
+{
+	return f->owner;
+}
+
+void
+flight_set_owner(struct flight *f, void *owner, void (*on_room)(void *owner))
+{
+	f->owner = owner;
+	f->on_room = on_room;
+}
+
+/* --- the leader --- */
+
+/* State first, then the count: a rider that boards meanwhile looks at the state after it has been
+ * counted. */
+void
+flight_progress(struct flight *f)
+{
+	const struct flight_world *w = &f->flights->world;
+
+	for (unsigned i = 0; i < f->seats_count; i++) {
+		struct seat *seat = &f->seats[i];
+
+		if (atomic_load(&seat->count) == 0 || atomic_exchange(&seat->posted, true))
+			continue;
+		flight_ref(f);
+		if (f->first_worker + i == f->leader_worker)
+			loop_later(w->loops[f->leader_worker], &seat->task);
+		else
+			mailbox_post(w->mailboxes[f->first_worker + i], &seat->letter);
+	}
+}
+
+void
+flight_publish(struct flight *f, struct object *o)
+{
+	atomic_store_explicit(&f->object, object_ref(o), memory_order_release);
+	atomic_store(&f->state, FLIGHT_RESPONSE);
+	flight_progress(f);
+}
+
+void
+flight_disband(struct flight *f, struct object *o, int64_t forget_ms)
+{
+	struct unshared *u = unshared_slot(f->flights, f->hash);
+
+	if (f->key != NULL) {
+		atomic_store_explicit(&u->hash, f->hash, memory_order_relaxed);
+		atomic_store_explicit(&u->until_ms, forget_ms, memory_order_relaxed);
+		flight_close(f);
+	}
+	atomic_store_explicit(&f->object, object_ref(o), memory_order_release);
+	atomic_store(&f->state, FLIGHT_DISBANDED);
+	flight_progress(f);
+}
+
+void
+flight_fail(struct flight *f, int fault)
+{
+	flight_close(f);
+	atomic_store(&f->fault, fault);
+	atomic_store(&f->state, FLIGHT_FAILED);
+	flight_progress(f);
+}
+
+uint64_t
+flight_read_by_all(const struct flight *f)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned i = 0; i < f->seats_count; i++) {
+		uint64_t at = atomic_load(&f->seats[i].slowest);
+		if (at < least)
+			least = at;
+	}
+	return least;
+}
+
+/* The wish is stated before the positions are looked at again: a rider that moves in between is
+ * seen here or sees it. */
+void
+flight_await_room(struct flight *f, uint64_t position)
+{
+	atomic_store(&f->room_above, position);
+	tell_leader(f, f->leader_worker);
+}
+
+void
+flight_expel(struct flight *f, uint64_t position)
+{
+	atomic_store(&f->expel_below, position);
+	flight_progress(f);
+}
+
+/* --- the riders --- */
+
+void
+flight_moved(struct flight_rider *r, uint64_t at)
+{
+	struct seat *seat = seat_of(r->flight, r->worker);
+	bool was_slowest = r->at <= atomic_load_explicit(&seat->slowest, memory_order_relaxed);
+
+	r->at = at;
+	if (!was_slowest)
+		return;
+	seat_find_slowest(seat);
+	tell_leader(r->flight, r->worker);
+}
+
+bool
+flight_is_expelled(const struct flight_rider *r)
+{
+	return r->at < atomic_load(&r->flight->expel_below);
+}
+
+/* --- wake-ups --- */
+
+/* A rider's wake may make it or any other rider leave, or board: so the list is turned, first to
+ * last, once round. */
+static void
+seat_deliver(struct seat *seat)
+{
+	struct flight *f = seat->flight;
+	struct flight_rider *r;
+
+	atomic_store(&seat->posted, false);
+	for (unsigned n = atomic_load(&seat->count); n > 0; n--) {
+		r = list_first(&seat->riders, struct flight_rider, link);
+		if (r == NULL)
+			break;
+		list_leave(&r->link);
+		list_push_back(&seat->riders, &r->link);
+		r->wake(r);
+	}
+	flight_unref(&f);
+}
+
+static void
+on_seat_letter(struct letter *l)
+{
+	seat_deliver(CONTAINER_OF(l, struct seat, letter));
+}
+
+static void
+on_seat_task(void *arg)
+{
+	seat_deliver(arg);
+}
+
+static void
+on_room_task(void *arg)
+{
+	struct flight *f = arg;
+
+	atomic_store(&f->room_posted, false);
+	if (f->owner != NULL)
+		f->on_room(f->owner);
+	flight_unref(&f);
+}
+
+static void
+on_room_letter(struct letter *l)
+{
+	on_room_task(CONTAINER_OF(l, struct flight, room_letter));
+}
