@@ -1,0 +1,130 @@
+"""A real Redis on a free port, that can be stopped in its tracks, killed and brought back.
+
+    redis.cli("XLEN", "forebay:log")        replies as Python values; an error reply raises RedisError
+    redis.pause(); redis.resume()           hangs, as a swapping or overloaded server does
+    redis.kill(); redis.start()             gone and back on the same port (empty, unless persistent=True)
+"""
+
+import shutil
+import signal
+import socket
+from pathlib import Path
+
+from stage.process import Process
+from stage.waiting import USUAL_S, deadline_in, patiently, ports, wait_until
+from stage.wire import Reader, as_bytes
+
+
+class RedisError(Exception):
+    pass
+
+
+class Redis:
+    def __init__(self, directory, *options, persistent=False, name="redis"):
+        assert shutil.which("redis-server"), "redis-server is missing: apt-get install redis-server"
+        self.directory, self.name, self.port = Path(directory), name, ports.free()
+        keep = ["--appendonly", "yes", "--appendfsync", "always"] if persistent else ["--appendonly", "no"]
+        self.options = ["--port", self.port, "--bind", "127.0.0.1", "--dir", self.directory, "--save", "", *keep,
+                        "--daemonize", "no", *options]
+        self.process = self._sock = None
+        self.start()
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self):
+        return f"redis://{self.address}/0"
+
+    def __str__(self):
+        return self.url
+
+    def start(self):
+        self._forget_connection()
+        self.process = Process(self.name, ["redis-server", *self.options], self.directory / "redis.log", cwd=self.directory)
+        wait_until(self._is_up, lambda: f"redis-server\n{self.process.tail()}")
+
+    def _is_up(self):
+        assert self.process.is_running, f"redis-server ended with {self.process.exit_code}\n{self.process.tail()}"
+        try:
+            return self.cli("PING") == "PONG"
+        except (OSError, RedisError):
+            self._forget_connection()
+            return False
+
+    def cli(self, *words):
+        """One command. Text comes back as str where it is UTF-8, as bytes where not."""
+        if self._sock is None:
+            self._sock = socket.create_connection(("127.0.0.1", self.port), patiently(USUAL_S))
+            self._reader = Reader(self._sock)
+        parts = [as_bytes(word if isinstance(word, (str, bytes)) else str(word)) for word in words]
+        command = b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+        self._sock.settimeout(patiently(USUAL_S))
+        self._sock.sendall(command)
+        answer = self._reply(deadline_in(USUAL_S))
+        if isinstance(answer, RedisError):
+            raise answer
+        return answer
+
+    def _reply(self, deadline):
+        line = self._reader.until(b"\r\n", deadline)[:-2]
+        kind, rest = line[:1], line[1:]
+        if kind == b"+":
+            return rest.decode()
+        if kind == b"-":
+            return RedisError(rest.decode())
+        if kind == b":":
+            return int(rest)
+        if kind == b"$":
+            return None if rest == b"-1" else _text(self._reader.exactly(int(rest) + 2, deadline)[:-2])
+        assert kind == b"*", f"Redis said {line!r}"
+        return None if rest == b"-1" else [self._reply(deadline) for _ in range(int(rest))]
+
+    def _forget_connection(self):
+        if self._sock is not None:
+            self._sock.close()
+        self._sock = None
+
+    def keys(self, pattern="*"):
+        return sorted(self.cli("KEYS", pattern))
+
+    def flush(self):
+        self.cli("FLUSHALL")
+
+    def limit_memory(self, size, policy="noeviction"):
+        self.cli("CONFIG", "SET", "maxmemory-policy", policy)
+        self.cli("CONFIG", "SET", "maxmemory", size)
+
+    def drop_clients(self):
+        """Closes every connection but ours, as a fail-over or a restart of a proxy between does."""
+        self.cli("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        self.cli("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes")
+
+    def pause(self):
+        self.process.pause()
+
+    def resume(self):
+        self.process.resume()
+
+    def kill(self):
+        self._forget_connection()
+        self.process.kill()
+
+    def restart(self):
+        self.kill()
+        self.start()
+
+    def close(self):
+        self._forget_connection()
+        if self.process.is_running:
+            self.process.resume()
+            self.process.signal(signal.SIGKILL)
+            self.process.wait_exit()
+
+
+def _text(data):
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
