@@ -1,0 +1,677 @@
+#include "policy/ratelimit.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "policy/limittable.h"
+
+/* One visit of one key: everything happens between visit_begin() and visit_end(). */
+struct visit {
+	struct limiter *l;
+	struct limit_shard *s;
+	struct limit_entry *e; /* NULL: not remembered */
+	int64_t now_ms;
+	struct link woken; /* waiters decided during the visit, told after it */
+};
+
+/* The configuration. */
+
+const char *
+limit_conf_problem(const struct limit_conf *c)
+{
+	if (c->limit == 0)
+		return "limit must be at least 1";
+	if (c->limit > WINDOW_LIMIT_MAX)
+		return "limit must be at most 1000000000";
+	if (c->window_ms <= 0)
+		return "window must be longer than 0";
+	if (c->segments > WINDOW_SEGMENTS_MAX)
+		return "segments must be at most 1000";
+	if (c->segments > c->window_ms)
+		return "segments must not be shorter than 1ms";
+	if (c->queue > LIMIT_QUEUE_MAX)
+		return "queue must be at most 1000000";
+	if (c->queue_timeout_ms < 0)
+		return "queue_timeout must not be negative";
+	if (c->algorithm == LIMIT_SLIDING_WINDOW && c->align_clock)
+		return "align: clock goes with fixed_window only";
+	if (c->algorithm == LIMIT_FIXED_WINDOW && (c->segments > 0 || c->dotnet))
+		return "segments and semantics go with sliding_window only";
+	return NULL;
+}
+
+static bool
+conf_is_same(const struct limit_conf *a, const struct limit_conf *b)
+{
+	return a->algorithm == b->algorithm && a->limit == b->limit &&
+	    a->window_ms == b->window_ms && a->segments == b->segments && a->dotnet == b->dotnet &&
+	    a->align_clock == b->align_clock && a->queue == b->queue &&
+	    a->newest_first == b->newest_first && a->queue_timeout_ms == b->queue_timeout_ms &&
+	    a->count_all == b->count_all && a->shadow == b->shadow &&
+	    a->refuse_untracked == b->refuse_untracked;
+}
+
+static struct window_rule
+conf_rule(const struct limit_conf *c)
+{
+	struct window_rule fixed = {.kind = WINDOW_FIXED,
+	    .align_clock = c->align_clock,
+	    .limit = c->limit,
+	    .window_ms = c->window_ms};
+
+	if (c->algorithm == LIMIT_FIXED_WINDOW)
+		return fixed;
+	return window_rule_sliding(c->limit, c->window_ms, c->segments, c->dotnet);
+}
+
+/* The table and its registry of limiters. */
+
+struct limit_table *
+limit_table_new(size_t max_bytes, limit_wake_fn *on_wake, void *arg)
+{
+	struct limit_table *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	if (max_bytes < LIMIT_TABLE_BYTES_MIN)
+		max_bytes = LIMIT_TABLE_BYTES_MIN;
+	if (limit_shards_init(t, max_bytes) == -1)
+		goto fail;
+	atomic_init(&t->refs, 1);
+	t->on_wake = on_wake;
+	t->on_wake_arg = arg;
+	pthread_mutex_init(&t->registry, NULL);
+	list_init(&t->limiters);
+	return t;
+fail:
+	free(t);
+	return NULL;
+}
+
+struct limit_table *
+limit_table_ref(struct limit_table *t)
+{
+	atomic_fetch_add(&t->refs, 1);
+	return t;
+}
+
+void
+limit_table_unref(struct limit_table **tp)
+{
+	struct limit_table *t = *tp;
+
+	*tp = NULL;
+	if (t == NULL || atomic_fetch_sub(&t->refs, 1) > 1)
+		return;
+	limit_shards_fini(t);
+	pthread_mutex_destroy(&t->registry);
+	free(t);
+}
+
+struct limit_table_size
+limit_table_measure(struct limit_table *t)
+{
+	struct limit_table_size size = {0};
+
+	for (unsigned i = 0; i < t->shard_count; i++) {
+		struct limit_shard *s = &t->shards[i];
+
+		pthread_mutex_lock(&s->lock);
+		size.keys += s->keys;
+		size.bytes += s->used_bytes;
+		size.max_bytes += s->max_bytes;
+		pthread_mutex_unlock(&s->lock);
+	}
+	return size;
+}
+
+static struct limit_tally *
+tally_new(void)
+{
+	struct limit_tally *tally =
+	    aligned_alloc(_Alignof(struct limit_tally), sizeof(struct limit_tally));
+
+	if (tally == NULL)
+		bug("out of memory for the counters of a rate limit");
+	memset(tally, 0, sizeof(*tally));
+	return tally;
+}
+
+static struct limiter *
+limiter_new(struct limit_table *t, const char *name, const struct limit_conf *conf)
+{
+	struct limiter *l = must_calloc(1, sizeof(*l));
+	uint32_t at = sizeof(struct limit_entry);
+
+	assert(limit_conf_problem(conf) == NULL);
+	l->table = limit_table_ref(t);
+	l->name = must_strdup(name);
+	l->conf = *conf;
+	l->rule = conf_rule(conf);
+	l->seed = hash_bytes(&t->serial, sizeof(t->serial));
+	t->serial++;
+	if (conf->queue > 0 && !conf->shadow) {
+		l->queue_at = at;
+		at += sizeof(struct limit_queue);
+	}
+	l->state_at = at;
+	l->key_at = at + (uint32_t)window_state_bytes(&l->rule);
+	return l;
+}
+
+/* Under the registry's lock. */
+static struct limiter *
+limiter_find_or_new(struct limit_table *t, const char *name, const struct limit_conf *conf)
+{
+	struct limit_tally *tally = NULL;
+	struct limiter *l;
+
+	LIST_EACH (had, &t->limiters, struct limiter, link) {
+		if (strcmp(had->name, name) != 0)
+			continue;
+		if (conf_is_same(&had->conf, conf))
+			return had;
+		tally = had->tally;
+	}
+	l = limiter_new(t, name, conf);
+	l->tally = tally == NULL ? tally_new() : tally;
+	l->tally->refs++;
+	list_push_back(&t->limiters, &l->link);
+	return l;
+}
+
+struct limiter *
+limiter_get(struct limit_table *t, const char *name, const struct limit_conf *conf)
+{
+	struct limiter *l;
+
+	pthread_mutex_lock(&t->registry);
+	l = limiter_find_or_new(t, name, conf);
+	l->refs++;
+	pthread_mutex_unlock(&t->registry);
+	return l;
+}
+
+struct limiter *
+limiter_ref(struct limiter *l)
+{
+	pthread_mutex_lock(&l->table->registry);
+	l->refs++;
+	pthread_mutex_unlock(&l->table->registry);
+	return l;
+}
+
+static void
+limiter_free(struct limiter *l, struct limit_tally *tally)
+{
+	for (unsigned i = 0; i < l->table->shard_count; i++) {
+		struct limit_shard *s = &l->table->shards[i];
+
+		pthread_mutex_lock(&s->lock);
+		limit_shard_forget(s, l);
+		pthread_mutex_unlock(&s->lock);
+	}
+	limit_table_unref(&l->table);
+	free(tally);
+	free(l->name);
+	free(l);
+}
+
+void
+limiter_unref(struct limiter **lp)
+{
+	struct limit_tally *unused = NULL;
+	struct limiter *l = *lp;
+	bool last;
+
+	*lp = NULL;
+	if (l == NULL)
+		return;
+	pthread_mutex_lock(&l->table->registry);
+	last = --l->refs == 0;
+	if (last) {
+		list_leave(&l->link); /* from here on nobody finds it */
+		if (--l->tally->refs == 0)
+			unused = l->tally;
+	}
+	pthread_mutex_unlock(&l->table->registry);
+	if (last)
+		limiter_free(l, unused);
+}
+
+const char *
+limiter_name(const struct limiter *l)
+{
+	return l->name;
+}
+
+const struct limit_conf *
+limiter_conf(const struct limiter *l)
+{
+	return &l->conf;
+}
+
+void
+limiter_describe(const struct limiter *l, char *buf, size_t cap)
+{
+	static const char *const how[] = {
+	    [WINDOW_FIXED] = "fixed window",
+	    [WINDOW_LOG] = "sliding window, exact log",
+	    [WINDOW_SEGMENTS] = "sliding window, segments",
+	    [WINDOW_DOTNET] = "sliding window, .NET segments",
+	};
+	const struct window_rule *r = &l->rule;
+	int n = snprintf(
+	    buf, cap, "%s: %u per %.12g s", how[r->kind], r->limit, (double)r->window_ms / 1000);
+
+	if (n < 0 || (size_t)n >= cap)
+		return;
+	if (r->kind == WINDOW_SEGMENTS || r->kind == WINDOW_DOTNET)
+		snprintf(buf + n, cap - (size_t)n, " in %u segments", r->segments);
+}
+
+void
+limiter_read_counts(const struct limiter *l, struct limit_counts *out)
+{
+	for (unsigned which = 0; which < LIMIT_COUNTS; which++) {
+		out->n[which] = 0;
+		for (unsigned i = 0; i < l->table->shard_count; i++)
+			out->n[which] += atomic_load_explicit(
+			    &l->tally->stripes[i].n[which], memory_order_relaxed);
+	}
+}
+
+/* Decisions. */
+
+static void
+wake_all(struct limit_table *t, struct link *woken)
+{
+	struct limit_waiter *w;
+
+	while ((w = list_first(woken, struct limit_waiter, link)) != NULL) {
+		list_leave(&w->link); /* w may be gone once its worker has the message */
+		t->on_wake(w, t->on_wake_arg);
+	}
+}
+
+static void
+answer_fill(
+    const struct visit *v, enum limit_verdict verdict, uint64_t permits, struct limit_answer *out)
+{
+	const struct window_rule *r = &v->l->rule;
+	const struct window *w = limit_entry_window(v->e);
+	uint32_t remaining = window_remaining(r, w);
+
+	*out = (struct limit_answer){.verdict = verdict,
+	    .limit = r->limit,
+	    .window_ms = r->window_ms,
+	    .remaining = remaining,
+	    .decided_ms = v->now_ms};
+	if (remaining < r->limit)
+		out->reset_ms = window_wait_ms(r, w, (uint64_t)remaining + 1, v->now_ms);
+	if (verdict == LIMIT_REFUSED)
+		out->retry_ms = window_wait_ms(r, w, permits, v->now_ms);
+}
+
+/* The answer about a key that the table does not hold. */
+static void
+answer_unknown(const struct visit *v, enum limit_verdict verdict, struct limit_answer *out)
+{
+	*out = (struct limit_answer){.verdict = verdict,
+	    .limit = v->l->rule.limit,
+	    .window_ms = v->l->rule.window_ms,
+	    .remaining = verdict == LIMIT_REFUSED ? 0 : v->l->rule.limit,
+	    .decided_ms = v->now_ms};
+	if (verdict == LIMIT_REFUSED)
+		out->reset_ms = out->retry_ms = v->l->rule.window_ms;
+}
+
+static struct limit_queue *
+visit_queue(const struct visit *v)
+{
+	return v->e == NULL ? NULL : limit_entry_queue(v->e);
+}
+
+static struct limit_waiter *
+queue_oldest(const struct limit_queue *q)
+{
+	return list_first(&q->waiters, struct limit_waiter, link);
+}
+
+static struct limit_waiter *
+queue_next(const struct limit_queue *q, bool newest_first)
+{
+	if (!newest_first || list_is_empty(&q->waiters))
+		return queue_oldest(q);
+	return CONTAINER_OF(q->waiters.prev, struct limit_waiter, link);
+}
+
+static void
+waiter_leave(struct visit *v, struct limit_waiter *w, enum limit_end end)
+{
+	assert(w->end == LIMIT_END_WAITING && w->entry == v->e);
+	list_leave(&w->link);
+	visit_queue(v)->permits -= w->permits;
+	w->entry = NULL;
+	w->end = end;
+}
+
+static void
+waiter_grant(struct visit *v, struct limit_waiter *w)
+{
+	waiter_leave(v, w, LIMIT_END_GRANTED);
+	answer_fill(v, LIMIT_ALLOWED, w->permits, &w->answer);
+	limit_count(v->l, v->s, LIMIT_COUNT_granted);
+	list_push_back(&v->woken, &w->link);
+}
+
+static void
+waiter_refuse(struct visit *v, struct limit_waiter *w, enum limit_end end)
+{
+	waiter_leave(v, w, end);
+	if (v->l->conf.count_all)
+		window_charge(&v->l->rule, limit_entry_window(v->e), w->permits, v->now_ms,
+		    v->now_ms + w->wall_ahead_ms);
+	answer_fill(v, LIMIT_REFUSED, visit_queue(v)->permits + w->permits, &w->answer);
+	limit_count(v->l, v->s,
+	    end == LIMIT_END_TIMEOUT ? LIMIT_COUNT_queue_timeout : LIMIT_COUNT_displaced);
+	list_push_back(&v->woken, &w->link);
+}
+
+/* Serves who is next until the next one does not fit (smaller ones behind wait: they would starve
+ * it), and refuses who has waited long enough. One found both served and late is served. */
+static void
+visit_settle(struct visit *v)
+{
+	struct limit_queue *q = visit_queue(v);
+	struct limit_waiter *w;
+
+	while (q != NULL && (w = queue_next(q, v->l->conf.newest_first)) != NULL) {
+		if (window_take(&v->l->rule, limit_entry_window(v->e), w->permits, v->now_ms,
+			v->now_ms + w->wall_ahead_ms)) {
+			waiter_grant(v, w);
+			continue;
+		}
+		w = queue_oldest(q);
+		if (w->deadline_ms > v->now_ms)
+			return;
+		waiter_refuse(v, w, LIMIT_END_TIMEOUT);
+	}
+}
+
+/* Brings an entry of a locked shard up to now. */
+static void
+visit_open(struct visit *v, struct limit_entry *e, int64_t now_ms)
+{
+	v->e = e;
+	v->l = e->limiter;
+	v->now_ms = e->seen_ms = now_ms > e->seen_ms ? now_ms : e->seen_ms;
+	window_advance(&v->l->rule, limit_entry_window(e), v->now_ms);
+	visit_settle(v);
+}
+
+/* When something can happen here next. */
+static int64_t
+visit_due_ms(const struct visit *v, const struct limit_queue *q)
+{
+	const struct limit_waiter *next = queue_next(q, v->l->conf.newest_first);
+	int64_t free_ms = v->now_ms +
+	    window_wait_ms(&v->l->rule, limit_entry_window(v->e), next->permits, v->now_ms);
+	int64_t deadline_ms = queue_oldest(q)->deadline_ms;
+
+	return free_ms < deadline_ms ? free_ms : deadline_ms;
+}
+
+static void
+visit_close(struct visit *v)
+{
+	struct limit_queue *q = visit_queue(v);
+
+	limit_shard_place(v->s, v->e);
+	if (q == NULL || list_is_empty(&q->waiters))
+		return;
+	q->due_ms = visit_due_ms(v, q);
+	if (q->due_ms < atomic_load_explicit(&v->s->due_ms, memory_order_relaxed))
+		atomic_store_explicit(&v->s->due_ms, q->due_ms, memory_order_relaxed);
+}
+
+static void
+visit_begin(struct visit *v, struct limiter *l, struct slice key, uint64_t hash, int64_t now_ms)
+{
+	struct limit_entry *e;
+
+	*v = (struct visit){.l = l, .now_ms = now_ms, .s = limit_shard_of(l->table, hash)};
+	list_init(&v->woken);
+	pthread_mutex_lock(&v->s->lock);
+	e = limit_shard_find(v->s, l, key, hash);
+	if (e != NULL)
+		visit_open(v, e, now_ms);
+}
+
+static void
+visit_end(struct visit *v)
+{
+	struct limit_table *t = v->l->table;
+
+	if (v->e != NULL)
+		visit_close(v);
+	pthread_mutex_unlock(&v->s->lock);
+	wake_all(t, &v->woken);
+}
+
+/* A newcomer takes its permits if they are there and nobody has the first claim. */
+static bool
+visit_take(struct visit *v, const struct limit_ask *ask)
+{
+	const struct limit_queue *q = visit_queue(v);
+
+	if (q != NULL && !list_is_empty(&q->waiters) && !v->l->conf.newest_first)
+		return false;
+	return window_take(
+	    &v->l->rule, limit_entry_window(v->e), ask->permits, v->now_ms, ask->wall_ms);
+}
+
+/* Finds the newcomer a place in the queue: false when there is none. A full queue refuses it, or
+ * with newest_first fails the oldest until it fits. */
+static bool
+visit_make_place(struct visit *v, const struct limit_ask *ask)
+{
+	struct limit_queue *q = visit_queue(v);
+	uint32_t most = v->l->conf.queue;
+
+	if (q == NULL || ask->waiter == NULL || ask->permits > most ||
+	    ask->permits > v->l->rule.limit)
+		return false;
+	if (q->permits + ask->permits > most && !v->l->conf.newest_first)
+		return false;
+	while (q->permits + ask->permits > most)
+		waiter_refuse(v, queue_oldest(q), LIMIT_END_DISPLACED);
+	return true;
+}
+
+static void
+visit_join(struct visit *v, const struct limit_ask *ask, uint64_t hash)
+{
+	struct limit_queue *q = visit_queue(v);
+	struct limit_waiter *w = ask->waiter;
+	int64_t timeout_ms = v->l->conf.queue_timeout_ms;
+
+	assert(w->end != LIMIT_END_WAITING);
+	w->end = LIMIT_END_WAITING;
+	w->limiter = v->l;
+	w->entry = v->e;
+	w->key = ask->key;
+	w->hash = hash;
+	w->permits = ask->permits;
+	w->deadline_ms = timeout_ms == 0 ? INT64_MAX : v->now_ms + timeout_ms;
+	w->wall_ahead_ms = ask->wall_ms - v->now_ms;
+	list_push_back(&q->waiters, &w->link);
+	q->permits += w->permits;
+}
+
+static void
+visit_refuse(struct visit *v, const struct limit_ask *ask, struct limit_answer *out)
+{
+	const struct limit_queue *q = visit_queue(v);
+	const struct limit_conf *conf = &v->l->conf;
+
+	if (conf->count_all)
+		window_charge(
+		    &v->l->rule, limit_entry_window(v->e), ask->permits, v->now_ms, ask->wall_ms);
+	answer_fill(v, LIMIT_REFUSED, (q == NULL ? 0 : q->permits) + ask->permits, out);
+	limit_count(v->l, v->s, conf->shadow ? LIMIT_COUNT_shadow_refused : LIMIT_COUNT_refused);
+	if (conf->shadow) {
+		out->verdict = LIMIT_ALLOWED;
+		out->shadow_refused = true;
+	}
+}
+
+static void
+visit_decide(struct visit *v, const struct limit_ask *ask, uint64_t hash, struct limit_answer *out)
+{
+	if (visit_take(v, ask)) {
+		answer_fill(v, LIMIT_ALLOWED, 0, out);
+		limit_count(v->l, v->s, LIMIT_COUNT_allowed);
+	} else if (visit_make_place(v, ask)) {
+		visit_join(v, ask, hash);
+		answer_fill(v, LIMIT_QUEUED, 0, out);
+		out->look_again_ms = visit_due_ms(v, visit_queue(v));
+		limit_count(v->l, v->s, LIMIT_COUNT_queued);
+	} else {
+		visit_refuse(v, ask, out);
+	}
+}
+
+void
+limiter_ask(struct limiter *l, const struct limit_ask *ask, struct limit_answer *out)
+{
+	uint64_t hash = limit_key_hash(l, ask->key);
+	struct limit_entry *e;
+	struct visit v;
+
+	assert(ask->permits > 0);
+	visit_begin(&v, l, ask->key, hash, ask->now_ms);
+	if (v.e == NULL && (e = limit_shard_add(v.s, l, ask->key, hash, v.now_ms)) != NULL)
+		visit_open(&v, e, v.now_ms);
+	if (v.e != NULL) {
+		visit_decide(&v, ask, hash, out);
+	} else {
+		bool refuse = l->conf.refuse_untracked && !l->conf.shadow;
+
+		answer_unknown(&v, refuse ? LIMIT_REFUSED : LIMIT_ALLOWED, out);
+		limit_count(l, v.s, LIMIT_COUNT_untracked);
+	}
+	visit_end(&v);
+}
+
+static void
+visit_refund(struct visit *v, uint32_t permits, int64_t decided_ms)
+{
+	limit_count(v->l, v->s, LIMIT_COUNT_refunded);
+	if (v->e == NULL)
+		return; /* forgotten with all it had out */
+	window_refund(&v->l->rule, limit_entry_window(v->e), permits, decided_ms);
+	visit_settle(v);
+}
+
+void
+limiter_refund(
+    struct limiter *l, struct slice key, uint32_t permits, int64_t decided_ms, int64_t now_ms)
+{
+	struct visit v;
+
+	visit_begin(&v, l, key, limit_key_hash(l, key), now_ms);
+	visit_refund(&v, permits, decided_ms);
+	visit_end(&v);
+}
+
+bool
+limiter_cancel(struct limit_waiter *w, int64_t now_ms)
+{
+	bool waiting;
+	struct visit v;
+
+	/* Opening the visit may serve the queue: w itself may be granted here, and is woken then.
+	 */
+	visit_begin(&v, w->limiter, w->key, w->hash, now_ms);
+	waiting = w->end == LIMIT_END_WAITING;
+	if (waiting) {
+		waiter_leave(&v, w, LIMIT_END_CANCELLED);
+		limit_count(v.l, v.s, LIMIT_COUNT_cancelled);
+		visit_settle(&v);
+	} else if (w->end == LIMIT_END_GRANTED) {
+		w->end = LIMIT_END_CANCELLED;
+		visit_refund(&v, w->permits, w->answer.decided_ms);
+	}
+	visit_end(&v);
+	return waiting;
+}
+
+bool
+limiter_peek(struct limiter *l, struct slice key, int64_t now_ms, struct limit_answer *out)
+{
+	struct visit v;
+	bool known;
+
+	visit_begin(&v, l, key, limit_key_hash(l, key), now_ms);
+	known = v.e != NULL;
+	if (!known)
+		answer_unknown(&v, LIMIT_ALLOWED, out);
+	else if (window_remaining(&l->rule, limit_entry_window(v.e)) > 0)
+		answer_fill(&v, LIMIT_ALLOWED, 0, out);
+	else
+		answer_fill(&v, LIMIT_REFUSED, 1, out);
+	visit_end(&v);
+	return known;
+}
+
+/* Settles the due queues of one shard; returns when its next one is due. */
+static int64_t
+shard_poll(struct limit_table *t, struct limit_shard *s, int64_t now_ms)
+{
+	int64_t due_ms = INT64_MAX;
+	struct link waiting;
+	struct visit v = {.s = s};
+
+	list_init(&v.woken);
+	list_init(&waiting);
+	pthread_mutex_lock(&s->lock);
+	list_splice_back(&waiting, &s->waiting);
+	atomic_store_explicit(&s->due_ms, INT64_MAX, memory_order_relaxed);
+	LIST_EACH_SAFE (e, &waiting, struct limit_entry, link) {
+		if (limit_entry_queue(e)->due_ms <= now_ms) {
+			visit_open(&v, e, now_ms);
+			visit_close(&v);
+		} else {
+			list_leave(&e->link);
+			list_push_back(&s->waiting, &e->link);
+		}
+		if (!list_is_empty(&limit_entry_queue(e)->waiters) &&
+		    limit_entry_queue(e)->due_ms < due_ms)
+			due_ms = limit_entry_queue(e)->due_ms;
+	}
+	atomic_store_explicit(&s->due_ms, due_ms, memory_order_relaxed);
+	pthread_mutex_unlock(&s->lock);
+	wake_all(t, &v.woken);
+	return due_ms;
+}
+
+int64_t
+limit_table_poll(struct limit_table *t, int64_t now_ms)
+{
+	int64_t next_ms = INT64_MAX;
+
+	for (unsigned i = 0; i < t->shard_count; i++) {
+		int64_t due_ms = atomic_load_explicit(&t->shards[i].due_ms, memory_order_relaxed);
+
+		if (due_ms <= now_ms)
+			due_ms = shard_poll(t, &t->shards[i], now_ms);
+		if (due_ms < next_ms)
+			next_ms = due_ms;
+	}
+	return next_ms;
+}
