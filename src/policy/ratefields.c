@@ -1,0 +1,267 @@
+#include "policy/ratefields.h"
+
+#include <stdio.h>
+
+#define SF_INTEGER_MAX 999999999999999ll /* RFC 9651 section 3.3.1 */
+
+static uint64_t
+seconds_up(int64_t ms)
+{
+	int64_t s = ms <= 0 ? 0 : ms / 1000 + (ms % 1000 > 0);
+
+	return (uint64_t)(s > SF_INTEGER_MAX ? SF_INTEGER_MAX : s);
+}
+
+enum rate_style
+rate_style_from(struct slice written)
+{
+#define RATE_STYLE_NAME(name, as, text) SLICE_LIT(as),
+	static const struct slice names[] = {RATE_STYLE_TABLE(RATE_STYLE_NAME)};
+	unsigned i = 0;
+
+	while (i < RATE_STYLES && !slice_eq(names[i], written))
+		i++;
+	return (enum rate_style)i;
+}
+
+uint64_t
+rate_retry_s(const struct rate_verdict *met, unsigned n)
+{
+	uint64_t longest = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct limit_answer *a = &met[i].answer;
+		int64_t ms = a->retry_ms > a->reset_ms ? a->retry_ms : a->reset_ms;
+
+		/* "now" would only bring the client back into the same refusal */
+		if (a->verdict == LIMIT_REFUSED && seconds_up(ms < 1 ? 1 : ms) > longest)
+			longest = seconds_up(ms < 1 ? 1 : ms);
+	}
+	return longest;
+}
+
+/* The fields. */
+
+/* RFC 9651 section 4.1.6; what a string cannot hold becomes "_". */
+static void
+sf_string_add(struct buf *b, struct slice s)
+{
+	buf_add_char(b, '"');
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '"' || s.p[i] == '\\')
+			buf_add_char(b, '\\');
+		buf_add_char(b, s.p[i] >= 0x20 && s.p[i] < 0x7f ? s.p[i] : '_');
+	}
+	buf_add_char(b, '"');
+}
+
+static void
+parameter_add(struct buf *b, const char *name, uint64_t value)
+{
+	buf_add_char(b, ';');
+	buf_add_slice(b, slice_from(name));
+	buf_add_char(b, '=');
+	buf_add_u64(b, value);
+}
+
+/* Who has least left; of equals the one that stays so for longest. */
+static const struct limit_answer *
+tightest(const struct rate_verdict *met, unsigned n)
+{
+	const struct limit_answer *best = &met[0].answer;
+
+	for (unsigned i = 1; i < n; i++) {
+		const struct limit_answer *a = &met[i].answer;
+
+		if (a->remaining < best->remaining ||
+		    (a->remaining == best->remaining && a->reset_ms > best->reset_ms))
+			best = a;
+	}
+	return best;
+}
+
+static void
+value_policy(struct buf *b, const struct rate_verdict *met, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (i > 0)
+			buf_add_lit(b, ", ");
+		sf_string_add(b, met[i].name);
+		parameter_add(b, "q", met[i].answer.limit);
+		parameter_add(b, "w", seconds_up(met[i].answer.window_ms));
+	}
+}
+
+static void
+value_state(struct buf *b, const struct rate_verdict *met, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (i > 0)
+			buf_add_lit(b, ", ");
+		sf_string_add(b, met[i].name);
+		parameter_add(b, "r", met[i].answer.remaining);
+		if (met[i].answer.reset_ms > 0)
+			parameter_add(b, "t", seconds_up(met[i].answer.reset_ms));
+	}
+}
+
+static void
+value_limit(struct buf *b, const struct rate_verdict *met, unsigned n)
+{
+	buf_add_u64(b, tightest(met, n)->limit);
+}
+
+static void
+value_limit_policies(struct buf *b, const struct rate_verdict *met, unsigned n)
+{
+	value_limit(b, met, n);
+	for (unsigned i = 0; i < n; i++) {
+		buf_add_lit(b, ", ");
+		buf_add_u64(b, met[i].answer.limit);
+		parameter_add(b, "w", seconds_up(met[i].answer.window_ms));
+	}
+}
+
+static void
+value_remaining(struct buf *b, const struct rate_verdict *met, unsigned n)
+{
+	buf_add_u64(b, tightest(met, n)->remaining);
+}
+
+static void
+value_reset(struct buf *b, const struct rate_verdict *met, unsigned n)
+{
+	buf_add_u64(b, seconds_up(tightest(met, n)->reset_ms));
+}
+
+static void
+value_retry(struct buf *b, const struct rate_verdict *met, unsigned n)
+{
+	buf_add_u64(b, rate_retry_s(met, n));
+}
+
+struct field_maker {
+	struct slice name;
+	void (*value)(struct buf *b, const struct rate_verdict *met, unsigned n);
+};
+
+/* clang-format off */
+static const struct field_maker makers[RATE_STYLES][RATE_FIELDS_MAX - 1] = {
+	[RATE_STYLE_draft_11] = {
+		{SLICE_LIT("RateLimit-Policy"), value_policy},
+		{SLICE_LIT("RateLimit"), value_state},
+	},
+	[RATE_STYLE_draft_03] = {
+		{SLICE_LIT("RateLimit-Limit"), value_limit_policies},
+		{SLICE_LIT("RateLimit-Remaining"), value_remaining},
+		{SLICE_LIT("RateLimit-Reset"), value_reset},
+	},
+	[RATE_STYLE_x_ratelimit] = {
+		{SLICE_LIT("X-RateLimit-Limit"), value_limit},
+		{SLICE_LIT("X-RateLimit-Remaining"), value_remaining},
+		{SLICE_LIT("X-RateLimit-Reset"), value_reset},
+	},
+};
+/* clang-format on */
+
+unsigned
+rate_fields_write(struct buf *b, enum rate_style style, const struct rate_verdict *met, unsigned n,
+    struct rate_field out[RATE_FIELDS_MAX])
+{
+	static const struct field_maker retry = {SLICE_LIT("Retry-After"), value_retry};
+	const struct field_maker *make[RATE_FIELDS_MAX];
+	size_t begin[RATE_FIELDS_MAX + 1];
+	unsigned count = 0;
+
+	for (unsigned i = 0; n > 0 && i < RATE_FIELDS_MAX - 1 && makers[style][i].value != NULL;
+	     i++)
+		make[count++] = &makers[style][i];
+	if (rate_retry_s(met, n) > 0)
+		make[count++] = &retry;
+	for (unsigned i = 0; i < count; i++) {
+		begin[i] = b->n;
+		make[i]->value(b, met, n);
+	}
+	begin[count] = b->n;
+	for (unsigned i = 0; i < count; i++) { /* b may have moved while it grew */
+		out[i].name = make[i]->name;
+		out[i].value = slice_of(b->p + begin[i], begin[i + 1] - begin[i]);
+	}
+	return count;
+}
+
+/* The bodies. */
+
+static void
+json_string_add(struct buf *b, struct slice s)
+{
+	buf_add_char(b, '"');
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c == '"' || c == '\\')
+			buf_printf(b, "\\%c", c);
+		else if (c < 0x20)
+			buf_printf(b, "\\u%04x", c);
+		else
+			buf_add_char(b, (char)c);
+	}
+	buf_add_char(b, '"');
+}
+
+void
+rate_problem_write(struct buf *b, unsigned status, const struct rate_verdict *met, unsigned n)
+{
+	uint64_t retry_s = rate_retry_s(met, n);
+	const char *comma = "";
+
+	buf_printf(b,
+	    "{\"type\":\"" RATE_PROBLEM_TYPE "\","
+	    "\"title\":\"Too many requests\",\"status\":%u,"
+	    "\"detail\":\"More requests than allowed. Try again in %llu second%s.\","
+	    "\"violated-policies\":[",
+	    status, (unsigned long long)retry_s, retry_s == 1 ? "" : "s");
+	for (unsigned i = 0; i < n; i++) {
+		if (met[i].answer.verdict != LIMIT_REFUSED)
+			continue;
+		buf_add_slice(b, slice_from(comma));
+		json_string_add(b, met[i].name);
+		comma = ",";
+	}
+	buf_add_lit(b, "]}\n");
+}
+
+/* Seconds as people say them, never sooner than they are. */
+static void
+wait_in_words(uint64_t s, char *out, size_t cap)
+{
+	static const struct {
+		uint64_t upto_s, unit_s;
+		const char *unit;
+	} scale[] = {{120, 1, "second"}, {7200, 60, "minute"}, {172800, 3600, "hour"},
+	    {UINT64_MAX, 86400, "day"}};
+	unsigned i = 0;
+	uint64_t count;
+
+	while (s >= scale[i].upto_s && i < 3)
+		i++;
+	count = (s + scale[i].unit_s - 1) / scale[i].unit_s;
+	snprintf(
+	    out, cap, "%llu %s%s", (unsigned long long)count, scale[i].unit, count == 1 ? "" : "s");
+}
+
+void
+rate_page_write(struct buf *b, unsigned status, const struct rate_verdict *met, unsigned n)
+{
+	char wait[48];
+
+	wait_in_words(rate_retry_s(met, n), wait, sizeof(wait));
+	buf_printf(b,
+	    "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+	    "<meta name=\"viewport\" content=\"width=device-width\">\n"
+	    "<title>%u Too many requests</title>\n"
+	    "<h1>Too many requests</h1>\n"
+	    "<p>More requests came from you than are allowed here. "
+	    "Please try again in %s.</p>\n</html>\n",
+	    status, wait);
+}
