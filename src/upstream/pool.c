@@ -1,0 +1,252 @@
+#include "upstream/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+#define POLL_MS 20
+
+struct pool {
+	struct loop *loop;
+	unsigned worker;
+};
+
+struct pool *
+pool_new(struct loop *l, unsigned worker)
+{
+	struct pool *p = must_calloc(1, sizeof(*p));
+
+	p->loop = l;
+	p->worker = worker;
+	return p;
+}
+
+void
+pool_free(struct pool **pp)
+{
+	free(*pp);
+	*pp = NULL;
+}
+
+unsigned
+pool_worker(const struct pool *p)
+{
+	return p->worker;
+}
+
+struct loop *
+pool_loop(const struct pool *p)
+{
+	return p->loop;
+}
+
+/* --- waiting for room --- */
+
+static void
+waiter_leave(struct pool_waiter *w)
+{
+	if (!list_has(&w->link))
+		return;
+	list_leave(&w->link);
+	pool_seat(w->server, w->pool->worker)->waiting_count--;
+	timer_disarm(&w->poll);
+}
+
+static void
+waiter_look(struct pool_waiter *w)
+{
+	waiter_leave(w);
+	loop_later(w->pool->loop, &w->task);
+}
+
+static void
+on_waiter_poll(void *arg)
+{
+	waiter_look(arg);
+}
+
+void
+pool_waiter_init(struct pool_waiter *w, void (*look)(void *arg), void *arg)
+{
+	*w = (struct pool_waiter){0};
+	list_init(&w->link);
+	task_init(&w->task, look, arg);
+	timer_init(&w->poll, on_waiter_poll, w);
+}
+
+bool
+pool_wait(struct pool *p, struct server *s, struct pool_waiter *w)
+{
+	struct server_seat *seat = pool_seat(s, p->worker);
+
+	if (seat->waiting_count >= s->upstream->conf.pending)
+		return false;
+	w->pool = p;
+	w->server = s;
+	list_push_back(&seat->waiting, &w->link);
+	seat->waiting_count++;
+	timer_arm(p->loop, &w->poll, loop_now_ms(p->loop) + POLL_MS);
+	return true;
+}
+
+void
+pool_stop_waiting(struct pool_waiter *w)
+{
+	waiter_leave(w);
+	task_cancel(&w->task);
+}
+
+/* A connection of this worker to s has become free, or may be opened. */
+static void
+wake_waiter(struct pool *p, struct server *s)
+{
+	struct pool_waiter *w =
+	    list_first(&pool_seat(s, p->worker)->waiting, struct pool_waiter, link);
+
+	if (w != NULL)
+		waiter_look(w);
+}
+
+/* --- connections --- */
+
+static void
+upconn_leave_idle(struct upconn *c)
+{
+	list_leave(&c->link);
+	pool_seat(c->server, c->pool->worker)->idle_count--;
+	timer_disarm(&c->idle);
+}
+
+static void
+upconn_close(struct upconn *c)
+{
+	struct upstream *u = c->server->upstream;
+
+	stream_close(&c->stream);
+	atomic_fetch_sub_explicit(&c->server->connections, 1, memory_order_relaxed);
+	wake_waiter(c->pool, c->server);
+	free(c);
+	upstream_unref(&u);
+}
+
+/* Whatever comes on an idle connection, nobody asked for it (design: Trusting the origin). */
+static void
+on_idle_readable(void *arg)
+{
+	struct upconn *c = arg;
+
+	upconn_leave_idle(c);
+	upconn_close(c);
+}
+
+static void
+on_idle_writable(void *arg)
+{
+}
+
+static const struct stream_handler idle_handler = {on_idle_readable, on_idle_writable};
+
+struct upconn *
+pool_borrow_idle(struct pool *p, struct server *s, const struct stream_handler *h, void *arg)
+{
+	struct server_seat *seat = pool_seat(s, p->worker);
+	struct upconn *c = list_first(&seat->idle, struct upconn, link);
+
+	if (c == NULL)
+		return NULL;
+	upconn_leave_idle(c);
+	stream_set_handler(c->stream, h, arg);
+	return c;
+}
+
+/* Counts the connection in unless that would be one too many. */
+static bool
+count_in(struct server *s)
+{
+	unsigned n = atomic_load_explicit(&s->connections, memory_order_relaxed);
+
+	do
+		if (n >= s->upstream->conf.max)
+			return false;
+	while (!atomic_compare_exchange_weak(&s->connections, &n, n + 1));
+	return true;
+}
+
+struct upconn *
+pool_connect(struct pool *p, struct server *s, const struct address *to,
+    const struct stream_handler *h, void *arg)
+{
+	struct upconn *c;
+	int e;
+
+	if (!count_in(s)) {
+		errno = EBUSY;
+		return NULL;
+	}
+	c = must_calloc(1, sizeof(*c));
+	c->pool = p;
+	c->server = s;
+	c->opened_ms = loop_now_ms(p->loop);
+	list_init(&c->link);
+	timer_init(&c->idle, on_idle_readable, c);
+	c->stream = stream_connect(p->loop, to, h, arg);
+	if (c->stream == NULL)
+		goto fail;
+	atomic_fetch_add_explicit(&s->connects, 1, memory_order_relaxed);
+	upstream_ref(s->upstream);
+	return c;
+fail:
+	e = errno;
+	atomic_fetch_sub_explicit(&s->connections, 1, memory_order_relaxed);
+	free(c);
+	errno = e;
+	return NULL;
+}
+
+void
+pool_return(struct upconn **cp)
+{
+	struct upconn *c = *cp;
+	struct server_seat *seat = pool_seat(c->server, c->pool->worker);
+	const struct upstream_conf *conf = &c->server->upstream->conf;
+	int64_t now_ms = loop_now_ms(c->pool->loop);
+
+	*cp = NULL;
+	c->served++;
+	if (stream_has_pending(c->stream) ||
+	    (conf->life_ms > 0 && now_ms - c->opened_ms >= conf->life_ms)) {
+		upconn_close(c);
+		return;
+	}
+	stream_set_handler(c->stream, &idle_handler, c);
+	stream_want_write(c->stream, false);
+	stream_want_read(c->stream, true);
+	list_push_front(&seat->idle, &c->link);
+	seat->idle_count++;
+	timer_arm(c->pool->loop, &c->idle, now_ms + conf->idle_ms);
+	wake_waiter(c->pool, c->server);
+}
+
+void
+pool_discard(struct upconn **cp)
+{
+	if (*cp == NULL)
+		return;
+	upconn_close(*cp);
+	*cp = NULL;
+}
+
+void
+pool_close_idle(struct pool *p, struct upstream *u)
+{
+	for (unsigned i = 0; i < u->servers_count; i++) {
+		struct server_seat *seat = pool_seat(&u->servers[i], p->worker);
+		struct upconn *c;
+
+		while ((c = list_first(&seat->idle, struct upconn, link)) != NULL) {
+			upconn_leave_idle(c);
+			upconn_close(c);
+		}
+	}
+}

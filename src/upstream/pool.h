@@ -1,0 +1,63 @@
+/* upstream/pool.h - one worker's connections to the servers, kept open between requests.
+ *
+ * The most recently used idle connection is lent first, so that what is not needed grows old and is
+ * closed. An idle connection on which anything arrives, the end included, is closed: nothing was
+ * asked. Belongs to one worker's thread.
+ */
+#ifndef UPSTREAM_POOL_H
+#define UPSTREAM_POOL_H
+
+#include "upstream/target.h"
+
+struct pool;
+
+/* One connection, lent or idle. */
+struct upconn {
+	struct link link; /* in the server's idle list of this worker */
+	struct pool *pool;
+	struct server *server;
+	struct stream *stream;
+	struct timer idle;
+	int64_t opened_ms;
+	unsigned served; /* responses read to their end */
+};
+
+struct pool *pool_new(struct loop *l, unsigned worker);
+/* By then nothing is lent. */
+void pool_free(struct pool **pp);
+/* Somebody who found all connections in use. */
+struct pool_waiter {
+	struct link link;  /* in the server's seat */
+	struct task task;  /* look again */
+	struct timer poll; /* another worker may have given one back */
+	struct pool *pool;
+	struct server *server;
+};
+void pool_waiter_init(struct pool_waiter *w, void (*look)(void *arg), void *arg);
+/* look is called when a connection to s may be had. False: conf.pending wait already. */
+bool pool_wait(struct pool *p, struct server *s, struct pool_waiter *w);
+void pool_stop_waiting(struct pool_waiter *w);
+
+/* An idle connection to s, handed over with handler and arg, or NULL. */
+struct upconn *pool_borrow_idle(
+    struct pool *p, struct server *s, const struct stream_handler *h, void *arg);
+/* A new connection, being connected to the address: handler->on_writable tells the outcome. NULL
+ * (errno): not even begun; EBUSY: the server has as many connections as it may. */
+struct upconn *pool_connect(struct pool *p, struct server *s, const struct address *to,
+    const struct stream_handler *h, void *arg);
+/* The response was read to its very end and both sides keep the connection: it may serve again. */
+void pool_return(struct upconn **cp);
+/* It may not. */
+void pool_discard(struct upconn **cp);
+/* Closes every idle connection to the upstream's servers, as when the configuration drops it. */
+void pool_close_idle(struct pool *p, struct upstream *u);
+/* Where a name's address is kept for this worker. */
+static inline struct server_seat *
+pool_seat(struct server *s, unsigned worker)
+{
+	return &s->seats[worker];
+}
+unsigned pool_worker(const struct pool *p);
+struct loop *pool_loop(const struct pool *p);
+
+#endif
