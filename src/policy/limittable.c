@@ -237,6 +237,8 @@ limit_shard_place(struct limit_shard *s, struct limit_entry *e)
 void
 limit_shard_forget(struct limit_shard *s, const struct limiter *l)
 {
+	LIST_EACH (e, &s->waiting, struct limit_entry, link)
+		assert(e->limiter != l); /* whoever waits holds a reference */
 	for (unsigned level = 0; level < LIMIT_LEVELS; level++)
 		LIST_EACH_SAFE (e, &s->levels[level], struct limit_entry, link)
 			if (e->limiter == l)

@@ -17,8 +17,7 @@
  *   3. keys at their limit, the longest unseen first (so not those who are still knocking);
  *   never a key with somebody waiting.
  * For that each entry stands in one of LEVELS lists by the share of its limit in use when it was
- * last seen. Making room looks only at the longest unseen of each list, at most LEVELS + a few
- * steps.
+ * last seen. Making room looks only at the two longest unseen of each list.
  */
 #ifndef POLICY_LIMITTABLE_H
 #define POLICY_LIMITTABLE_H

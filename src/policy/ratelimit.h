@@ -12,7 +12,9 @@
  * then, and arms it again for what that returns as long as it has waiters. Whichever worker visits
  * the key first when permits come back (a poll, another request for it, a refund) settles its queue
  * and calls on_wake for each waiter that was granted or refused. Who is due is served before a
- * newcomer is looked at.
+ * newcomer is looked at. (With requests of several permits, a refund or a cancel can bring the head
+ * of a queue nearer than was announced; it is served at the next visit or poll. With single permits
+ * that cannot happen.)
  *
  * on_wake runs on the thread that settled the queue, with no lock held; it posts the waiter to the
  * mailbox of waiter->worker and touches nothing else. The waiter may be freed as soon as its own

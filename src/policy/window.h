@@ -3,7 +3,8 @@
  * The pure algorithms of the rate limits: no table, no lock, no clock. A rule says how to count;
  * a state is the plain memory of one key under that rule, window_state_bytes() long, 8-aligned and
  * all zero at first. All zero and "everything has come back" mean the same: a key nobody remembers
- * behaves exactly as one whose permits are all back, so forgetting such a key changes nothing.
+ * behaves exactly as one whose permits are all back, so forgetting such a key changes nothing (.NET
+ * forgets it after 10 s; until then its segments keep their phase there).
  *
  * Times are milliseconds on one monotonic clock and must not run backwards for one state (the
  * table sees to that). Every call but window_advance() expects a state advanced to the same now_ms.
