@@ -14,12 +14,14 @@ origin      a scripted origin                           forebay     starts a dae
 origins     makes more of them: origins("o2")           cli         runs the binary to its end: cli("check", "-c", path)
 clock       moves the daemons' time                     redis       a real Redis;  redises(...) makes more
 client      client(address): one connection             certs       an authority that signs certificates
-tmp_path    a directory of the scenario's own
+shop        the sample application                      tmp_path    a directory of the scenario's own
 """
 
 import faulthandler
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,7 @@ from stage.clock import Clock  # noqa: E402
 from stage.daemon import Forebay, run_forebay  # noqa: E402
 from stage.origin import Origin  # noqa: E402
 from stage.redis import Redis  # noqa: E402
+from stage.shop import Shop  # noqa: E402
 from stage.waiting import patiently  # noqa: E402
 
 USUAL_PATIENCE_S = 60
@@ -46,7 +49,7 @@ class Stage:
     def __init__(self, directory):
         self.directory = directory
         self.clock = Clock(directory)
-        self.clients, self.daemons, self.origins, self.redises = [], [], [], []
+        self.clients, self.daemons, self.origins, self.redises, self.shops = [], [], [], [], []
 
     def forebay(self, config=None, *, start=True, **how):
         name = how.pop("name", f"w{len(self.daemons) + 1}")
@@ -68,6 +71,13 @@ class Stage:
         redis = Redis(directory, *options, name=name, **how)
         self.redises.append(redis)
         return redis
+
+    def shop(self, *options, **how):
+        directory = self.directory / f"shop{len(self.shops) + 1}"
+        directory.mkdir()
+        shop = Shop(directory, *options, **how)
+        self.shops.append(shop)
+        return shop
 
     def client(self, address, **how):
         client = Client(address, **how)
@@ -92,7 +102,7 @@ class Stage:
                 attempt(daemon.stop)
                 if daemon.process.is_running:
                     attempt(daemon.kill)
-        for member in [*self.origins, *self.redises]:
+        for member in [*self.origins, *self.shops, *self.redises]:
             attempt(member.close)
         self.clock.close()
         return faults
@@ -150,6 +160,11 @@ def redises(stage):
 
 
 @pytest.fixture
+def shop(stage):
+    return stage.shop()
+
+
+@pytest.fixture
 def cli(tmp_path):
     return lambda *words, **how: run_forebay(*words, **{"cwd": tmp_path, **how})
 
@@ -157,6 +172,21 @@ def cli(tmp_path):
 @pytest.fixture(scope="session")
 def certs(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("certs"))
+
+
+def pytest_configure(config):
+    """Each run has a directory of its own, and leaves it behind only when something failed."""
+    if config.option.basetemp is None:
+        config.option.basetemp = config.own_basetemp = tempfile.mkdtemp(prefix="forebay-scenarios-")
+
+
+def pytest_unconfigure(config):
+    if getattr(config, "own_basetemp", None) and not getattr(config, "any_failed", False):
+        shutil.rmtree(config.own_basetemp, ignore_errors=True)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    session.config.any_failed = session.testsfailed > 0
 
 
 # A scenario that hangs ends with the place where it hung; one that cannot even be interrupted takes the run with it.

@@ -107,7 +107,11 @@ class Forebay:
                                self.directory / "stderr.log", self.env, self.directory)
         if self not in self.clock.daemons:
             self.clock.daemons.append(self)
-        wait_until(self._is_ready, lambda: f"{self.name} to be ready\n{self.process.tail()}", START_S)
+        try:
+            wait_until(self._is_ready, lambda: f"{self.name} to be ready\n{self.process.tail()}", START_S)
+        except AssertionError:
+            self.kill()
+            raise
         return self
 
     def _is_ready(self):
@@ -129,7 +133,8 @@ class Forebay:
         """As systemd stops it. It must end by itself, with 0 and no sanitizer's report."""
         for client in self.clients:
             client.close()
-        if self.process.is_running and not self.process.ended_by_test:
+        if not self.process.ended_by_test:
+            self.must_run()
             self.process.signal(signal.SIGTERM)
             code = self.process.wait_exit(timeout)
             assert code == 0, f"{self.name} ended with {code}, not 0\n{self.process.tail()}"
@@ -256,7 +261,8 @@ class Forebay:
         """What a failed scenario shows of this daemon."""
         parts = [f"--- {self.config_path}\n{self.config_path.read_text()}"]
         if self.process:
-            parts.append(f"--- its log\n{self.process.tail()}")
+            ended = "" if self.process.is_running else f" (it ended with {self.process.exit_code})"
+            parts.append(f"--- its log{ended}\n{self.process.tail()}")
         if text := self._access_text():
             parts.append("--- its access log\n" + "\n".join(text.splitlines()[-20:]))
         return "\n".join(parts)
