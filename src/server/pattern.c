@@ -291,8 +291,10 @@ regex_free(struct pattern_regex **rp)
 bool
 regex_finds(const struct pattern_regex *r, struct slice text)
 {
-	return pcre2_match(r->code, (PCRE2_SPTR)(text.p == NULL ? "" : text.p), text.n, 0, 0,
-		   match_data(), thread_bounds) >= 0;
+	pcre2_match_data *data = match_data();
+
+	return pcre2_match(r->code, (PCRE2_SPTR)(text.p == NULL ? "" : text.p), text.n, 0, 0, data,
+		   thread_bounds) >= 0;
 }
 
 /* --- templates --- */
