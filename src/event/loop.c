@@ -26,8 +26,10 @@ struct loop {
 	bool stopping;
 	struct link later;
 	/* The wheel */
-	int64_t turned_ms; /* all slots up to here have been emptied */
-	uint64_t armed;	   /* timers in the wheel */
+	int64_t turned_ms;   /* all slots up to here have been emptied */
+	bool turning;	     /* timers are being fired */
+	struct link overdue; /* armed meanwhile, due already: placed when the turn is over, lest a
+				timer that is always due fires for ever */
 	struct link fine[FINE_SLOTS];
 	struct link coarse[COARSE_LEVELS][COARSE_SLOTS];
 	uint64_t fine_used[FINE_SLOTS / 64]; /* a bit per slot that may hold timers */
@@ -66,6 +68,7 @@ loop_new(void)
 		for (int i = 0; i < COARSE_SLOTS; i++)
 			list_init(&l->coarse[level][i]);
 	l->turned_ms = clock_mono_ms();
+	list_init(&l->overdue);
 	return l;
 fail_base:
 	event_base_free(l->base);
@@ -76,6 +79,14 @@ fail:
 	return NULL;
 }
 
+/* What is still armed or put off is out of the list: its owner may disarm it later. */
+static void
+forget_all(struct link *head)
+{
+	while (!list_is_empty(head))
+		list_leave(head->next);
+}
+
 void
 loop_free(struct loop **lp)
 {
@@ -83,6 +94,13 @@ loop_free(struct loop **lp)
 
 	if (l == NULL)
 		return;
+	forget_all(&l->later);
+	forget_all(&l->overdue);
+	for (int i = 0; i < FINE_SLOTS; i++)
+		forget_all(&l->fine[i]);
+	for (int level = 0; level < COARSE_LEVELS; level++)
+		for (int i = 0; i < COARSE_SLOTS; i++)
+			forget_all(&l->coarse[level][i]);
 	event_free(l->wake);
 	event_base_free(l->base);
 	free(l);
@@ -171,33 +189,41 @@ level_shift(int level)
 	return FINE_BITS + COARSE_BITS * level;
 }
 
-/* Puts t where its date falls, seen from turned_ms. The date is never before the next slot. */
+static void
+wheel_put_fine(struct loop *l, struct timer *t, int64_t at)
+{
+	unsigned slot = (unsigned)at & (FINE_SLOTS - 1);
+
+	list_push_back(&l->fine[slot], &t->link);
+	l->fine_used[slot / 64] |= 1ull << (slot % 64);
+	t->slot_ms = at;
+}
+
+/* Puts t where its date falls, seen from turned_ms, and never behind it. The lowest level takes
+ * it on which its slot is one of the next 63: a slot that is as far as a whole turn would be taken
+ * for the one the wheel stands on. A date beyond the last level is looked at again on the way. */
 static void
 wheel_place(struct loop *l, struct timer *t)
 {
-	int64_t at = t->due_ms <= l->turned_ms ? l->turned_ms + 1 : t->due_ms;
-	int64_t ahead = at - l->turned_ms;
+	int64_t first = l->turning ? l->turned_ms : l->turned_ms + 1;
+	int64_t at = t->due_ms < first ? first : t->due_ms;
 
-	if (ahead < FINE_SLOTS) {
-		unsigned slot = (unsigned)at & (FINE_SLOTS - 1);
-		list_push_back(&l->fine[slot], &t->link);
-		l->fine_used[slot / 64] |= 1ull << (slot % 64);
-		t->slot_ms = at;
+	if (at - l->turned_ms < FINE_SLOTS) {
+		wheel_put_fine(l, t, at);
 		return;
 	}
-	for (int level = 0;; level++) {
+	for (int level = 0; level < COARSE_LEVELS; level++) {
 		int shift = level_shift(level);
-		int64_t span = (int64_t)COARSE_SLOTS << shift;
-		bool last = level == COARSE_LEVELS - 1;
+		int64_t here = l->turned_ms >> shift, there = at >> shift;
 
-		if (ahead >= span - ((int64_t)1 << shift) && !last)
+		if (there - here >= COARSE_SLOTS && level < COARSE_LEVELS - 1)
 			continue;
-		if (ahead >= span - ((int64_t)1 << shift))
-			at = l->turned_ms + span - ((int64_t)1 << shift) - 1;
-		unsigned slot = (unsigned)(at >> shift) & (COARSE_SLOTS - 1);
+		if (there - here >= COARSE_SLOTS)
+			there = here + COARSE_SLOTS - 1;
+		unsigned slot = (unsigned)there & (COARSE_SLOTS - 1);
 		list_push_back(&l->coarse[level][slot], &t->link);
 		l->coarse_used[level] |= 1ull << slot;
-		t->slot_ms = (at >> shift) << shift;
+		t->slot_ms = there << shift;
 		return;
 	}
 }
@@ -212,11 +238,14 @@ timer_arm(struct loop *l, struct timer *t, int64_t due_ms)
 		return; /* looked at again when its slot comes */
 	if (in_wheel)
 		list_leave(&t->link);
+	if (l->turning && due_ms <= loop_now_ms(l)) {
+		list_push_back(&l->overdue, &t->link);
+		t->slot_ms = due_ms;
+		return;
+	}
 	wheel_place(l, t);
 }
 
-/* It stays in the wheel, dateless, until its slot comes; its owner may be freed before that, so it
- * leaves at once. */
 void
 timer_disarm(struct timer *t)
 {
@@ -225,22 +254,37 @@ timer_disarm(struct timer *t)
 }
 
 static void
-wheel_empty_coarse(struct loop *l, int level, unsigned slot)
+wheel_place_all(struct loop *l, struct link *from)
 {
 	struct link batch;
 	struct timer *t;
 
 	list_init(&batch);
-	list_splice_back(&batch, &l->coarse[level][slot]);
-	l->coarse_used[level] &= ~(1ull << slot);
+	list_splice_back(&batch, from);
 	while ((t = list_first(&batch, struct timer, link)) != NULL) {
 		list_leave(&t->link);
 		wheel_place(l, t);
 	}
 }
 
+/* The wheel has come to at: the coarse slots that begin here move down, the coarsest first. */
 static void
-wheel_fire_slot(struct loop *l, unsigned slot, int64_t now_ms)
+wheel_cascade(struct loop *l, int64_t at)
+{
+	for (int level = COARSE_LEVELS - 1; level >= 0; level--) {
+		int shift = level_shift(level);
+		unsigned slot = (unsigned)(at >> shift) & (COARSE_SLOTS - 1);
+
+		if ((at & (((int64_t)1 << shift) - 1)) != 0)
+			continue;
+		l->coarse_used[level] &= ~(1ull << slot);
+		wheel_place_all(l, &l->coarse[level][slot]);
+	}
+}
+
+/* The timers of the slot the wheel has come to, but for those that have moved meanwhile. */
+static void
+wheel_fire_slot(struct loop *l, unsigned slot)
 {
 	struct link batch;
 	struct timer *t;
@@ -250,7 +294,7 @@ wheel_fire_slot(struct loop *l, unsigned slot, int64_t now_ms)
 	l->fine_used[slot / 64] &= ~(1ull << (slot % 64));
 	while ((t = list_first(&batch, struct timer, link)) != NULL) {
 		list_leave(&t->link);
-		if (t->due_ms > now_ms) {
+		if (t->due_ms > l->turned_ms) {
 			wheel_place(l, t);
 			continue;
 		}
@@ -259,37 +303,43 @@ wheel_fire_slot(struct loop *l, unsigned slot, int64_t now_ms)
 	}
 }
 
+/* How many steps from slot here the next used one is, 1 to n; 0 if none is. */
+static int64_t
+bits_ahead(uint64_t used, unsigned here)
+{
+	unsigned from = (here + 1) & 63;
+	uint64_t ring = used >> from | (from == 0 ? 0 : used << (64 - from));
+
+	return ring == 0 ? 0 : 1 + __builtin_ctzll(ring);
+}
+
+static int64_t
+wheel_next_fine(const struct loop *l)
+{
+	for (int i = 1; i <= FINE_SLOTS; i++) {
+		unsigned slot = (unsigned)(l->turned_ms + i) & (FINE_SLOTS - 1);
+		uint64_t rest = l->fine_used[slot / 64] >> (slot % 64);
+
+		if (rest != 0)
+			return l->turned_ms + i + __builtin_ctzll(rest);
+		i += 63 - (int)(slot % 64);
+	}
+	return INT64_MAX;
+}
+
 /* The next date at which some slot must be looked at, INT64_MAX if all are empty. */
 static int64_t
 wheel_next(const struct loop *l)
 {
-	int64_t best = INT64_MAX;
+	int64_t best = wheel_next_fine(l);
 
-	for (int i = 1; i <= FINE_SLOTS; i++) {
-		unsigned slot = (unsigned)(l->turned_ms + i) & (FINE_SLOTS - 1);
-		if (l->fine_used[slot / 64] == 0) {
-			i += 63 - (int)(slot % 64);
-			continue;
-		}
-		if (l->fine_used[slot / 64] & (1ull << (slot % 64))) {
-			best = l->turned_ms + i;
-			break;
-		}
-	}
 	for (int level = 0; level < COARSE_LEVELS; level++) {
-		int shift = level_shift(level);
-		if (l->coarse_used[level] == 0)
-			continue;
-		for (int i = 1; i <= COARSE_SLOTS; i++) {
-			int64_t at = ((l->turned_ms >> shift) + i) << shift;
-			unsigned slot = (unsigned)(at >> shift) & (COARSE_SLOTS - 1);
-			if (at >= best)
-				break;
-			if (l->coarse_used[level] & (1ull << slot)) {
-				best = at;
-				break;
-			}
-		}
+		int64_t here = l->turned_ms >> level_shift(level);
+		int64_t ahead = bits_ahead(l->coarse_used[level], (unsigned)here & 63);
+		int64_t at = (here + ahead) << level_shift(level);
+
+		if (ahead > 0 && at < best)
+			best = at;
 	}
 	return best;
 }
@@ -300,35 +350,33 @@ wheel_turn(struct loop *l)
 {
 	int64_t now_ms = loop_now_ms(l), at;
 
+	l->turning = true;
 	while ((at = wheel_next(l)) <= now_ms) {
 		l->turned_ms = at;
-		for (int level = COARSE_LEVELS - 1; level >= 0; level--) {
-			int shift = level_shift(level);
-			if ((at & (((int64_t)1 << shift) - 1)) == 0) {
-				l->turned_ms = at - 1;
-				wheel_empty_coarse(
-				    l, level, (unsigned)(at >> shift) & (COARSE_SLOTS - 1));
-				l->turned_ms = at;
-			}
-		}
-		wheel_fire_slot(l, (unsigned)at & (FINE_SLOTS - 1), now_ms);
+		wheel_cascade(l, at);
+		wheel_fire_slot(l, (unsigned)at & (FINE_SLOTS - 1));
 	}
+	l->turning = false;
 	if (l->turned_ms < now_ms)
 		l->turned_ms = now_ms;
+	wheel_place_all(l, &l->overdue);
 }
 
 /* --- turns --- */
 
+/* Has libevent wake us for the wheel's next slot, seen from now and not from the turn's beginning:
+ * a long turn must not make the next date later. */
 static void
 arm_wake(struct loop *l)
 {
-	int64_t next = wheel_next(l), now_ms = loop_now_ms(l);
+	int64_t next = wheel_next(l), now_ms;
 	struct timeval tv;
 
+	if (next == INT64_MAX || l->wake_ms <= next)
+		return;
+	now_ms = clock_mono_ms();
 	if (clock_is_steered() && next > now_ms + STEERED_TICK_MS)
 		next = now_ms + STEERED_TICK_MS;
-	if (next == INT64_MAX || (l->wake_ms <= next && l->wake_ms > now_ms))
-		return;
 	l->wake_ms = next;
 	next = next > now_ms ? next - now_ms : 0;
 	tv = (struct timeval){.tv_sec = next / 1000, .tv_usec = next % 1000 * 1000};
@@ -341,7 +389,7 @@ loop_run(struct loop *l)
 {
 	l->stopping = false;
 	while (!l->stopping) {
-		int flags = EVLOOP_ONCE;
+		int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
 
 		arm_wake(l);
 		if (!list_is_empty(&l->later))
