@@ -276,6 +276,45 @@ a_secret_is_never_printed(void **state)
 }
 
 static void
+a_value_of_the_wrong_shape_is_told(void **state)
+{
+	says(LEAST
+	    "limits: 5\ncache: [x]\nrate_limits: [a]\nlog: {level: }\ncompression: {gain: 5}\n",
+	    "forebay.yaml:5:9: error: a map is expected here in limits\n"
+	    "     5 | limits: 5\n"
+	    "                 ^ known here: head_size, body_size, head_timeout, body_timeout, "
+	    "keepalive_timeout, connections\n"
+	    "forebay.yaml:6:8: error: a map is expected here in cache\n"
+	    "     6 | cache: [x]\n"
+	    "                ^ known here: memory, max_object, redis\n"
+	    "forebay.yaml:7:14: error: rate_limits: a map of names is expected here\n"
+	    "     7 | rate_limits: [a]\n"
+	    "                      ^ expected \"rate_limits: {name: ...}\"\n"
+	    "forebay.yaml:8:14: error: level: the value is missing\n"
+	    "     8 | log: {level: }\n"
+	    "                      ^ expected one of error, warning, info, debug\n"
+	    "forebay.yaml:9:21: error: gain: \"5\" is out of range\n"
+	    "     9 | compression: {gain: 5}\n"
+	    "                             ^ expected 0% to 100%\n");
+}
+
+static void
+a_map_may_be_off_or_on_where_the_table_says_so(void **state)
+{
+	struct loaded l;
+
+	load(
+	    &l, LEAST "cache: off\ncompression: on\nlog: {access: no}\nsecurity_headers: strict\n");
+	assert_string_equal(l.text.p, "");
+	assert_true(l.conf.cache.conf.is_off);
+	assert_false(l.conf.compression.conf.is_off);
+	assert_int_equal(l.conf.compression.encodings.count, 2);
+	assert_true(l.conf.log.access.conf.is_off);
+	assert_int_equal(l.conf.security_headers.preset, 1);
+	forget(&l);
+}
+
+static void
 a_room_finds_the_place_of_what_it_rejects_later(void **state)
 {
 	struct loaded l;
@@ -299,6 +338,8 @@ main(void)
 	    cmocka_unit_test(all_errors_come_at_once_each_in_its_place),
 	    cmocka_unit_test(a_name_and_its_other_name_are_one),
 	    cmocka_unit_test(a_secret_is_never_printed),
+	    cmocka_unit_test(a_value_of_the_wrong_shape_is_told),
+	    cmocka_unit_test(a_map_may_be_off_or_on_where_the_table_says_so),
 	    cmocka_unit_test(a_room_finds_the_place_of_what_it_rejects_later),
 	};
 
