@@ -1,0 +1,66 @@
+/* server/client.h - the client's side of one exchange, whatever protocol it speaks.
+ *
+ * The exchange asks for the request's body and hands over the response; the connection (server/h1conn.c) frames, queues
+ * and tells when it can go on by exchange_wake(). A client outlives its exchange: the exchange says client_done when it is finished, the
+ * connection says exchange_client_gone when the peer has left.
+ */
+#ifndef SERVER_CLIENT_H
+#define SERVER_CLIENT_H
+
+#include "base/buf.h"
+#include "cache/body.h"
+#include "event/stream.h"
+#include "upstream/fetch.h"
+
+struct client;
+struct worker;
+
+/* How a response is told. head pieces stay good until all have been sent (client_head_is_sent) or the exchange ends. */
+struct reply {
+	unsigned status;
+	struct iovec head
+	    [3]; /* "HTTP/1.1 200 OK" CRLF and the fields, but none that frame the message or concern the connection */
+	int head_count;
+	uint64_t length; /* of the body that will be written; BODY_LENGTH_UNKNOWN */
+	bool has_body;	 /* false: HEAD, 204, 304: nothing will be written whatever length says */
+	bool has_length; /* tell length though there is no body (HEAD) */
+	bool must_close; /* the connection cannot serve another request */
+};
+
+struct client_ops {
+	/* An interim response: its head as above, complete with the empty line. */
+	void (*interim)(struct client *c, struct slice head);
+	/* The final head. It is sent together with the first bytes of the body, or by client_write with n 0. */
+	void (*reply)(struct client *c, const struct reply *r);
+	/* Offers n pieces of the body at iov[CLIENT_IOV_FRONT]; the array has CLIENT_IOV_EXTRA places more than n. last: the body ends
+	 * with them. Returns how many bytes of the body were taken; fewer than offered: exchange_wake will come; -1: the client has gone. */
+	ssize_t (*write)(struct client *c, struct iovec *iov, int n, bool last);
+	/* Whether everything handed over has left, the body's end included. If not, exchange_wake comes. */
+	bool (*is_flushed)(const struct client *c);
+	/* The exchange is over. whole: request and response went through; else the connection is cut off so that nobody
+	 * takes what was sent for the whole. */
+	void (*done)(struct client *c, bool whole);
+	/* The connection becomes a tunnel: the stream is the caller's, with the bytes already read. The client is gone. */
+	struct stream *(*take_stream)(struct client *c, struct buf *rest);
+};
+
+#define CLIENT_IOV_FRONT 8
+#define CLIENT_IOV_EXTRA 12
+
+struct client {
+	const struct client_ops *ops;
+	struct worker *worker;
+	const struct address *peer; /* the other end of the connection */
+	const struct address *local;
+	bool is_tls;
+	unsigned served; /* requests before this one on the connection */
+	/* The request's body: none when has_upload is false. */
+	bool has_upload;
+	struct upload upload;
+	bool expects_continue;
+};
+
+/* Trailers for the end of a body of unknown length; before the last write. */
+void client_set_trailers(struct client *c, struct slice lines);
+
+#endif

@@ -1,0 +1,34 @@
+/* server/exchange.h - the life of one request, as a list of steps and one loop that walks it (server/exchange.c).
+ *
+ * An exchange belongs to one worker. Callbacks note what arrived and call exchange_wake; nothing else moves it on.
+ */
+#ifndef SERVER_EXCHANGE_H
+#define SERVER_EXCHANGE_H
+
+#include "http/head.h"
+#include "server/client.h"
+
+struct exchange;
+struct site;
+struct worker;
+
+/* A new exchange for the request whose head is about to be parsed into exchange_head(). */
+struct exchange *exchange_new(struct worker *w, struct client *c, bool is_admin);
+struct head *exchange_head(struct exchange *x);
+/* The head is whole and stays where head->base points until client_done: walk. The exchange may be over when this returns. */
+void exchange_begin(struct exchange *x);
+/* Something the exchange may wait for has happened: more of the upload, room to write, a turn of the loop. */
+void exchange_wake(struct exchange *x);
+/* The client has left, or its request broke off (is_malformed: the upload was not valid). */
+void exchange_client_gone(struct exchange *x, bool is_malformed);
+/* It will not begin: the head was not valid. Frees it. */
+void exchange_drop(struct exchange **xp);
+
+/* For handlers of ROUTE_HANDLER, once: the answer. content_type is a literal; body is copied. */
+void exchange_answer(
+    struct exchange *x, unsigned status, const char *content_type, struct slice body);
+struct worker *exchange_worker(struct exchange *x);
+struct slice exchange_path(const struct exchange *x);
+struct slice exchange_query(const struct exchange *x);
+
+#endif

@@ -1,0 +1,157 @@
+/* server/site.h - one generation of the configuration, compiled for use: constant from the moment it is published.
+ *
+ * The workers share it. Each exchange notes the site it began with and keeps it to its end, so a reload changes nothing
+ * under a request. Reference-counted: the daemon holds the current one, each worker one while it uses it. What outlives a reload (the store, upstreams whose
+ * settings did not change, limiters) is referenced from here and found again by name.
+ */
+#ifndef SERVER_SITE_H
+#define SERVER_SITE_H
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "conf/table.h"
+#include "event/stream.h"
+#include "http/head.h"
+#include "policy/compress.h"
+#include "policy/headers.h"
+#include "policy/ratefields.h"
+#include "policy/ratelimit.h"
+#include "server/pattern.h"
+#include "upstream/target.h"
+
+#define ROUTE_LIMITS_MAX 8
+
+enum route_action { ROUTE_PROXY, ROUTE_RESPOND, ROUTE_REDIRECT, ROUTE_HANDLER };
+
+struct exchange;
+/* An answer of our own (the admin listener's): fills the reply by exchange_answer(). Any worker's thread; must not block. */
+typedef void route_handler(struct exchange *x, void *arg);
+
+/* What a route does about cookies in requests (design: Cookies). */
+enum cookies_rule {
+	COOKIES_GUARD,	/* a life of ours never applies to a request with a Cookie */
+	COOKIES_IGNORE, /* the page is the same for everybody */
+	COOKIES_STRIP,	/* and the origin does not even see them */
+	COOKIES_KEY,	/* the named cookies are part of the key */
+};
+enum set_cookie_rule { SET_COOKIE_BYPASS, SET_COOKIE_STRIP, SET_COOKIE_STORE };
+enum query_rule { QUERY_ALL, QUERY_NONE, QUERY_ALLOW, QUERY_DROP };
+
+struct names {
+	unsigned count;
+	const char *const *items;
+};
+
+struct route_cache {
+	bool is_on;
+	int64_t ttl_ms;		/* where the origin states none; -1: no such life */
+	bool is_override;	/* ttl wins over what the origin says */
+	bool heuristic;		/* guess from Last-Modified */
+	int64_t l2_fill_ms;	/* longest life in memory of what came from Redis */
+	int64_t swr_ms, sie_ms; /* -1: as the origin says; else where the origin states none */
+	int64_t status_ms
+	    [600]; /* life by status where the origin states none (negative lives); -1: none */
+	bool has_status_ms;
+	int jitter_percent;
+	enum cookies_rule cookies;
+	enum set_cookie_rule set_cookie;
+	struct names cookie_names; /* for COOKIES_KEY */
+	enum query_rule query;
+	bool query_sorted;
+	struct names query_names;
+	struct names key_headers;
+	bool obey_request; /* clients may force revalidation and forbid storing */
+	unsigned tags_count;
+	struct template *tags;
+	int64_t max_object; /* bytes */
+};
+
+struct route_purge {
+	unsigned tags_count, urls_count, prefixes_count;
+	struct template *tags, *urls, *prefixes;
+	bool soft;
+};
+
+struct header_condition {
+	const char *name;
+	const char *value; /* NULL: present, whatever it says */
+	bool is_regex;
+	struct pattern_regex *regex;
+};
+
+struct route_limit {
+	struct limiter *limiter; /* own reference */
+	const char *name;
+	unsigned parts_count;
+	struct limit_part {
+		enum limit_key_kind kind;
+		const char *name; /* of the header, cookie or claim */
+	} * parts;
+};
+
+struct route {
+	const char *name; /* the match as written: the label in metrics and logs */
+	unsigned
+	    slot; /* of its name in the counters; the same name has the same slot in every generation */
+	/* When it applies */
+	uint32_t methods;	    /* bit per enum method; 0: any */
+	struct names other_methods; /* tokens that are none of METHODS */
+	struct names hosts;	    /* canonical; "*.example.com" too; none: any */
+	struct pattern *path;	    /* never NULL */
+	unsigned conditions_count;
+	struct header_condition *conditions;
+	/* What it does */
+	enum route_action action;
+	struct upstream *upstream; /* own reference; ROUTE_PROXY */
+	int status;		   /* of the fixed answer or redirect */
+	struct template *text;	   /* body, or the Location */
+	const char *content_type;
+	const char *strip_prefix, *add_prefix; /* NULL: none */
+	struct route_cache cache;
+	struct route_purge purge;
+	struct compress_rules compress;
+	struct headers_rules *headers; /* compiled security headers */
+	unsigned limits_count;
+	struct route_limit limits[ROUTE_LIMITS_MAX];
+	int64_t body_size; /* most bytes of a request's body */
+	bool buffer_off;   /* reserved by the table for event streams: flush at once */
+};
+
+struct site_listen {
+	const char *address; /* as written, canonical */
+	bool has_tls;
+	struct conf_head *at;
+};
+
+struct cidr {
+	uint8_t bytes[16]; /* IPv4 as mapped */
+	unsigned bits;
+};
+
+struct site {
+	_Atomic unsigned refs;
+	unsigned generation;
+	struct arena mem; /* everything constant below */
+	unsigned routes_count;
+	struct route *routes;
+	unsigned upstreams_count;
+	struct upstream **upstreams;
+	/* limits: */
+	uint32_t head_size;
+	uint32_t target_size;
+	int64_t body_size;
+	int64_t head_timeout_ms, body_timeout_ms, keepalive_timeout_ms, drain_timeout_ms;
+	unsigned connections; /* at most, all workers together */
+	unsigned trusted_count;
+	struct cidr *trusted; /* whose X-Forwarded-For, Forwarded and X-Request-Id are believed */
+	enum rate_style rate_style;
+	const char *name; /* in Via, Cache-Status and error pages: "forebay" */
+	bool access_log;
+	void *conf; /* the filled configuration it was made from (server/conf.h) */
+};
+
+struct site *site_ref(struct site *s);
+void site_unref(struct site **sp);
+
+#endif

@@ -1,0 +1,100 @@
+/* server/worker.h - one thread that serves, and what all of them share.
+ *
+ * A worker owns its loop and everything on it: connections, upstream connections, the link to Redis. What is in commons
+ * is shared and says in its own header how.
+ */
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+#include "cache/flight.h"
+#include "cache/purgelog.h"
+#include "cache/store.h"
+#include "event/listener.h"
+#include "event/loop.h"
+#include "event/mailbox.h"
+#include "server/observe.h"
+#include "server/site.h"
+#include "upstream/pool.h"
+
+struct accesslog;
+struct h1conn;
+struct l2;
+struct resolver;
+
+struct commons {
+	unsigned workers_count;
+	struct worker **workers;
+	struct loop **loops; /* of the workers, for flights */
+	struct mailbox **mailboxes;
+	struct store *store;
+	struct flights *flights;
+	struct purgelog *purges;
+	struct limit_table *limits;
+	struct accesslog *access_log; /* NULL: off */
+	struct observations *observations;
+	_Atomic unsigned connections; /* of clients, all workers */
+	_Atomic bool draining;	      /* being stopped: /health/ready says so */
+	int64_t started_wall_ms;
+};
+
+/* A listening socket as a worker sees it. */
+struct door {
+	struct worker *worker;
+	struct listener *listener;
+	const char *name; /* the address as configured: the label in metrics */
+	struct address local;
+	bool is_admin;
+	struct tls_context *tls; /* NULL: plain */
+};
+
+struct worker {
+	unsigned index;
+	struct commons *commons;
+	struct loop *loop;
+	struct mailbox *mailbox;
+	struct pool *pool;
+	struct resolver *resolver;
+	struct l2 *l2;		 /* NULL: none configured */
+	struct site *site;	 /* what new requests begin with; own reference */
+	struct site *admin_site; /* the same for the admin listener */
+	struct link conns;	 /* struct h1conn */
+	unsigned conns_count;
+	unsigned exchanges; /* requests and refreshes under way */
+	bool draining;
+	unsigned doors_count;
+	struct door *doors;
+	struct timer limit_poll;
+	struct observer *observer; /* this worker's counters */
+	uint64_t request_serial;   /* for request ids */
+	/* Memory kept for the next tenant: input buffers of connections, exchanges */
+	struct spare {
+		unsigned count;
+		void *items[64];
+	} spare_inputs, spare_exchanges;
+};
+
+#define INPUT_BYTES_FIRST 8192
+
+/* The worker's loop, listeners and connections; wired together by daemon/workers.c, which fills commons and starts the thread. */
+struct worker *worker_new(struct commons *c, unsigned index);
+/* On the worker's own thread, after its loop has stopped. */
+void worker_free(struct worker **wp);
+/* A new generation: new requests use it; requests under way finish with theirs. Takes a reference. The worker's thread. */
+void worker_use_site(struct worker *w, struct site *site, struct site *admin_site);
+/* Opens a door on the listening descriptor (not owned). 0, or -1 (errno). The worker's thread. */
+int worker_open_door(struct worker *w, int fd, const char *name, const struct address *local,
+    bool is_admin, struct tls_context *tls);
+/* Stops accepting, closes what is idle, and the loop stops when the last request is through or deadline_ms has passed. The worker's thread. */
+void worker_drain(struct worker *w, int64_t deadline_ms);
+/* A request or connection has ended: is there anything left to wait for? */
+void worker_note_quiet(struct worker *w);
+/* Wakes a request whose turn in a limit's queue has come; for limit_table_new. */
+void worker_on_limit_wake(struct limit_waiter *lw, void *commons);
+/* Keeps look_again_ms in mind for the limits' queues. */
+void worker_poll_limits_at(struct worker *w, int64_t look_again_ms);
+
+/* Spare memory: NULL when there is none; false when there is enough. */
+void *spare_take(struct spare *s);
+bool spare_keep(struct spare *s, void *p);
+
+#endif
