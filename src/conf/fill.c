@@ -298,7 +298,8 @@ hint_known(struct conf_context *cx, const struct conf_table *t)
 	struct buf b = {0};
 
 	for (size_t i = 0; i < t->count && i < NAMES_MAX; i++)
-		buf_printf(&b, "%s%s", i > 0 ? ", " : "", conf_row_name(&t->rows[i]));
+		if (!t->rows[i].is_rest)
+			buf_printf(&b, "%s%s", b.n > 0 ? ", " : "", conf_row_name(&t->rows[i]));
 	conf_hint(cx->diag, "known here: %.*s%s", SLICE_FMT(buf_slice(&b)),
 	    t->count > NAMES_MAX ? ", ..." : "");
 	buf_fini(&b);

@@ -93,7 +93,9 @@ add_type(struct page *p, struct slice path, const struct conf_directive *row)
 		s = section_for(p, path, row);
 		buf_printf(p->out, "[%s](#%s)", type_words[row->type], s->t->name);
 		if (row->table->shortcut != NULL)
-			buf_printf(p->out, ", or its `%s` alone", row->table->shortcut);
+			buf_printf(p->out, "%s `%s` alone",
+			    row->type == CONF_MAP ? ", or its" : ", each also as its",
+			    row->table->shortcut);
 	}
 	if (row->may_be_off)
 		buf_add_lit(p->out, ", or `off`");

@@ -62,7 +62,7 @@ the_reference_has_a_line_for_each_directive(void **state)
 	    "Short form: the value of `servers` instead of the map.\n\n"
 	    "| directive | type | default | range | what it does |\n"
 	    "|---|---|---|---|---|\n"
-	    "| `servers` | [list](#server), or its `address` alone | **required** | at least 1 of "
+	    "| `servers` | [list](#server), each also as its `address` alone | **required** | at least 1 of "
 	    "them | "
 	    "Where requests go |\n"
 	    "| `balance` | word | `round_robin` | `round_robin`, `least_connections` | Which "
