@@ -1,0 +1,466 @@
+#include "event/resolver.h"
+
+#include <ares.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <net/if.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+
+#define RESOLV_CONF "/etc/resolv.conf"
+#define RESOLV_CONF_LOOK_MS 1000
+#define TRY_MS 1500 /* for one server, before the next is asked */
+#define TRIES 3
+
+/* Which resolv.conf the channel was made from. */
+struct version {
+	struct timespec mtime;
+	ino_t inode;
+	off_t size;
+};
+
+struct resolver {
+	struct loop *loop;
+	ares_channel channel;
+	char *servers; /* as configured; NULL: the system's */
+	struct version version;
+	int64_t looked_ms;    /* when resolv.conf was last looked at */
+	struct timer retry;   /* when c-ares wants to look at its own time-outs */
+	struct link sockets;  /* struct dns_socket */
+	struct link asked;    /* struct resolve: c-ares will call back */
+	struct link answered; /* struct resolve: the end of the turn will */
+	struct task deliver;
+	unsigned count; /* in both lists */
+	unsigned in_callback;
+	bool closed; /* freed in a callback: gone when it returns */
+};
+
+/* A descriptor of c-ares and what it waits for. */
+struct dns_socket {
+	struct link link;
+	struct event event;
+	struct resolver *resolver;
+	int fd;
+};
+
+struct resolve {
+	struct link link;
+	struct resolver *resolver;
+	struct timer deadline;
+	void (*done)(void *arg, const struct resolved *answer); /* NULL: nobody waits any more */
+	void *arg;
+	uint16_t port;
+	bool is_asked; /* c-ares still holds it */
+	struct resolved answer;
+	struct address addresses[RESOLVED_MAX];
+};
+
+/* --- literals --- */
+
+static bool
+literal_unix(const char *path, struct address *out)
+{
+	size_t n = strlen(path);
+
+	if (n == 0 || n >= sizeof(out->u.un.sun_path))
+		return false;
+	out->u.un.sun_family = AF_UNIX;
+	memcpy(out->u.un.sun_path, path, n + 1);
+	out->len = sizeof(out->u.un);
+	return true;
+}
+
+/* text: without brackets, perhaps with a scope (RFC 4007 section 11). */
+static bool
+literal_in6(char *text, uint16_t port, struct address *out)
+{
+	char *scope = strchr(text, '%');
+
+	if (scope != NULL) {
+		*scope++ = '\0';
+		out->u.in6.sin6_scope_id = if_nametoindex(scope);
+		if (out->u.in6.sin6_scope_id == 0)
+			return false;
+	}
+	if (inet_pton(AF_INET6, text, &out->u.in6.sin6_addr) != 1)
+		return false;
+	out->u.in6.sin6_family = AF_INET6;
+	out->u.in6.sin6_port = htons(port);
+	out->len = sizeof(out->u.in6);
+	return true;
+}
+
+bool
+address_of_literal(const char *host, uint16_t port, struct address *out)
+{
+	char text[INET6_ADDRSTRLEN + IF_NAMESIZE + 3];
+	size_t n = strlen(host);
+
+	*out = (struct address){0};
+	if (strncmp(host, "unix:", 5) == 0)
+		return literal_unix(host + 5, out);
+	if (inet_pton(AF_INET, host, &out->u.in4.sin_addr) == 1) {
+		out->u.in4.sin_family = AF_INET;
+		out->u.in4.sin_port = htons(port);
+		out->len = sizeof(out->u.in4);
+		return true;
+	}
+	if (n >= sizeof(text))
+		return false;
+	if (n > 2 && host[0] == '[' && host[n - 1] == ']') {
+		host++;
+		n -= 2;
+	}
+	memcpy(text, host, n);
+	text[n] = '\0';
+	return literal_in6(text, port, out);
+}
+
+/* --- c-ares on the loop --- */
+
+/* c-ares' next date, if it has one. */
+static void
+arm_retry(struct resolver *r)
+{
+	struct timeval tv;
+
+	if (ares_timeout(r->channel, NULL, &tv) == NULL)
+		timer_disarm(&r->retry);
+	else
+		timer_arm(r->loop, &r->retry,
+		    loop_now_ms(r->loop) + tv.tv_sec * 1000 + tv.tv_usec / 1000 + 1);
+}
+
+static void
+on_retry(void *arg)
+{
+	struct resolver *r = arg;
+
+	ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	arm_retry(r);
+}
+
+static void
+on_dns_socket(evutil_socket_t fd, short what, void *arg)
+{
+	struct resolver *r = arg;
+
+	ares_process_fd(r->channel, what & EV_READ ? fd : ARES_SOCKET_BAD,
+	    what & EV_WRITE ? fd : ARES_SOCKET_BAD);
+	arm_retry(r);
+}
+
+static struct dns_socket *
+find_socket(struct resolver *r, int fd)
+{
+	LIST_EACH (s, &r->sockets, struct dns_socket, link)
+		if (s->fd == fd)
+			return s;
+	return NULL;
+}
+
+/* c-ares tells what a descriptor of its own waits for; nothing: it is about to close it. */
+static void
+on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
+{
+	struct resolver *r = arg;
+	struct dns_socket *s = find_socket(r, fd);
+	short flags = (short)((readable ? EV_READ : 0) | (writable ? EV_WRITE : 0));
+
+	if (s != NULL)
+		event_del(&s->event);
+	if (flags == 0) {
+		if (s != NULL)
+			list_leave(&s->link);
+		free(s);
+		return;
+	}
+	if (s == NULL) {
+		s = must_calloc(1, sizeof(*s));
+		s->fd = fd;
+		list_push_back(&r->sockets, &s->link);
+	}
+	event_assign(&s->event, loop_base(r->loop), fd, flags | EV_PERSIST, on_dns_socket, r);
+	if (event_add(&s->event, NULL) != 0)
+		bug("event_add: %s", strerror(errno));
+}
+
+/* --- the channel --- */
+
+static void
+load_library(void)
+{
+	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
+		bug("c-ares does not start");
+}
+
+/* All zero when the file is not there. */
+static struct version
+resolv_conf_version(void)
+{
+	struct version v = {0};
+	struct stat st;
+
+	if (stat(RESOLV_CONF, &st) == 0)
+		v = (struct version){st.st_mtim, st.st_ino, st.st_size};
+	return v;
+}
+
+static int
+channel_open(struct resolver *r)
+{
+	struct ares_options options = {.timeout = TRY_MS,
+	    .tries = TRIES,
+	    .lookups = (char *)(uintptr_t) "fb", /* files, then DNS; only read */
+	    .sock_state_cb = on_socket_state,
+	    .sock_state_cb_data = r};
+
+	r->version = resolv_conf_version();
+	if (ares_init_options(&r->channel, &options,
+		ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB) !=
+	    ARES_SUCCESS)
+		return -1;
+	if (r->servers != NULL &&
+	    ares_set_servers_ports_csv(r->channel, r->servers) != ARES_SUCCESS) {
+		ares_destroy(r->channel);
+		return -1;
+	}
+	return 0;
+}
+
+/* A changed resolv.conf takes effect between two questions: c-ares 1.18 cannot read it again. When
+ * the new channel cannot be had, the old one serves on. */
+static void
+channel_refresh(struct resolver *r)
+{
+	int64_t now_ms = loop_now_ms(r->loop);
+	struct version now;
+	ares_channel old = r->channel;
+
+	if (r->servers != NULL || now_ms < r->looked_ms + RESOLV_CONF_LOOK_MS ||
+	    !list_is_empty(&r->asked))
+		return;
+	r->looked_ms = now_ms;
+	now = resolv_conf_version();
+	if (memcmp(&now, &r->version, sizeof(now)) == 0)
+		return;
+	if (channel_open(r) == 0)
+		ares_destroy(old);
+	else
+		r->channel = old;
+}
+
+/* --- answers --- */
+
+static void
+resolve_free(struct resolve *q)
+{
+	q->resolver->count--;
+	list_leave(&q->link);
+	timer_disarm(&q->deadline);
+	free(q);
+}
+
+static void
+resolver_destroy(struct resolver *r)
+{
+	LIST_EACH (q, &r->asked, struct resolve, link)
+		q->done = NULL; /* c-ares hands each back in the next call */
+	ares_destroy(r->channel);
+	while (!list_is_empty(&r->answered))
+		resolve_free(list_first(&r->answered, struct resolve, link));
+	task_cancel(&r->deliver);
+	timer_disarm(&r->retry);
+	free(r->servers);
+	free(r);
+}
+
+static void
+leave_callback(struct resolver *r)
+{
+	if (--r->in_callback == 0 && r->closed)
+		resolver_destroy(r);
+}
+
+/* Calls the asker; q is not touched afterwards but by c-ares, which may hold it. */
+static void
+answer(struct resolve *q)
+{
+	void (*done)(void *, const struct resolved *) = q->done;
+	struct resolver *r = q->resolver;
+	struct resolved said = q->answer;
+	struct address addresses[RESOLVED_MAX];
+	void *arg = q->arg;
+
+	memcpy(addresses, q->addresses, said.count * sizeof(addresses[0]));
+	said.addresses = addresses;
+	q->done = NULL;
+	timer_disarm(&q->deadline);
+	if (!q->is_asked)
+		resolve_free(q);
+	r->in_callback++;
+	done(arg, &said);
+	leave_callback(r);
+}
+
+static void
+on_deliver(void *arg)
+{
+	struct resolver *r = arg;
+
+	r->in_callback++;
+	while (!r->closed && !list_is_empty(&r->answered))
+		answer(list_first(&r->answered, struct resolve, link));
+	leave_callback(r);
+}
+
+static void
+on_resolve_deadline(void *arg)
+{
+	struct resolve *q = arg;
+
+	q->answer = (struct resolved){.error = "no answer in time"};
+	answer(q);
+}
+
+static void
+deliver_later(struct resolve *q)
+{
+	list_leave(&q->link);
+	list_push_back(&q->resolver->answered, &q->link);
+	loop_later(q->resolver->loop, &q->resolver->deliver);
+}
+
+static void
+take_addresses(struct resolve *q, const struct ares_addrinfo *found)
+{
+	int64_t ttl_s = RESOLVER_TTL_MAX_S;
+
+	for (const struct ares_addrinfo_cname *c = found->cnames; c != NULL; c = c->next)
+		ttl_s = c->ttl < ttl_s ? c->ttl : ttl_s;
+	for (const struct ares_addrinfo_node *n = found->nodes; n != NULL; n = n->ai_next) {
+		struct address *a = &q->addresses[q->answer.count];
+
+		if (q->answer.count == RESOLVED_MAX || n->ai_addrlen > sizeof(a->u))
+			continue;
+		memcpy(&a->u, n->ai_addr, n->ai_addrlen);
+		a->len = n->ai_addrlen;
+		if (a->u.sa.sa_family == AF_INET6)
+			a->u.in6.sin6_port = htons(q->port);
+		else
+			a->u.in4.sin_port = htons(q->port);
+		q->answer.count++;
+		ttl_s = n->ai_ttl < ttl_s ? n->ai_ttl : ttl_s;
+	}
+	q->answer.ttl_s = ttl_s < 1 ? 1 : (uint32_t)ttl_s;
+}
+
+static void
+on_ares_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
+{
+	struct resolve *q = arg;
+
+	q->is_asked = false;
+	if (q->done == NULL) {
+		resolve_free(q);
+	} else {
+		if (status == ARES_SUCCESS)
+			take_addresses(q, found);
+		if (q->answer.count == 0)
+			q->answer.error =
+			    ares_strerror(status == ARES_SUCCESS ? ARES_ENODATA : status);
+		q->answer.is_unknown = status == ARES_ENOTFOUND || status == ARES_ENODATA;
+		deliver_later(q);
+	}
+	if (found != NULL)
+		ares_freeaddrinfo(found);
+}
+
+/* --- the interface --- */
+
+struct resolver *
+resolver_new(struct loop *l, const char *servers)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct resolver *r = must_calloc(1, sizeof(*r));
+
+	pthread_once(&once, load_library);
+	r->loop = l;
+	r->servers = servers == NULL ? NULL : must_strdup(servers);
+	list_init(&r->sockets);
+	list_init(&r->asked);
+	list_init(&r->answered);
+	timer_init(&r->retry, on_retry, r);
+	task_init(&r->deliver, on_deliver, r);
+	if (channel_open(r) != 0) {
+		free(r->servers);
+		free(r);
+		return NULL;
+	}
+	return r;
+}
+
+void
+resolver_free(struct resolver **rp)
+{
+	struct resolver *r = *rp;
+
+	*rp = NULL;
+	if (r == NULL)
+		return;
+	r->closed = true;
+	if (r->in_callback == 0)
+		resolver_destroy(r);
+}
+
+struct resolve *
+resolver_start(struct resolver *r, const char *host, uint16_t port, int64_t timeout_ms,
+    void (*done)(void *arg, const struct resolved *answer), void *arg)
+{
+	const struct ares_addrinfo_hints hints = {
+	    .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	struct resolve *q;
+
+	if (r->count >= RESOLVES_MAX)
+		return NULL;
+	q = must_calloc(1, sizeof(*q));
+	r->count++;
+	q->resolver = r;
+	q->done = done;
+	q->arg = arg;
+	q->port = port;
+	list_init(&q->link);
+	timer_init(&q->deadline, on_resolve_deadline, q);
+	if (address_of_literal(host, port, &q->addresses[0])) {
+		q->answer = (struct resolved){.count = 1, .ttl_s = RESOLVER_TTL_MAX_S};
+		deliver_later(q);
+		return q;
+	}
+	channel_refresh(r);
+	list_push_back(&r->asked, &q->link);
+	q->is_asked = true;
+	timer_arm(r->loop, &q->deadline, loop_now_ms(r->loop) + timeout_ms);
+	ares_getaddrinfo(r->channel, host, NULL, &hints, on_ares_answer, q);
+	arm_retry(r);
+	return q;
+}
+
+void
+resolver_cancel(struct resolve **qp)
+{
+	struct resolve *q = *qp;
+
+	*qp = NULL;
+	if (q == NULL)
+		return;
+	q->done = NULL;
+	timer_disarm(&q->deadline);
+	if (!q->is_asked)
+		resolve_free(q);
+}

@@ -1,0 +1,48 @@
+/* event/resolver.h - names to addresses, without ever blocking the loop (c-ares).
+ *
+ * One per loop. /etc/hosts goes before DNS; servers and search list come from /etc/resolv.conf,
+ * which is read again when it has changed. Nothing is kept here: an answer says how long it holds,
+ * and whoever asked keeps it, also beyond that when the next question fails.
+ */
+#ifndef EVENT_RESOLVER_H
+#define EVENT_RESOLVER_H
+
+#include "event/stream.h"
+
+#define RESOLVED_MAX 8		/* addresses in one answer; what is beyond is left out */
+#define RESOLVER_TTL_MAX_S 3600 /* no answer holds longer */
+#define RESOLVES_MAX 1024	/* questions under way */
+
+struct resolver;
+struct resolve; /* one question under way */
+
+struct resolved {
+	unsigned count;			 /* 0: error says why */
+	const struct address *addresses; /* with the port asked for, the best first (RFC 6724); good
+					    during the callback */
+	uint32_t ttl_s;			 /* 1 to RESOLVER_TTL_MAX_S */
+	const char *error;		 /* for the log; NULL when there is an address */
+	bool is_unknown;		 /* the name does not exist, or has no address: said by one
+					    who knows. Else: nobody answered */
+};
+
+/* servers: NULL for those of the system, or "192.0.2.1:53,192.0.2.2". NULL when c-ares cannot
+ * start (memory, descriptors) or servers is no such list. */
+struct resolver *resolver_new(struct loop *l, const char *servers);
+/* Questions under way are forgotten without a callback; their handles are dead. Allowed in a
+ * callback. */
+void resolver_free(struct resolver **rp);
+
+/* Asks for the addresses of host: a name or a literal address. Exactly one callback comes, never
+ * from within this call, at the latest after timeout_ms. NULL: RESOLVES_MAX are under way. The
+ * handle is dead when the callback comes. */
+struct resolve *resolver_start(struct resolver *r, const char *host, uint16_t port,
+    int64_t timeout_ms, void (*done)(void *arg, const struct resolved *answer), void *arg);
+/* No callback will come. Sets *qp to NULL; NULL is allowed. */
+void resolver_cancel(struct resolve **qp);
+
+/* The address that host already is: "192.0.2.1", "2001:db8::1", "[2001:db8::1]", "fe80::1%eth0", or
+ * "unix:/path" (port is not used). False when it is a name, or a path too long for a socket. */
+bool address_of_literal(const char *host, uint16_t port, struct address *out);
+
+#endif
