@@ -35,6 +35,8 @@ struct client_ops {
 	/* Offers n pieces of the body at iov[CLIENT_IOV_FRONT]; the array has CLIENT_IOV_EXTRA places more than n. last: the body ends
 	 * with them. Returns how many bytes of the body were taken; fewer than offered: exchange_wake will come; -1: the client has gone. */
 	ssize_t (*write)(struct client *c, struct iovec *iov, int n, bool last);
+	/* Trailers for the end of a body of unknown length, canonical lines that stay good; before the last write. */
+	void (*set_trailers)(struct client *c, struct slice lines);
 	/* Whether everything handed over has left, the body's end included. If not, exchange_wake comes. */
 	bool (*is_flushed)(const struct client *c);
 	/* The exchange is over. whole: request and response went through; else the connection is cut off so that nobody
@@ -59,8 +61,5 @@ struct client {
 	struct upload upload;
 	bool expects_continue;
 };
-
-/* Trailers for the end of a body of unknown length; before the last write. */
-void client_set_trailers(struct client *c, struct slice lines);
 
 #endif

@@ -24,6 +24,12 @@ void exchange_client_gone(struct exchange *x, bool is_malformed);
 /* It will not begin: the head was not valid. Frees it. */
 void exchange_drop(struct exchange **xp);
 
+/* Its head is not valid, or did not come in time: answers with status instead of walking. */
+void exchange_refuse(struct exchange *x, unsigned status, const char *why);
+/* The peer is too slow with the request's body, or in taking the response. */
+void exchange_upload_slow(struct exchange *x);
+void exchange_client_slow(struct exchange *x);
+
 /* For handlers of ROUTE_HANDLER, once: the answer. content_type is a literal; body is copied. */
 void exchange_answer(
     struct exchange *x, unsigned status, const char *content_type, struct slice body);

@@ -78,7 +78,7 @@ struct outcome {
 	struct slice method_text, target, host, scheme;
 	unsigned version_minor;
 	int status;
-	enum x_cache_status cache_status;
+	enum cache_word cache_word;
 	enum tier tier;
 	const char *reason; /* one word or two: why that cache status, why not stored */
 	enum request_end end;

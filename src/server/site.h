@@ -13,6 +13,7 @@
 #include "conf/table.h"
 #include "event/stream.h"
 #include "http/head.h"
+#include "http/storable.h"
 #include "policy/compress.h"
 #include "policy/headers.h"
 #include "policy/ratefields.h"
@@ -35,7 +36,6 @@ enum cookies_rule {
 	COOKIES_STRIP,	/* and the origin does not even see them */
 	COOKIES_KEY,	/* the named cookies are part of the key */
 };
-enum set_cookie_rule { SET_COOKIE_BYPASS, SET_COOKIE_STRIP, SET_COOKIE_STORE };
 enum query_rule { QUERY_ALL, QUERY_NONE, QUERY_ALLOW, QUERY_DROP };
 
 struct names {
@@ -45,31 +45,24 @@ struct names {
 
 struct route_cache {
 	bool is_on;
-	int64_t ttl_ms;		/* where the origin states none; -1: no such life */
-	bool is_override;	/* ttl wins over what the origin says */
-	bool heuristic;		/* guess from Last-Modified */
-	int64_t l2_fill_ms;	/* longest life in memory of what came from Redis */
-	int64_t swr_ms, sie_ms; /* -1: as the origin says; else where the origin states none */
-	int64_t status_ms
-	    [600]; /* life by status where the origin states none (negative lives); -1: none */
-	bool has_status_ms;
-	int jitter_percent;
+	struct life_policy life;    /* lives where the origin states none, or over its word */
+	struct store_policy store;
+	int64_t l2_fill_ms;         /* longest life in memory of what came from Redis */
+	unsigned jitter_percent;
 	enum cookies_rule cookies;
-	enum set_cookie_rule set_cookie;
-	struct names cookie_names; /* for COOKIES_KEY */
+	struct names cookie_names;  /* for COOKIES_KEY */
 	enum query_rule query;
 	bool query_sorted;
 	struct names query_names;
 	struct names key_headers;
-	bool obey_request; /* clients may force revalidation and forbid storing */
+	bool obey_request;          /* clients may force revalidation and forbid storing */
 	unsigned tags_count;
-	struct template *tags;
-	int64_t max_object; /* bytes */
+	struct template **tags;
 };
 
 struct route_purge {
 	unsigned tags_count, urls_count, prefixes_count;
-	struct template *tags, *urls, *prefixes;
+	struct template **tags, **urls, **prefixes;
 	bool soft;
 };
 
