@@ -64,7 +64,9 @@ struct header_rule {
 };
 
 /* One level of the configuration: the general one, then the route's. A later rule of the same name
- * takes the place of an earlier one, a later preset the place of an earlier preset. */
+ * takes the place of an earlier one, a later preset the place of an earlier preset. What an earlier
+ * level kept from the origin (FORCE, STRIP, hidden) stays kept from it when a later one sets another
+ * value; only OFF lets the origin's in again. */
 struct headers_level {
 	enum headers_preset preset;
 	enum headers_server server;
