@@ -1,0 +1,98 @@
+/* LINK: http/storedhead http/cachecontrol http/sf http/date http/head http/fields base/buf base/mem */
+#include "http_usual.h"
+
+#include "http/storedhead.h"
+
+static const struct stored_rules strict = {.drop_set_cookie = true, .now_ms = NOON_MS};
+static const struct stored_rules lax = {.now_ms = NOON_MS};
+
+static void
+expect_stored(const char *fields, const struct stored_rules *r, const char *want)
+{
+	struct head h = response_of(200, fields);
+	struct cache_control cc;
+	struct buf b = {0};
+
+	cache_control_of_response(&h, &cc);
+	stored_head_write(&h, &cc, r, &b);
+	expect_text(buf_slice(&b), want);
+	buf_fini(&b);
+}
+
+static void
+expect_merged(const char *stored, const char *fresh, const struct stored_rules *r, const char *want)
+{
+	struct head a = response_of(200, stored), b = response_of(304, fresh);
+	struct cache_control cc;
+	struct buf out = {0};
+
+	cache_control_of_response(&b, &cc);
+	stored_head_merge(&a, &b, &cc, r, &out);
+	expect_text(buf_slice(&out), want);
+	buf_fini(&out);
+}
+
+#define START "HTTP/1.1 200 \r\n"
+#define DATE "Date: Wed, 18 Nov 2026 12:00:00 GMT"
+
+static void
+what_is_for_one_hop_or_one_answer_is_not_kept(void **state)
+{
+	expect_stored("Connection: a, b\na: 1\nb: 2\nc: 3\nKeep-Alive: x\nTransfer-Encoding: "
+		      "chunked\nAge: 5\n"
+		      "RateLimit: \"x\";r=1\nProxy-Authenticate: y\n" DATE,
+	    &strict, START "c: 3\r\n" DATE "\r\n\r\n");
+}
+
+static void
+a_response_without_date_is_given_the_time_it_came(void **state)
+{
+	expect_stored("A: 1", &strict, START "A: 1\r\n" DATE "\r\n\r\n");
+}
+
+static void
+cookies_and_fields_named_by_no_cache_stay_out(void **state)
+{
+	expect_stored(DATE "\nSet-Cookie: a=b", &strict, START DATE "\r\n\r\n");
+	expect_stored(DATE "\nSet-Cookie: a=b", &lax, START DATE "\r\nSet-Cookie: a=b\r\n\r\n");
+	expect_stored(DATE "\nCache-Control: no-cache=\"a, b\"\na: 1\nB: 2\nc: 3", &lax,
+	    START DATE "\r\nCache-Control: no-cache=\"a, b\"\r\nc: 3\r\n\r\n");
+}
+
+static void
+a_304_replaces_what_it_has_and_keeps_the_rest(void **state)
+{
+	expect_merged("Date: Wed, 18 Nov 2026 11:00:00 GMT\nTest-Header: old\nCache-Control: "
+		      "max-age=1\nX-Two: a\nX-Two: b\n"
+		      "Content-Length: 36\nContent-Encoding: gzip\nKept: k",
+	    DATE "\ntest-header: new\nCache-Control: max-age=3600\nX-Two: c\nContent-Length: "
+		 "10\nContent-Encoding: br\n"
+		 "Connection: close",
+	    &strict,
+	    START "Content-Length: 36\r\nContent-Encoding: gzip\r\nKept: k\r\n" DATE
+		  "\r\ntest-header: new\r\nCache-Control: max-age=3600\r\nX-Two: c\r\n\r\n");
+}
+
+static void
+a_304_brings_no_cookie_into_the_cache_and_its_own_date(void **state)
+{
+	expect_merged("Date: Wed, 18 Nov 2026 11:00:00 GMT\nA: 1", "Set-Cookie: sid=1\nAge: 7",
+	    &strict, START "A: 1\r\n" DATE "\r\n\r\n");
+	/* what Connection names in the 304 is not its to replace */
+	expect_merged(
+	    DATE "\nA: 1", DATE "\nConnection: a\nA: 2", &strict, START "A: 1\r\n" DATE "\r\n\r\n");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(what_is_for_one_hop_or_one_answer_is_not_kept),
+	    cmocka_unit_test(a_response_without_date_is_given_the_time_it_came),
+	    cmocka_unit_test(cookies_and_fields_named_by_no_cache_stay_out),
+	    cmocka_unit_test(a_304_replaces_what_it_has_and_keeps_the_rest),
+	    cmocka_unit_test(a_304_brings_no_cookie_into_the_cache_and_its_own_date),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
