@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/metric.h"
 #include "base/slice.h"
 #include "http/cachestatus.h"
 #include "http/head.h"
@@ -47,8 +48,31 @@ struct observations;
 	X(flights_led,             "forebay_flights_total{role=\"lead\"}", "Requests to the origin that others could join") \
 	X(flights_joined,          "forebay_flights_total{role=\"ride\"}", "") \
 	X(stored,                  "forebay_cache_stored_total",           "Responses stored") \
+	X(purges,                  "forebay_cache_purged_total",           "Purges entered in the log") \
 	X(refreshes,               "forebay_cache_refreshes_total",        "Stale objects refreshed in the background") \
 	X(compressed,              "forebay_compressed_total",             "Bodies compressed or decoded")
+/* What one client's connection is doing.
+ *     name      text */
+#define CONNECTION_STATES(X)                            \
+	X(idle,   "waits for a request")                \
+	X(active, "has a request under way")            \
+	X(tunnel, "became a tunnel")
+/* What observe_request counts.
+ *     name           family                                   kind       labels                 help */
+#define OBSERVER_FAMILIES(X)                                                                                        \
+	X(requests,    "forebay_http_requests_total",           counter,   "route, method, code", "Requests answered; code 0: the client left before there was an answer") \
+	X(duration,    "forebay_http_request_duration_seconds", histogram, "route, status",       "From the request's first byte to the last of its answer, by what the cache did") \
+	X(origin,      "forebay_origin_duration_seconds",       histogram, "route",               "From asking the origin to the head of its response") \
+	X(cache,       "forebay_cache_requests_total",          counter,   "route, status, tier", "Requests by what the cache did, and where the answer came from") \
+	X(ends,        "forebay_http_requests_ended_total",     counter,   "end",                 "Requests by how they ended") \
+	X(connections, "forebay_connections",                   gauge,     "listener, state",     "Connections of clients open now")
+/* Bounds of the histograms: microseconds, and the same as Prometheus' le. A hit takes the first, an origin the middle, trouble the last. */
+#define DURATION_BUCKETS(X)                                                                                         \
+	X(100, "0.0001") X(250, "0.00025") X(500, "0.0005")                                                         \
+	X(1000, "0.001") X(2500, "0.0025") X(5000, "0.005")                                                         \
+	X(10000, "0.01") X(25000, "0.025") X(50000, "0.05")                                                         \
+	X(100000, "0.1") X(250000, "0.25") X(500000, "0.5")                                                         \
+	X(1000000, "1") X(2500000, "2.5") X(5000000, "5") X(10000000, "10") X(30000000, "30")
 /* clang-format on */
 
 enum tier {
@@ -69,6 +93,17 @@ enum observer_counter {
 #undef X
 	    COUNT_COUNT
 };
+
+enum connection_state {
+#define X(name, text) CONNECTION_##name,
+	CONNECTION_STATES(X)
+#undef X
+	    CONNECTION_STATE_COUNT
+};
+
+#define ROUTE_SLOTS 4096	       /* the first is "other" */
+#define ROUTE_SLOT_UNCOUNTED UINT32_MAX /* of the admin listener's routes: observe_request passes them over */
+#define LISTENER_SLOTS 64	       /* likewise */
 
 /* One finished request, for the counters and the access log. Everything borrowed, for the call only. */
 struct outcome {
@@ -91,12 +126,31 @@ struct outcome {
 	uint64_t bytes_in, bytes_out;
 };
 
+/* For that many workers; all observers are freed with it. */
 struct observations *observations_new(unsigned workers);
 void observations_free(struct observations **op);
+/* Borrowed: the worker's own. */
 struct observer *observations_worker(struct observations *o, unsigned worker);
 /* The slot of a route's name; new names are added. 0, the slot of "other", when there are more than can be counted. Control plane, any thread. */
 unsigned observations_route_slot(struct observations *o, const char *name);
+/* The same for the address of a listener as configured. */
+unsigned observations_listener_slot(struct observations *o, const char *name);
+
+/* The observer's own worker only. The first request of a route, and its first of a method and class of status, allocate. */
 void observe_request(struct observer *ob, const struct outcome *out);
 void observe_add(struct observer *ob, enum observer_counter c, int64_t n);
+/* A connection of that listener entered (1) or left (-1) the state. */
+void observe_connection(
+    struct observer *ob, unsigned listener_slot, enum connection_state state, int64_t n);
+
+/* Any thread. The families of both tables, one after the other; and the sum over all workers of each series of family
+ * i that has been counted. A sample's labels are good during the call. */
+unsigned observer_families_count(void);
+const struct metric_family *observer_family(unsigned i);
+void observations_read(struct observations *o, unsigned i, metric_see *see, void *arg);
+const char *tier_name(enum tier t);
+const char *request_end_name(enum request_end e);
+/* One counter, summed. */
+int64_t observations_count(struct observations *o, enum observer_counter c);
 
 #endif
