@@ -11,8 +11,9 @@
  * that is only passing come from malloc. A passing body is windowed: the writer lets go of chunks
  * that every reader has passed (body_trim), and stops receiving while window bytes lie unread.
  *
- * A body is reference-counted. Its end is told by its state, written before the last length is
- * published.
+ * A body is reference-counted. Its end is told by its state, which is stored after the last length:
+ * a reader that looks at body_state first and at body_length (or body_peek) afterwards knows of
+ * BODY_WHOLE that it has seen all.
  */
 #ifndef CACHE_BODY_H
 #define CACHE_BODY_H
@@ -32,11 +33,18 @@ enum body_state {
 	BODY_BROKEN, /* the source failed: what was published is not the whole */
 };
 
+enum body_memory {
+	BODY_MALLOC, /* malloc */
+	BODY_SLAB,   /* the cache's memory */
+	BODY_POOLED, /* a thread's pool of equal chunks */
+	BODY_INLINE, /* the tail of the struct body's own allocation */
+};
+
 struct body_chunk {
 	struct body_chunk *_Atomic next;
-	uint32_t cap;	    /* bytes of data */
-	uint32_t from_slab; /* which memory it goes back to */
-	uint64_t at;	    /* position of data[0] in the body */
+	uint32_t cap;	 /* bytes of data */
+	uint32_t memory; /* enum body_memory: where it goes back to */
+	uint64_t at;	 /* position of data[0] in the body */
 	char data[];
 };
 
@@ -47,12 +55,13 @@ struct body {
 	uint64_t expected;	    /* total length as announced, or BODY_LENGTH_UNKNOWN */
 	struct body_chunk *_Atomic first;
 	/* The writer's own: */
-	struct body_chunk *last;
-	struct slab *slab; /* NULL: passing, memory from malloc */
+	struct body_chunk *last; /* being filled; only whole room may stand behind it */
+	struct slab *slab; /* where slab chunks came from; NULL: none, as for a passing body */
 	/* Trailer fields as canonical lines, set before the state becomes BODY_WHOLE; owned
 	 * (malloc). */
 	char *trailers;
-	size_t trailers_len;
+	uint32_t trailers_len;
+	bool is_passing; /* new chunks do not come from the slab */
 };
 
 /* A reader's place. {0} is the beginning. */
@@ -61,7 +70,8 @@ struct body_cursor {
 	uint64_t at;		  /* position of the next byte to read */
 };
 
-/* An open body with one reference, NULL when memory is short. expected sizes the first chunk. */
+/* An open body with one reference, NULL when memory is short. expected sizes the chunks: memory is
+ * taken as the bytes come, so that an announcement alone costs nothing. */
 struct body *body_new(struct slab *slab, uint64_t expected);
 /* A whole body holding a copy of these bytes. NULL when there is no memory for it. */
 struct body *body_of(struct slab *slab, struct slice bytes);
@@ -75,7 +85,8 @@ body_ref(struct body *b)
 void body_unref(struct body **bp);
 
 /* Writer: up to two places (the rest of the tail, a new chunk) where the next bytes may be
- * received; how many, or -1 when there is no memory. hint is how much is likely to come. */
+ * received; how many, or -1 when there is no memory. hint is how much is likely to come: the second
+ * place is given when the first has less. */
 int body_space(struct body *b, struct iovec iov[2], size_t hint);
 /* Writer: n bytes were received there. They are readable from now on. */
 void body_publish(struct body *b, size_t n);
@@ -84,8 +95,12 @@ void body_publish(struct body *b, size_t n);
 int body_append(struct body *b, struct slice bytes);
 /* Writer: the end. After it nothing is published any more. */
 void body_end(struct body *b, enum body_state state);
-/* Writer, of a passing body: frees whole chunks below position, which every reader has passed. */
+/* Writer, of a passing body: frees whole chunks below position, which every reader has passed (by
+ * body_advance). */
 void body_trim(struct body *b, uint64_t position);
+/* Writer: the body will not be stored after all; what comes from now on is not taken from the
+ * slab. */
+void body_make_passing(struct body *b);
 
 static inline uint64_t
 body_length(const struct body *b)
@@ -100,18 +115,34 @@ body_state(const struct body *b)
 }
 
 /* Reader: up to max pieces of what is readable from the cursor on, at most limit bytes altogether.
- * Returns how many pieces; 0 when nothing is readable now. Does not move the cursor. */
+ * Returns how many pieces; 0 when nothing is readable now. Leaves c->at where it is. */
 int body_peek(
     const struct body *b, struct body_cursor *c, struct iovec *iov, int max, uint64_t limit);
+
+/* Reader: n of the bytes that body_peek showed were dealt with. Leaves the chunks that are passed,
+ * so that the writer may free them. */
 static inline void
 body_advance(struct body_cursor *c, uint64_t n)
 {
 	c->at += n;
+	while (c->chunk != NULL && c->at >= c->chunk->at + c->chunk->cap) {
+		struct body_chunk *next =
+		    atomic_load_explicit(&c->chunk->next, memory_order_acquire);
+
+		if (next == NULL)
+			return; /* the last one, full: never freed before its successor is read */
+		c->chunk = next;
+	}
 }
+
 /* Reader: the cursor at position, which must not exceed the published length nor lie in what was
- * trimmed. */
+ * trimmed. Where chunks are being trimmed, a cursor that has looked before may go forward only. */
 void body_seek(const struct body *b, struct body_cursor *c, uint64_t position);
-/* Memory the chunks occupy, headers included. Only once the body has ended. */
+/* Memory the body occupies, headers included (slots, where they come from the slab). Only once the
+ * body has ended. */
 size_t body_memory_bytes(const struct body *b);
+/* Says to the slab that this memory belongs to what is stored under hash (slab_tag). Only once the
+ * body has ended. */
+void body_tag(struct body *b, uint64_t hash);
 
 #endif

@@ -44,7 +44,7 @@ struct object_facts {
 };
 
 /* A body in another coding, made from the object's own. Hung on the object when it is done, never
- * removed before it. */
+ * removed before it. Lies where the object lies. */
 struct object_variant {
 	struct object_variant *_Atomic next;
 	struct body *body;
@@ -53,26 +53,26 @@ struct object_variant {
 
 struct object {
 	_Atomic uint32_t refs;
-	_Atomic uint8_t hits; /* S3-FIFO's counter, stops at 3 */
-	uint8_t queue;	      /* the store's: which queue it is in; 0 none */
+	_Atomic uint8_t hits;	  /* S3-FIFO's counter, stops at 3 */
+	uint8_t queue;		  /* the store's: which queue it is in; 0 none */
+	_Atomic bool refreshing;  /* somebody revalidates it behind a stale answer */
+	_Atomic bool soft_purged; /* counts as stale from now on */
 	uint16_t key_len, vary_len;
-	uint32_t head_len;
 	uint16_t tags_len;
+	uint32_t head_len;
+	uint32_t charged_bytes;	    /* the store's: what it was counted with (slots of object, body
+				       chunks, variants) */
+	_Atomic uint32_t hit_count; /* how often it answered: whoever answers counts */
 	uint64_t hash;		    /* of the key */
 	struct object *chain;	    /* the store's: next in the index slot */
 	struct link in_queue;	    /* the store's */
 	_Atomic uint64_t valid_pos; /* found valid up to this position of the purge log */
-	_Atomic uint32_t hit_count; /* how often it answered */
-	_Atomic bool refreshing;    /* somebody revalidates it behind a stale answer */
-	_Atomic bool soft_purged;   /* counts as stale from now on */
-	uint32_t charged_bytes;	    /* the store's: what it was counted with (slots of object, body
-				       chunks, variants) */
 	struct object_facts facts;
-	struct body *body; /* whole; own reference */
+	struct slab *slab; /* whose memory this is; NULL: malloc's */
+	struct body *body; /* own reference */
 	struct object_variant *_Atomic variants;
-	_Atomic(void *)
-	    rendered; /* server's: rendered heads; freed by the function given to store_new */
-	char bytes[]; /* key, vary key, tags, head */
+	_Atomic(void *) rendered; /* server's: rendered heads (object_set_free_rendered) */
+	char bytes[];		  /* key, vary key, tags, head */
 };
 
 static inline struct slice
@@ -116,7 +116,8 @@ struct object_parts {
 };
 
 /* One reference for the caller. slab NULL: from malloc, for a response that is only passing. NULL
- * when the memory is full. */
+ * when the memory is full, or a part is longer than an object can hold: key, vary key and tags
+ * 64 KiB - 1 each; in the slab all together less than SLAB_ALLOC_MAX. */
 struct object *object_new(struct slab *slab, const struct object_parts *parts);
 static inline struct object *
 object_ref(struct object *o)
@@ -124,8 +125,23 @@ object_ref(struct object *o)
 	atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
 	return o;
 }
-/* Drops the reference and sets *op to NULL; NULL is allowed. */
+/* Drops the reference and sets *op to NULL; NULL is allowed. The last one lets go of the body, the
+ * variants and what was rendered. */
 void object_unref(struct object **op);
+
+/* What frees an object's rendered, for all objects of the process. Set once, before any object
+ * ends. */
+void object_set_free_rendered(void (*free_rendered)(void *rendered));
+
+/* The variant in that coding, or NULL. Its body lives as long as the caller's reference to o. */
+struct object_variant *object_find_variant(const struct object *o, uint8_t encoding);
+/* Hangs a variant on the object, taking the caller's reference to *bodyp (NULL afterwards). 0, or
+ * -1 when it has one of that coding already or the memory is full: the reference is dropped. */
+int object_add_variant(struct object *o, uint8_t encoding, struct body **bodyp);
+/* Memory held by it, its body and its variants. Only once the body has ended. */
+size_t object_memory_bytes(const struct object *o);
+/* Says to the slab that all this memory belongs to what is stored under its hash. */
+void object_tag(struct object *o);
 
 /* Current age in ms at now_ms (RFC 9111 section 4.2.3). */
 static inline int64_t
