@@ -177,8 +177,21 @@ insert_other(struct slice *others, unsigned n, struct slice token)
 	return n + 1;
 }
 
+static bool
+is_coding(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = (char)ascii_lower((unsigned char)s.p[i]);
+		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') &&
+		    (c == '\0' || strchr("!#$%&'*+-.^_`|~", c) == NULL))
+			return false;
+	}
+	return true;
+}
+
+/* Those that are accepted, or those that are refused. */
 static unsigned
-collect_others(const struct head *request, struct slice others[OTHERS_MAX])
+collect_others(const struct head *request, bool accepted, struct slice others[OTHERS_MAX])
 {
 	struct list_walk w = {0};
 	struct slice member;
@@ -186,9 +199,35 @@ collect_others(const struct head *request, struct slice others[OTHERS_MAX])
 	unsigned n = 0;
 
 	while (n <= OTHERS_MAX && head_list_next(request, FIELD_ACCEPT_ENCODING, &w, &member))
-		if (read_preference(member, &p) && p.q > 0 &&
+		if (read_preference(member, &p) && (p.q > 0) == accepted && is_coding(p.what) &&
 		    encoding_of_token(p.what) == ENC_OTHER)
 			n = insert_other(others, n, p.what);
+	return n;
+}
+
+static size_t
+add_refused(char *out, size_t n, struct slice token)
+{
+	if ((n = add_member(out, n, token)) + 4 > ACCEPT_ENCODING_MAX)
+		return ACCEPT_ENCODING_MAX + 1;
+	memcpy(out + n, ";q=0", 4);
+	return n + 4;
+}
+
+/* Refusals mean something only where a "*" would let the coding in; that of identity always does. */
+static size_t
+add_all_refused(const struct head *request, const struct accept_encoding *a, char *out, size_t n)
+{
+	struct slice others[OTHERS_MAX];
+	unsigned others_n = a->any_q > 0 ? collect_others(request, false, others) : 0;
+
+	if (others_n > OTHERS_MAX)
+		return ACCEPT_ENCODING_MAX + 1;
+	for (int i = 0; i < ENC_KNOWN && n <= ACCEPT_ENCODING_MAX; i++)
+		if (a->q[i] == 0 && (i == 0 || a->any_q > 0))
+			n = add_refused(out, n, encodings[i].token);
+	for (unsigned i = 0; i < others_n && n <= ACCEPT_ENCODING_MAX; i++)
+		n = add_refused(out, n, others[i]);
 	return n;
 }
 
@@ -197,20 +236,18 @@ accept_encoding_normal(const struct head *request, char out[ACCEPT_ENCODING_MAX]
 {
 	struct accept_encoding a;
 	struct slice others[OTHERS_MAX];
-	unsigned others_n = collect_others(request, others);
+	unsigned others_n = collect_others(request, true, others);
 	size_t n = 0;
 
 	if (others_n > OTHERS_MAX)
 		return ACCEPT_ENCODING_MAX + 1;
 	accept_encoding_read(request, &a);
 	for (int i = 1; i < ENC_KNOWN; i++)
-		if ((a.accepted & encodings[i].bit) != 0)
+		if (a.q[i] > 0)
 			n = add_member(out, n, encodings[i].token);
 	for (unsigned i = 0; i < others_n && n <= ACCEPT_ENCODING_MAX; i++)
 		n = add_member(out, n, others[i]);
-	if ((a.accepted & ENC_IDENTITY) == 0 && n <= ACCEPT_ENCODING_MAX)
-		n = add_member(out, n, SLICE_LIT("identity;q=0"));
-	return n;
+	return n <= ACCEPT_ENCODING_MAX ? add_all_refused(request, &a, out, n) : n;
 }
 
 enum encoding

@@ -41,7 +41,8 @@ enum encoding accept_encoding_choose(
     const struct accept_encoding *a, const uint8_t *order, uint8_t available);
 #define ACCEPT_ENCODING_MAX 256
 /* Writes the normal form, equal for clients that accept the same, and returns its length: the codings with q > 0,
- * known ones first in the order of ENCODINGS, others sorted, and "identity;q=0" if that is refused. 0 for a client that
+ * known ones first in the order of ENCODINGS, others sorted, then "identity;q=0" if that is refused and, where "*" is
+ * accepted, what else is refused. It is a proper value of Accept-Encoding and its own normal form. 0 for a client that
  * takes identity only. ACCEPT_ENCODING_MAX + 1 if there is more than fits. */
 size_t accept_encoding_normal(const struct head *request, char out[ACCEPT_ENCODING_MAX]);
 

@@ -354,9 +354,9 @@ read_item_or_inner(struct sf_walk *w, struct sf_member *m)
 void
 sf_walk_init(struct sf_walk *w, struct slice text)
 {
-	*w = (struct sf_walk){.at = text.p, .end = text.p + text.n};
-	if (text.p == NULL)
-		w->at = w->end = "";
+	const char *from = text.n == 0 ? "" : text.p;
+
+	*w = (struct sf_walk){.at = from, .end = from + text.n};
 }
 
 /* Stands before the next member: SF_MEMBER, SF_END, or SF_BAD for a missing or trailing comma. */

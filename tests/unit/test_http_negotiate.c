@@ -65,6 +65,10 @@ clients_that_accept_the_same_have_one_normal_form(void **state)
 	expect_normal("X: y", "");
 	expect_normal("Accept-Encoding: gzip, identity;q=0", "gzip, identity;q=0");
 	expect_normal("Accept-Encoding: *", "gzip, br, zstd, *");
+	expect_normal(
+	    "Accept-Encoding: deflate;q=0, *, gzip;q=0", "br, zstd, *, gzip;q=0, deflate;q=0");
+	expect_normal("Accept-Encoding: *;q=0", "identity;q=0");
+	expect_normal("Accept-Encoding: \"gzip, br\", gzip", "gzip");
 }
 
 static void

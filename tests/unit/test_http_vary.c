@@ -125,7 +125,7 @@ too_many_names_are_not_kept_apart(void **state)
 	struct buf key = {0};
 
 	for (int i = 1; i < 32; i++)
-		snprintf(vary + strlen(vary), 8, ",a%d", i);
+		snprintf(vary + strlen(vary), 16, ",a%d", i);
 	struct head h = head_of(vary);
 	assert_true(vary_key(&h, &request, &key));
 	strcat(vary, ",b");
