@@ -341,6 +341,17 @@ template_new(struct arena *mem, const char *text, const struct pattern *p, const
 	return t;
 }
 
+struct template *
+template_literal(struct arena *mem, struct slice text)
+{
+	struct template *t = arena_zalloc(mem, sizeof(*t));
+
+	t->count = 1;
+	t->pieces = arena_zalloc(mem, sizeof(*t->pieces));
+	t->pieces[0] = (struct piece){arena_copy(mem, text), -1};
+	return t;
+}
+
 void
 template_expand(const struct template *t, const struct captures *c, struct buf *out)
 {

@@ -44,6 +44,8 @@ bool regex_finds(const struct pattern_regex *r, struct slice text);
 /* A text with {name}s, each of which must be one that p captures. NULL with a reason. Lives in mem. */
 struct template *template_new(
     struct arena *mem, const char *text, const struct pattern *p, const char **problem_out);
+/* A text in which braces mean nothing. Lives in mem. */
+struct template *template_literal(struct arena *mem, struct slice text);
 void template_expand(const struct template *t, const struct captures *c, struct buf *out);
 
 #endif

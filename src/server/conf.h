@@ -1,0 +1,125 @@
+/* server/conf.h - the whole configuration: its top level, and the parts that concern the server itself.
+ *
+ * Filled once by server_conf_load() and never changed: the site that is compiled from it (server/compile.h) owns the
+ * arena in which all of it lives, and the daemon reads listen, admin and log from there.
+ */
+#ifndef SERVER_CONF_H
+#define SERVER_CONF_H
+
+#include "cache/conf.h"
+#include "conf/load.h"
+#include "server/conf_route.h"
+#include "upstream/conf.h"
+
+/* clang-format off */
+#define CERTIFICATE_DIRECTIVES(X)                                                                                    \
+	X(cert, string, NULL, "1", "4096", "The certificate and those above it, PEM", .required = true)              \
+	X(key,  string, NULL, "1", "4096", "Its private key, PEM", .required = true)
+
+#define LISTEN_TLS_DIRECTIVES(X)                                                                                     \
+	X(certificates, list(struct certificate_conf, certificate_table), NULL, "1", "256", "One is chosen by the name that the client asks for; the first is for all others", .required = true)
+
+#define LISTEN_DIRECTIVES(X)                                                                                         \
+	X(address, address, NULL, NULL, NULL, "`:8080` for all addresses of the machine, `127.0.0.1:8080`, `[::1]:8080`, `unix:/path`", .required = true) \
+	X(tls, map(struct listen_tls_conf, listen_tls_table), "off", NULL, NULL, "HTTPS", .may_be_off = true)
+
+#define ADMIN_DIRECTIVES(X)                                                                                          \
+	X(address, address, "127.0.0.1:9090", NULL, NULL, "Where it listens")                                        \
+	X(token, secret, NULL, "8", "4096", "What callers of the API must show, as in `Authorization: Bearer TOKEN`")
+
+#define ACCESS_LOG_DIRECTIVES(X)                                                                                     \
+	X(path, string, "/dev/stdout", "1", "4096", "The file; opened again on SIGUSR1")                             \
+	X(format, choice(access_format_words), "combined", NULL, NULL, "What a line looks like")
+
+#define LOG_DIRECTIVES(X)                                                                                            \
+	X(level, choice(log_level_words), "info", NULL, NULL, "The least that is told")                              \
+	X(path, string, NULL, "1", "4096", "The file; without it standard error")                                    \
+	X(access, map(struct access_log_conf, access_log_table), NULL, NULL, NULL, "One line for each request", .may_be_off = true)
+
+#define LIMITS_DIRECTIVES(X)                                                                                         \
+	X(head_size, size, "32KiB", "1KiB", "1MiB", "The longest head of a request; 431")                            \
+	X(target_size, size, "8KiB", "64B", "1MiB", "The longest target in it; 414")                                 \
+	X(body_size, size, "100MiB", "0", "1TiB", "The longest body of a request; 413")                              \
+	X(head_timeout, duration, "10s", "100ms", "10m", "For a whole head; 408")                                    \
+	X(body_timeout, duration, "30s", "100ms", "1h", "The longest silence within a body, in both directions")     \
+	X(keepalive_timeout, duration, "75s", "0", "1d", "How long a connection waits for its next request")         \
+	X(drain_timeout, duration, "30s", "0", "1h", "When stopping: how long requests under way may take to end")   \
+	X(connections, int, "auto", "1", "10000000", "From clients, all workers together; auto: what the limit on open files allows", .words = auto_words) \
+	X(rate_table, size, "16MiB", "64KiB", "64GiB", "Memory for the keys of rate limits")
+
+#define SERVER_DIRECTIVES(X)                                                                                         \
+	X(workers, int, "auto", "1", "256", "Threads that serve; auto: one for each processor", .words = auto_words) \
+	X(listen, list(struct listen_conf, listen_table), NULL, "1", "64", "Where clients come in", .required = true) \
+	X(admin, map(struct admin_conf, admin_table), NULL, NULL, NULL, "Health, metrics and control, on a port of their own", .may_be_off = true) \
+	X(log, map(struct log_conf, log_table), NULL, NULL, NULL, "What is logged, and where")                       \
+	X(limits, map(struct limits_conf, limits_table), NULL, NULL, NULL, "Bounds on what clients may use")         \
+	X(trusted_proxies, strings, NULL, "0", "1000", "Networks, as in `10.0.0.0/8`, whose X-Forwarded-For, Forwarded and X-Request-Id are believed") \
+	X(upstreams, named(struct upstream_section, upstream_table), NULL, "0", "1000", "The servers behind, by name") \
+	X(cache, map(struct cache_conf, cache_table), NULL, NULL, NULL, "The store, and cache rules for all routes", .may_be_off = true) \
+	X(compression, map(struct compression_conf, compression_table), NULL, NULL, NULL, "Compression, for all routes", .may_be_off = true) \
+	X(security_headers, map(struct headers_conf, headers_table), NULL, NULL, NULL, "Security headers, for all routes", .may_be_off = true) \
+	X(rate_limits, named(struct rate_limit_conf, rate_limit_table), NULL, "0", "1000", "Limits by name")          \
+	X(ratelimit_headers, choice(rate_style_words), "draft-11", NULL, NULL, "How clients are told of their limits") \
+	X(routes, list(struct route_conf, route_table), NULL, "1", "10000", "What is done with requests", .required = true)
+/* clang-format on */
+
+#define CONF_AUTO (-1)
+extern const struct conf_word auto_words[], access_format_words[], log_level_words[],
+    rate_style_words[];
+enum access_format { ACCESS_COMBINED, ACCESS_JSON };
+
+struct certificate_conf {
+	struct conf_head conf;
+	CERTIFICATE_DIRECTIVES(CONF_FIELD)
+};
+struct listen_tls_conf {
+	struct conf_head conf; /* is_off: plain */
+	LISTEN_TLS_DIRECTIVES(CONF_FIELD)
+};
+struct listen_conf {
+	struct conf_head conf;
+	LISTEN_DIRECTIVES(CONF_FIELD)
+};
+struct admin_conf {
+	struct conf_head conf; /* is_off: no admin interface */
+	ADMIN_DIRECTIVES(CONF_FIELD)
+};
+struct access_log_conf {
+	struct conf_head conf; /* is_off: none */
+	ACCESS_LOG_DIRECTIVES(CONF_FIELD)
+};
+struct log_conf {
+	struct conf_head conf;
+	LOG_DIRECTIVES(CONF_FIELD)
+};
+struct limits_conf {
+	struct conf_head conf;
+	LIMITS_DIRECTIVES(CONF_FIELD)
+};
+/* `cache:`: the store of cache/conf.h, and what routes take where they say nothing themselves. */
+struct cache_conf {
+	struct conf_head conf; /* is_off: nothing is cached */
+	CACHE_DIRECTIVES(CONF_FIELD)
+	struct route_cache_conf rules;
+};
+struct server_conf {
+	struct conf_head conf;
+	SERVER_DIRECTIVES(CONF_FIELD)
+};
+extern const struct conf_table certificate_table, listen_tls_table, listen_table, admin_table,
+    access_log_table, log_table, limits_table, cache_table, server_table;
+
+/* Reads path into mem. NULL with every reason in d. */
+struct server_conf *server_conf_load(const char *path, struct arena *mem, struct conf_diag *d);
+/* The same from a text, for tests and checks. */
+struct server_conf *server_conf_load_text(
+    const struct conf_text *src, struct arena *mem, struct conf_diag *d);
+/* How many workers: as configured, or one for each processor this process may use. */
+unsigned server_conf_workers(const struct server_conf *c);
+/* The file to use when none is named: conf/forebay.yaml beside the binary's directory or in the working directory,
+ * else /etc/forebay/forebay.yaml. The path lives in mem. */
+const char *server_conf_default_path(struct arena *mem);
+/* A certificate's path as conf_read() takes it: relative ones start at the file they are written in. In mem. */
+const char *server_conf_path(struct arena *mem, const struct conf_head *near, const char *path);
+
+#endif
