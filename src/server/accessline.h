@@ -1,0 +1,62 @@
+/* server/accessline.h - one finished request as one line of the access log: combined, or JSON.
+ *
+ * A line ends with its only newline and is at most ACCESS_LINE_MAX bytes: a text too long for its share is cut and ends
+ * in an ellipsis. What peers sent cannot leave its place in the line: quotes, backslashes and control characters are
+ * escaped, bytes that are no UTF-8 become U+FFFD in JSON and \xNN in combined lines.
+ *
+ * The target is logged with its query, as nginx and Apache do: keep secrets out of URLs. Authorization, Cookie and all
+ * other fields but Referer and User-Agent are never logged; user and password in an absolute target or a Referer are cut out.
+ */
+#ifndef SERVER_ACCESSLINE_H
+#define SERVER_ACCESSLINE_H
+
+#include "server/observe.h"
+
+#define ACCESS_LINE_MAX 16384
+
+enum access_format {
+	ACCESS_combined, /* Apache's and nginx's; the time is the server's local one */
+	ACCESS_json,	 /* one object a line, always with the same members; times in UTC */
+};
+
+/* clang-format off */
+/* The members of a JSON line, in this order.
+ *     name         kind     value                        text */
+#define ACCESS_MEMBERS(X)                                                                                             \
+	X(time,         time,    out->started_wall_ms,        "when the request began")                               \
+	X(request_id,   name,    out->request_id,             "the id that the origin was given, too")                \
+	X(client,       name,    out->client,                 "the client's address as seen through trusted proxies") \
+	X(method,       name,    out->method_text,            "as sent")                                              \
+	X(scheme,       name,    out->scheme,                 "http or https")                                        \
+	X(host,         host,    out->host,                   "of the request's URL")                                 \
+	X(path,         target,  out->target,                 "the request's target as sent, with its query")         \
+	X(protocol,     version, out->version_minor,          "HTTP/1.0 or HTTP/1.1")                                 \
+	X(status,       number,  (uint64_t)out->status,       "as answered; 499: the client left before")             \
+	X(bytes,        number,  out->bytes_out,              "of the answer")                                        \
+	X(bytes_in,     number,  out->bytes_in,               "of the request's body")                                \
+	X(duration_ms,  ms,      out->total_us,               "from the request's head to the end of its answer")     \
+	X(wait_ms,      ms,      out->wait_us,                "of that in a rate limit's queue")                      \
+	X(origin_ms,    origin,  out->origin_us,              "until the origin's head had come; null: not asked")    \
+	X(route,        route,   out->route,                  "as its match is written")                              \
+	X(cache,        name,    slice_from(cache_word_name(out->cache_word)), "as X-Cache-Status")                   \
+	X(tier,         name,    slice_from(tier_name(out->tier)), "where the answer came from")                      \
+	X(reason,       route,   slice_from(out->reason),     "why the cache did that")                               \
+	X(upstream,     name,    out->upstream,               "the name of the upstream asked")                       \
+	X(end,          name,    slice_from(request_end_name(out->end)), "how the request ended")                     \
+	X(fetch_end,    name,    slice_from(out->fetch_end),  "how the origin failed; empty: it did not")             \
+	X(referer,      agent,   out->referer,                "as sent")                                              \
+	X(user_agent,   agent,   out->user_agent,             "as sent")
+/* clang-format on */
+
+/* The second last written out: one per worker. {0} is new. */
+struct access_stamp {
+	int64_t second;
+	char iso[24];	   /* 2026-11-21T02:53:05 */
+	char combined[32]; /* 21/Nov/2026:02:53:05 +0000 */
+};
+
+/* Writes the line at `at`, which has room for ACCESS_LINE_MAX bytes; returns its length. */
+size_t access_line(char *at, enum access_format format, struct access_stamp *stamp,
+    const struct outcome *out);
+
+#endif
