@@ -6,6 +6,7 @@
 ROOMS   := base conf http event cache upstream policy server admin cli daemon
 CC      ?= gcc
 PREFIX  ?= /usr/local
+SYSCONF ?= /etc/forebay
 BUILD   ?= build
 VERSION := $(shell sed -n 's/^.define FOREBAY_VERSION "\(.*\)"/\1/p' src/base/version.h 2>/dev/null)
 
@@ -46,17 +47,46 @@ $(BUILD)/obj/%.o: src/%.c | deps-build
 # A unit test links the objects its first line names, cmocka, and nothing else of ours.
 links = $(patsubst %,$(BUILD)/obj/%.o,$(shell sed -n '1s|^/\* LINK: \(.*\) \*/|\1|p' $(1)))
 .SECONDEXPANSION:
-$(BUILD)/unit/%: tests/unit/%.c $$(call links,tests/unit/$$*.c)
+$(BUILD)/unit/%: tests/unit/%.c $$(call links,tests/unit/$$*.c) | deps-test
 	@mkdir -p $(@D); echo "  UNIT  $@"; $(CC) $(ALLC) -MMD -MP $(shell pkg-config --cflags cmocka) $(LDHARD) -o $@ $(filter %.c %.o,$^) $(LIBS) $(shell pkg-config --libs cmocka)
 
-deps-build: ;
+# The same for a fuzz target (scripts/fuzz builds with clang, CC and SAN set).
+$(BUILD)/fuzz/%: tests/fuzz/%.c $$(call links,tests/fuzz/$$*.c) | deps-test
+	@mkdir -p $(@D); echo "  FUZZ  $@"; $(CC) $(ALLC) -MMD -MP -fsanitize=fuzzer $(LDHARD) -o $@ $(filter %.c %.o,$^) $(LIBS)
 
+# Debian packages that are missing; nothing to do, quickly, when none is.
+deps-build deps-test: ; @scripts/deps $(@:deps-%=%)
+
+units: $(UNITS)
 unit: $(UNITS)
-	@set -e; for t in $(UNITS); do $$t; done
+	@scripts/unit $(UNITS)
+
+run: ; @scripts/run
+test: ; @scripts/test
+check: ; @scripts/check
+generate: all ; @scripts/generate
+# Unit tests and scenarios under sanitizers: asan is the address and undefined ones, tsan the thread one.
+asan tsan: ; @scripts/sanitized $@
+fuzz: ; @scripts/fuzz
+packaging: ; @tests/packaging/run
+conformance: $(BUILD)/forebay ; @tests/conformance/run
+bench: $(BUILD)/forebay ; @tests/bench/run
+soak: $(BUILD)/forebay ; @tests/load/soak
+
+# A configuration that is there is left alone.
+install: $(BUILD)/forebay
+	install -D -m 755 $< $(DESTDIR)$(PREFIX)/bin/forebay
+	[ -e $(DESTDIR)$(SYSCONF)/forebay.yaml ] || install -D -m 644 conf/forebay.yaml $(DESTDIR)$(SYSCONF)/forebay.yaml
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/forebay $(DESTDIR)$(PREFIX)/share/doc/forebay
+	for u in systemd/forebay.*; do sed 's|/usr/bin/|$(PREFIX)/bin/|' $$u >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/}; done
+	cp -R conf/* $(DESTDIR)$(PREFIX)/share/forebay/
+	cp -R README.md LICENSE docs $(DESTDIR)$(PREFIX)/share/doc/forebay/
+	for m in $(wildcard docs/man/*.[1-8]); do install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/}; done
 
 clean:
 	rm -rf build build-*
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all unit clean deps-build
+.PHONY: all units unit run test check generate asan tsan fuzz packaging conformance bench soak install clean \
+        deps-build deps-test
 .SECONDARY:
