@@ -1,0 +1,114 @@
+/* cache/redis.h - the second tier (L2): responses in Redis, shared by all instances.
+ *
+ * It makes things faster and never anything else: nobody waits for it beyond timeout_ms, and what it
+ * says is used only when it verifies (cache/l2value.h). Each worker has one, with two connections,
+ * so that a look-up never stands behind megabytes that are being written: one for look-ups, one for
+ * writes. Each has its own breaker: after FAILURES in a row, or when half of the last 32 commands
+ * failed, or when Redis says that it will not (OOM, READONLY, NOPERM, ...), nothing is asked any
+ * more until a probe, sent again and again with growing distance, is answered as it should be.
+ *
+ * Keys: "<prefix>:o:<hash of the key>" holds the response; or, where the URL's responses vary, an
+ * index that names the request fields they vary on, and the response is at "<prefix>:v:<hash of key
+ * and vary key>": two round trips within the one time-out. The hash has 128 bits (XXH3, seeded by
+ * the secret); the full key is in the value and compared. The index outlives what it leads to; the
+ * newest response decides what it names.
+ *
+ * What is found may have been purged: whoever asks judges it by facts.log_pos (cache/purgelog.h).
+ */
+#ifndef CACHE_REDIS_H
+#define CACHE_REDIS_H
+
+#include <stdatomic.h>
+
+#include "cache/key.h"
+#include "cache/object.h"
+#include "event/resolver.h"
+#include "http/head.h"
+
+struct l2;
+struct l2_get; /* a look-up under way */
+
+struct l2_conf {
+	const char *url;	/* event/redisurl.h */
+	const char *prefix;	/* of every key */
+	const char *secret;	/* values are sealed with it (HMAC-SHA256); NULL or "": not */
+	int64_t timeout_ms;	/* of a look-up */
+	size_t value_max_bytes; /* what is larger in Redis is neither written nor taken */
+	size_t write_queue_max_bytes;
+	struct slab *slab; /* where what is found is made; NULL: malloc */
+	bool logs;	   /* tells the log of changes: one worker's does */
+};
+
+/* clang-format off */
+#define L2_OPS(X) X(get) X(put) X(delete) X(probe)
+/*        result      text */
+#define L2_RESULTS(X)                                                                         \
+	X(hit,       "found, and used")                                                       \
+	X(miss,      "not there")                                                             \
+	X(expired,   "found, but of no use any more")                                         \
+	X(outdated,  "found, but from before the purge log lost its tail")                    \
+	X(corrupt,   "found, but it does not verify")                                         \
+	X(too_large, "larger than may be stored")                                             \
+	X(memory,    "found, but there was no memory for it")                                 \
+	X(done,      "carried out")                                                           \
+	X(unfit,     "not worth storing, or not whole")                                       \
+	X(timeout,   "no answer in time")                                                     \
+	X(error,     "refused by Redis, or the connection was lost")                          \
+	X(busy,      "not asked: too much is queued")                                         \
+	X(breaker,   "not asked: Redis is away or out of order")                              \
+	X(cancelled, "answered, but nobody waited any more")
+/* clang-format on */
+
+enum l2_op {
+#define X(op) L2_OP_##op,
+	L2_OPS(X)
+#undef X
+	    L2_OPS_COUNT
+};
+enum l2_result {
+#define X(result, text) L2_##result,
+	L2_RESULTS(X)
+#undef X
+	    L2_RESULTS_COUNT
+};
+extern const char *const l2_op_names[L2_OPS_COUNT];
+extern const char *const l2_result_names[L2_RESULTS_COUNT];
+
+/* Any thread may read them. */
+struct l2_counters {
+	_Atomic uint64_t requests[L2_OPS_COUNT][L2_RESULTS_COUNT];
+	_Atomic bool reads_up, writes_up; /* connected, and the breaker is closed */
+};
+
+/* NULL, and *why_out says what is wrong with the URL. Connects in the background. resolver and slab
+ * must outlive it; conf is copied. */
+struct l2 *l2_new(
+    struct loop *l, struct resolver *resolver, const struct l2_conf *conf, const char **why_out);
+/* Look-ups under way end without a callback, their handles are dead; writes not yet carried out
+ * are lost. Allowed in a callback. */
+void l2_free(struct l2 **lp);
+const struct l2_counters *l2_counters(const struct l2 *l);
+/* Why it is not up, for people: /health, explain. "" when it is. */
+const char *l2_trouble(const struct l2 *l);
+/* The purge log's epoch: values written in another one count as misses from now on. Objects whose
+ * fetch began before position first_pos are not written: they are the last epoch's. */
+void l2_set_epoch(struct l2 *l, uint64_t epoch, uint64_t first_pos);
+
+/* Looks the key up, with the request's fields where responses vary. The callback comes once, never
+ * from within this call, at the latest after timeout_ms (and a turn): o is NULL or a response that
+ * verifies and is of use (fresh, or within a stale window), good during the callback: object_ref()
+ * it. key's text and request stay as they are until then. NULL: it cannot be asked now; no callback
+ * comes. */
+struct l2_get *l2_get(struct l2 *l, const struct cache_key *key, const struct head *request,
+    void (*done)(void *arg, struct object *o), void *arg);
+/* No callback will come. Sets *gp to NULL; NULL is allowed. */
+void l2_get_cancel(struct l2_get **gp);
+
+/* Writes the response, whose body must be whole, if it is worth it and Redis can be written to;
+ * nobody is told. Copies what it needs. */
+void l2_put(struct l2 *l, const struct object *o);
+/* Takes the key's response out, all variants of it; nobody is told. What must never come back is
+ * purged (cache/purgelog.h); this only makes room. */
+void l2_delete(struct l2 *l, const struct cache_key *key);
+
+#endif
