@@ -1,0 +1,556 @@
+#include "http/h1.h"
+
+const struct h1_fault_row h1_faults[H1_FAULT_COUNT] = {
+#define X(name, status, text) [H1_FAULT_##name] = {#name, status, text},
+    H1_FAULTS(X)
+#undef X
+};
+
+/* What a byte may be part of. Targets as browsers send them: they leave | and in queries { } \ ^ ` as they are. */
+enum { IS_TOKEN = 1, IS_VALUE = 2, IS_TARGET = 4 };
+
+static const uint8_t classes[256] = {
+    ['\t'] = IS_VALUE,
+    [' '] = IS_VALUE,
+    ['!'] = 7, ['"'] = IS_VALUE, ['#'] = 3, ['$'] = 7, ['%'] = 7, ['&'] = 7, ['\''] = 7,
+    ['('] = 6, [')'] = 6, ['*'] = 7, ['+'] = 7, [','] = 6, ['-'] = 7, ['.'] = 7, ['/'] = 6,
+    ['0' ... '9'] = 7,
+    [':'] = 6, [';'] = 6, ['<'] = IS_VALUE, ['='] = 6, ['>'] = IS_VALUE, ['?'] = 6, ['@'] = 6,
+    ['A' ... 'Z'] = 7,
+    ['['] = 6, ['\\'] = 6, [']'] = 6, ['^'] = 7, ['_'] = 7,
+    ['`'] = 7,
+    ['a' ... 'z'] = 7,
+    ['{'] = 6, ['|'] = 7, ['}'] = 6, ['~'] = 7,
+    [0x80 ... 0xff] = IS_VALUE, /* obs-text */
+};
+
+static size_t
+span(const char *p, size_t n, uint8_t class)
+{
+	size_t i = 0;
+
+	while (i < n && (classes[(unsigned char)p[i]] & class))
+		i++;
+	return i;
+}
+
+bool
+h1_is_token(struct slice s)
+{
+	return s.n > 0 && span(s.p, s.n, IS_TOKEN) == s.n;
+}
+
+/* --- lines --- */
+
+static bool
+bad(struct h1_parser *p, enum h1_fault fault, size_t at)
+{
+	p->fault = fault;
+	p->fault_at = (uint32_t)at;
+	return false;
+}
+
+/* "HTTP/1.x": 0 or 1 for x, -1: another version, -2: no version at all. */
+static int
+version_of(const char *s, size_t n)
+{
+	if (n != 8 || memcmp(s, "HTTP/", 5) != 0 || s[5] < '0' || s[5] > '9' || s[6] != '.' ||
+	    s[7] < '0' || s[7] > '9')
+		return -2;
+	if (s[5] != '1')
+		return -1;
+	return s[7] == '0' ? 0 : 1;
+}
+
+static bool
+take_version(struct h1_parser *p, struct head *h, const char *s, size_t n, size_t at, enum h1_fault no)
+{
+	int minor = version_of(s, n);
+
+	if (minor < 0)
+		return bad(p, minor == -1 ? H1_FAULT_version : no, at);
+	h->minor = (uint8_t)minor;
+	return true;
+}
+
+static bool
+take_request_line(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t end)
+{
+	size_t n = span(b + at, end - at, IS_TOKEN), target;
+
+	if (n == 0 || at + n >= end || b[at + n] != ' ')
+		return bad(p, H1_FAULT_start_line, at + n);
+	h->method_at = (uint32_t)at;
+	h->method_len = (uint16_t)(n > UINT16_MAX ? UINT16_MAX : n);
+	h->method = method_of(slice_of(b + at, n));
+	target = at + n + 1;
+	n = span(b + target, end - target, IS_TARGET);
+	if (n > p->limits.target_bytes)
+		return bad(p, H1_FAULT_target_too_long, target);
+	if (n == 0 || target + n >= end)
+		return bad(p, H1_FAULT_start_line, target);
+	if (b[target + n] != ' ')
+		return bad(p, H1_FAULT_target, target + n);
+	h->target_at = (uint32_t)target;
+	h->target_len = (uint32_t)n;
+	at = target + n + 1;
+	return take_version(p, h, b + at, end - at, at, H1_FAULT_start_line);
+}
+
+/* The reason may be empty or missing with its blank, as real servers write it. */
+static bool
+take_status_line(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t end)
+{
+	const char *s = b + at;
+	size_t n = end - at;
+
+	if (n < 12 || s[8] != ' ')
+		return bad(p, H1_FAULT_status_line, at);
+	if (!take_version(p, h, s, 8, at, H1_FAULT_status_line))
+		return false;
+	for (int i = 9; i < 12; i++)
+		if (s[i] < '0' || s[i] > '9')
+			return bad(p, H1_FAULT_status_line, at + 9);
+	h->status = (uint16_t)((s[9] - '0') * 100 + (s[10] - '0') * 10 + (s[11] - '0'));
+	if (h->status < 100 || (n > 12 && s[12] != ' '))
+		return bad(p, H1_FAULT_status_line, at + 9);
+	h->reason_at = (uint32_t)(at + (n > 12 ? 13 : 12));
+	h->reason_len = (uint16_t)(n > 12 ? n - 13 : 0);
+	if (span(b + h->reason_at, h->reason_len, IS_VALUE) != h->reason_len)
+		return bad(p, H1_FAULT_status_line, h->reason_at);
+	return true;
+}
+
+static void
+index_field(struct head *h, unsigned i)
+{
+	uint8_t id = h->fields[i].id;
+
+	if (id != FIELD_OTHER && h->first[id] == 0)
+		h->first[id] = (uint8_t)(i + 1);
+}
+
+static bool
+take_field(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t end)
+{
+	size_t name = span(b + at, end - at, IS_TOKEN), value = at + name + 1, bad_at;
+	struct field *f;
+
+	if (b[at] == ' ' || b[at] == '\t')
+		return bad(p, H1_FAULT_folded, at);
+	if (name == 0 || name > UINT16_MAX || at + name >= end || b[at + name] != ':')
+		return bad(p, H1_FAULT_field_name, at + name);
+	if (h->count == HEAD_FIELDS_MAX)
+		return bad(p, H1_FAULT_too_many_fields, at);
+	bad_at = value + span(b + value, end - value, IS_VALUE);
+	if (bad_at != end)
+		return bad(p, H1_FAULT_field_value, bad_at);
+	while (value < end && (b[value] == ' ' || b[value] == '\t'))
+		value++;
+	while (end > value && (b[end - 1] == ' ' || b[end - 1] == '\t'))
+		end--;
+	if (end - value > UINT16_MAX)
+		return bad(p, H1_FAULT_head_too_large, value);
+	f = &h->fields[h->count];
+	f->name_at = (uint32_t)at;
+	f->name_len = (uint16_t)name;
+	f->value_at = (uint32_t)value;
+	f->value_len = (uint16_t)(end - value);
+	f->id = (uint8_t)field_id_of(slice_of(b + at, name));
+	f->is_hop = field_is((enum field_id)f->id, F_HOP);
+	index_field(h, h->count++);
+	return true;
+}
+
+/* --- the whole head --- */
+
+/* Fields that carry the message's meaning to its end: Connection cannot take them away (design, section 11.6). */
+static bool
+is_vital(enum field_id id, enum h1_kind kind)
+{
+	switch (id) {
+	case FIELD_HOST:
+	case FIELD_CONTENT_LENGTH:
+	case FIELD_CONTENT_TYPE:
+	case FIELD_CONTENT_ENCODING:
+	case FIELD_CONTENT_RANGE:
+		return true;
+	case FIELD_CACHE_CONTROL:
+	case FIELD_AUTHORIZATION:
+	case FIELD_COOKIE:
+	case FIELD_RANGE:
+	case FIELD_X_FORWARDED_FOR:
+	case FIELD_FORWARDED:
+		return kind == H1_REQUEST;
+	default:
+		return false;
+	}
+}
+
+static void
+mark_hops(struct head *h, enum h1_kind kind)
+{
+	struct list_walk walk = {0};
+	struct slice member;
+
+	if (!head_has(h, FIELD_CONNECTION))
+		return;
+	while (head_list_next(h, FIELD_CONNECTION, &walk, &member))
+		for (unsigned i = 0; i < h->count; i++)
+			if (slice_ieq(field_name(h, &h->fields[i]), member) &&
+			    !is_vital((enum field_id)h->fields[i].id, kind))
+				h->fields[i].is_hop = true;
+}
+
+static bool
+judge_whole(struct h1_parser *p, struct head *h)
+{
+	const struct field *host;
+
+	mark_hops(h, p->kind);
+	if (p->kind == H1_RESPONSE)
+		return true;
+	host = head_find(h, FIELD_HOST);
+	if (host == NULL)
+		return h->minor == 0 || bad(p, H1_FAULT_no_host, 0);
+	if (head_next(h, host) != NULL)
+		return bad(p, H1_FAULT_repeated_host, host->name_at);
+	return true;
+}
+
+void
+h1_parser_init(struct h1_parser *p, enum h1_kind kind, const struct h1_limits *limits)
+{
+	*p = (struct h1_parser){.kind = kind, .limits = *limits};
+}
+
+static void
+head_begin(struct head *h)
+{
+	memset(h, 0, offsetof(struct head, fields));
+}
+
+/* A line without its end: start line, field, or nothing. *done: it was the empty one. */
+static bool
+take_line(struct h1_parser *p, struct head *h, const char *b, size_t end, bool *done)
+{
+	size_t at = p->line_at;
+
+	*done = false;
+	if (p->has_start) {
+		*done = at == end;
+		return *done || take_field(p, h, b, at, end);
+	}
+	if (at == end && p->kind == H1_REQUEST && !p->skipped) {
+		p->skipped = true;
+		return true;
+	}
+	p->has_start = true;
+	head_begin(h);
+	h->base = b;
+	return p->kind == H1_REQUEST ? take_request_line(p, h, b, at, end)
+				     : take_status_line(p, h, b, at, end);
+}
+
+static enum h1_result
+partial(struct h1_parser *p, size_t n)
+{
+	p->scanned = (uint32_t)n;
+	if (!p->has_start && p->kind == H1_REQUEST && n - p->line_at > p->limits.target_bytes + 64u)
+		bad(p, H1_FAULT_target_too_long, p->line_at);
+	else if (n >= p->limits.head_bytes)
+		bad(p, H1_FAULT_head_too_large, n);
+	return p->fault == H1_FAULT_none ? H1_PARTIAL : H1_BAD;
+}
+
+enum h1_result
+h1_parse(struct h1_parser *p, struct head *h, const char *bytes, size_t n)
+{
+	h->base = bytes;
+	for (;;) {
+		const char *lf = n > p->scanned ? memchr(bytes + p->scanned, '\n', n - p->scanned) : NULL;
+		size_t end;
+		bool done;
+
+		if (lf == NULL)
+			return partial(p, n);
+		end = (size_t)(lf - bytes);
+		if (end + 1 > p->limits.head_bytes) {
+			bad(p, H1_FAULT_head_too_large, end);
+			return H1_BAD;
+		}
+		if (end == p->line_at || bytes[end - 1] != '\r') {
+			bad(p, H1_FAULT_bare_lf, end);
+			return H1_BAD;
+		}
+		if (!take_line(p, h, bytes, end - 1, &done))
+			return H1_BAD;
+		p->line_at = p->scanned = (uint32_t)(end + 1);
+		if (!done)
+			continue;
+		h->size = p->line_at;
+		return judge_whole(p, h) ? H1_WHOLE : H1_BAD;
+	}
+}
+
+/* --- framing --- */
+
+static bool
+length_of(const struct head *h, uint64_t *out)
+{
+	const struct field *f = head_find(h, FIELD_CONTENT_LENGTH);
+
+	return head_next(h, f) == NULL && slice_to_u64(field_value(h, f), out) && *out <= INT64_MAX;
+}
+
+/* Whether the transfer codings are chunked and nothing else; *fault if they are worse than unknown. */
+static bool
+is_plain_chunked(const struct head *h, enum h1_fault *fault)
+{
+	struct list_walk walk = {0};
+	struct slice member;
+	unsigned members = 0, chunked = 0;
+	bool last_is_chunked = false;
+
+	while (head_list_next(h, FIELD_TRANSFER_ENCODING, &walk, &member)) {
+		members++;
+		last_is_chunked = slice_ieq(member, SLICE_LIT("chunked"));
+		chunked += last_is_chunked;
+	}
+	if (members == 1 && last_is_chunked)
+		return true;
+	*fault = members == 0 || chunked > 1 || (chunked == 1 && !last_is_chunked)
+	    ? H1_FAULT_coding
+	    : H1_FAULT_coding_unknown;
+	return false;
+}
+
+bool
+h1_request_framing(const struct head *h, struct framing *out, enum h1_fault *fault)
+{
+	*out = (struct framing){.kind = FRAMING_NONE};
+	if (head_has(h, FIELD_TRANSFER_ENCODING)) {
+		*fault = H1_FAULT_coding_in_10;
+		if (h->minor == 0)
+			return false;
+		*fault = H1_FAULT_length_and_coding;
+		if (head_has(h, FIELD_CONTENT_LENGTH))
+			return false;
+		out->kind = FRAMING_CHUNKED;
+		return is_plain_chunked(h, fault);
+	}
+	if (!head_has(h, FIELD_CONTENT_LENGTH))
+		return true;
+	*fault = H1_FAULT_length;
+	out->kind = FRAMING_LENGTH;
+	return length_of(h, &out->length);
+}
+
+bool
+h1_response_framing(
+    const struct head *h, enum method method, struct framing *out, enum h1_fault *fault)
+{
+	bool coded = head_has(h, FIELD_TRANSFER_ENCODING);
+
+	*out = (struct framing){.kind = FRAMING_CLOSE};
+	*fault = H1_FAULT_length;
+	if (head_has(h, FIELD_CONTENT_LENGTH)) {
+		out->kind = FRAMING_LENGTH;
+		if (!length_of(h, &out->length))
+			return false;
+	}
+	*fault = H1_FAULT_length_and_coding;
+	if (coded && out->kind == FRAMING_LENGTH)
+		return false;
+	if (method == METHOD_HEAD || h->status < 200 || h->status == 204 || h->status == 304) {
+		*out = (struct framing){.kind = FRAMING_NONE};
+		return true;
+	}
+	if (!coded)
+		return true;
+	*fault = H1_FAULT_coding_in_10;
+	if (h->minor == 0)
+		return false;
+	if (is_plain_chunked(h, fault))
+		out->kind = FRAMING_CHUNKED;
+	else if (*fault == H1_FAULT_coding)
+		return false;
+	return true;
+}
+
+bool
+h1_keeps_alive(const struct head *h)
+{
+	if (head_list_has(h, FIELD_CONNECTION, SLICE_LIT("close")))
+		return false;
+	return h->minor >= 1 || head_list_has(h, FIELD_CONNECTION, SLICE_LIT("keep-alive"));
+}
+
+/* --- chunks --- */
+
+enum { AT_SIZE, AT_DATA, AT_DATA_END, AT_TRAILERS };
+
+void
+h1_chunked_init(struct h1_chunked *c)
+{
+	*c = (struct h1_chunked){.state = AT_SIZE};
+}
+
+/* The line at the front, without its CR LF. CHUNK_MORE: not whole yet. */
+static enum chunk_result
+front_line(struct slice bytes, size_t max, struct slice *line)
+{
+	size_t lf = slice_index(bytes, '\n');
+
+	if (lf == bytes.n)
+		return bytes.n > max ? CHUNK_BAD : CHUNK_MORE;
+	if (lf == 0 || bytes.p[lf - 1] != '\r' || lf > max)
+		return CHUNK_BAD;
+	*line = slice_of(bytes.p, lf - 1);
+	return CHUNK_DATA;
+}
+
+/* Hex digits alone, at most 16 and below 2^63; then nothing, or extensions, of which only the characters are judged. */
+static bool
+parse_size(struct slice line, uint64_t *out)
+{
+	uint64_t v = 0;
+	size_t i = 0;
+
+	for (; i < line.n && i < 16; i++) {
+		unsigned char c = ascii_lower((unsigned char)line.p[i]);
+
+		if (c >= '0' && c <= '9')
+			v = v << 4 | (uint64_t)(c - '0');
+		else if (c >= 'a' && c <= 'f')
+			v = v << 4 | (uint64_t)(c - 'a' + 10);
+		else
+			break;
+	}
+	if (i == 0 || v > INT64_MAX || span(line.p, line.n, IS_VALUE) != line.n)
+		return false;
+	*out = v;
+	line = slice_skip(line, i);
+	return line.n == 0 || slice_trim(line).n == 0 ? line.n == 0 : slice_trim(line).p[0] == ';';
+}
+
+/* Fields that mean nothing, or mischief, behind a body. */
+static bool
+is_forbidden_trailer(enum field_id id)
+{
+	if (field_is(id, F_HOP) || field_is(id, F_FORGED))
+		return true;
+	switch (id) {
+	case FIELD_HOST:
+	case FIELD_CONTENT_LENGTH:
+	case FIELD_CONTENT_ENCODING:
+	case FIELD_CONTENT_TYPE:
+	case FIELD_CONTENT_RANGE:
+	case FIELD_CACHE_CONTROL:
+	case FIELD_EXPIRES:
+	case FIELD_DATE:
+	case FIELD_LOCATION:
+	case FIELD_VARY:
+	case FIELD_AGE:
+	case FIELD_SET_COOKIE:
+	case FIELD_COOKIE:
+	case FIELD_AUTHORIZATION:
+	case FIELD_EXPECT:
+	case FIELD_RANGE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool
+take_trailer(struct slice line, struct buf *out)
+{
+	size_t name = span(line.p, line.n, IS_TOKEN);
+	struct slice value;
+
+	if (name == 0 || name == line.n || line.p[name] != ':' ||
+	    span(line.p + name, line.n - name, IS_VALUE) != line.n - name)
+		return false;
+	if (is_forbidden_trailer(field_id_of(slice_of(line.p, name))))
+		return true;
+	value = slice_trim(slice_skip(line, name + 1));
+	buf_add(out, line.p, name);
+	buf_add_lit(out, ": ");
+	buf_add_slice(out, value);
+	buf_add_lit(out, "\r\n");
+	return true;
+}
+
+static enum chunk_result
+take_size_line(struct h1_chunked *c, struct slice bytes, size_t *used)
+{
+	struct slice line;
+	enum chunk_result r = front_line(bytes, H1_CHUNK_LINE_MAX, &line);
+
+	if (r != CHUNK_DATA)
+		return r;
+	if (!parse_size(line, &c->left))
+		return CHUNK_BAD;
+	*used += line.n + 2;
+	c->state = c->left == 0 ? AT_TRAILERS : AT_DATA;
+	return CHUNK_DATA;
+}
+
+static enum chunk_result
+take_trailer_line(struct h1_chunked *c, struct slice bytes, size_t *used, struct buf *trailers)
+{
+	struct slice line;
+	enum chunk_result r = front_line(bytes, H1_TRAILERS_MAX - c->trailers, &line);
+
+	if (r != CHUNK_DATA)
+		return r;
+	*used += line.n + 2;
+	c->trailers += (unsigned)line.n + 2;
+	if (line.n == 0)
+		return CHUNK_END;
+	return take_trailer(line, trailers) ? CHUNK_DATA : CHUNK_BAD;
+}
+
+enum chunk_result
+h1_chunked_next(struct h1_chunked *c, struct slice bytes, struct slice *payload_out,
+    size_t *used_out, struct buf *trailers)
+{
+	size_t *used = used_out;
+	enum chunk_result r;
+
+	*used = 0;
+	for (;;) {
+		struct slice rest = slice_skip(bytes, *used);
+
+		switch (c->state) {
+		case AT_SIZE:
+			r = take_size_line(c, rest, used);
+			break;
+		case AT_DATA:
+			if (rest.n == 0)
+				return CHUNK_MORE;
+			*payload_out = slice_of(rest.p, rest.n < c->left ? rest.n : (size_t)c->left);
+			*used += payload_out->n;
+			c->left -= payload_out->n;
+			c->state = c->left == 0 ? AT_DATA_END : AT_DATA;
+			return CHUNK_DATA;
+		case AT_DATA_END:
+			if (rest.n > 0 && rest.p[0] != '\r')
+				return CHUNK_BAD;
+			if (rest.n < 2)
+				return CHUNK_MORE;
+			if (rest.p[1] != '\n')
+				return CHUNK_BAD;
+			*used += 2;
+			c->state = AT_SIZE;
+			r = CHUNK_DATA;
+			break;
+		default:
+			r = take_trailer_line(c, rest, used, trailers);
+			break;
+		}
+		if (r != CHUNK_DATA)
+			return r;
+	}
+}

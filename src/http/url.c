@@ -1,0 +1,350 @@
+#include "http/url.h"
+
+#include <stdlib.h>
+
+const char *
+url_fault_text(enum url_fault f)
+{
+	static const char *const texts[] = {
+#define X(name, text) [URL_##name] = text,
+	    URL_FAULTS(X)
+#undef X
+	};
+	return texts[f];
+}
+
+/* --- path --- */
+
+static bool
+is_unreserved(unsigned char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	    c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+/* What may stand in a path as it is (pchar and "/"). */
+static bool
+is_path_char(unsigned char c)
+{
+	return is_unreserved(c) || (c != '\0' && strchr("!$&'()*+,;=:@/", c) != NULL);
+}
+
+static int
+hex_digit(unsigned char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = ascii_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static size_t
+put_escape(char *out, unsigned char c)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	out[0] = '%';
+	out[1] = digits[c >> 4];
+	out[2] = digits[c & 15];
+	return 3;
+}
+
+/* Escapes in normal form. Returns the length written, or -1. */
+static ssize_t
+normal_escapes(struct slice path, char *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < path.n; i++) {
+		unsigned char c = (unsigned char)path.p[i];
+		int high, low;
+
+		if (c != '%') {
+			n += is_path_char(c) ? (size_t)(out[n] = (char)c, 1)
+					     : put_escape(out + n, c);
+			continue;
+		}
+		if (path.n - i < 3 || (high = hex_digit((unsigned char)path.p[i + 1])) < 0 ||
+		    (low = hex_digit((unsigned char)path.p[i + 2])) < 0)
+			return -1;
+		c = (unsigned char)(high << 4 | low);
+		if (c == '\0')
+			return -1;
+		n += is_unreserved(c) ? (size_t)(out[n] = (char)c, 1) : put_escape(out + n, c);
+		i += 2;
+	}
+	return (ssize_t)n;
+}
+
+/* RFC 3986 section 5.2.4, in place. Returns the length, or -1 when it climbs above the root. */
+static ssize_t
+remove_dot_segments(char *p, size_t n)
+{
+	size_t out = 0, at = 0;
+
+	while (at < n) {
+		size_t end = at + 1, len;
+
+		while (end < n && p[end] != '/')
+			end++;
+		len = end - at; /* with its leading slash */
+		if (len == 2 && p[at + 1] == '.') {
+			if (end == n)
+				p[out++] = '/';
+		} else if (len == 3 && p[at + 1] == '.' && p[at + 2] == '.') {
+			if (out == 0)
+				return -1;
+			while (p[--out] != '/')
+				;
+			if (end == n)
+				p[out++] = '/';
+		} else {
+			memmove(p + out, p + at, len);
+			out += len;
+		}
+		at = end;
+	}
+	return (ssize_t)out;
+}
+
+/* Most paths are in normal form already: then nothing is copied. */
+static bool
+is_normal(struct slice path)
+{
+	for (size_t i = 0; i < path.n; i++) {
+		unsigned char c = (unsigned char)path.p[i];
+
+		if (!is_path_char(c))
+			return false;
+		if (c == '.' && path.p[i - 1] == '/')
+			return false; /* perhaps a dot segment */
+	}
+	return true;
+}
+
+enum url_fault
+url_path_normal(struct slice path, char *space, struct slice *out)
+{
+	ssize_t n;
+
+	if (path.n == 0 || path.p[0] != '/')
+		return URL_FORM;
+	*out = path;
+	if (is_normal(path))
+		return URL_GOOD;
+	n = normal_escapes(path, space);
+	if (n < 0)
+		return URL_ESCAPE;
+	n = remove_dot_segments(space, (size_t)n);
+	if (n < 0)
+		return URL_CLIMB;
+	*out = slice_of(space, (size_t)n);
+	return URL_GOOD;
+}
+
+/* --- host --- */
+
+static bool
+is_ipv6_text(struct slice s)
+{
+	unsigned colons = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		colons += c == ':';
+		if (c != ':' && c != '.' && hex_digit(c) < 0)
+			return false;
+	}
+	return colons >= 2 && s.n <= 45;
+}
+
+static bool
+is_host_text(struct slice s)
+{
+	if (s.n == 0 || s.n > 255)
+		return false;
+	if (s.p[0] == '[')
+		return s.p[s.n - 1] == ']' && s.n > 3 && is_ipv6_text(slice_of(s.p + 1, s.n - 2));
+	for (size_t i = 0; i < s.n; i++)
+		if (!is_unreserved((unsigned char)s.p[i]) || s.p[i] == '~')
+			return false;
+	return s.p[0] != '.' && !(s.n > 1 && s.p[s.n - 1] == '.' && s.p[s.n - 2] == '.');
+}
+
+/* Where the port's colon is, or the length. */
+static size_t
+port_colon(struct slice authority)
+{
+	size_t close = authority.p[0] == '[' ? slice_index(authority, ']') : 0;
+
+	if (close == authority.n)
+		return authority.n;
+	return close + slice_index(slice_skip(authority, close), ':');
+}
+
+static enum url_fault
+take_authority(struct slice authority, struct slice scheme, char **space, struct url *out)
+{
+	bool is_tls = slice_eq(scheme, SLICE_LIT("https"));
+	uint64_t port = 0, own = is_tls ? 443 : 80;
+	size_t colon, n;
+	char *p = *space;
+
+	if (authority.n == 0)
+		return URL_HOST;
+	colon = port_colon(authority);
+	if (colon + 1 < authority.n &&
+	    (!slice_to_u64(slice_skip(authority, colon + 1), &port) || port > 65535 || port == 0))
+		return URL_PORT;
+	if (!is_host_text(slice_of(authority.p, colon)))
+		return URL_HOST;
+	for (n = 0; n < colon; n++)
+		p[n] = (char)ascii_lower((unsigned char)authority.p[n]);
+	if (n > 1 && p[n - 1] == '.')
+		n--;
+	out->host = slice_of(p, n);
+	if (port != 0 && port != own) {
+		char digits[5];
+		size_t d = 0;
+
+		p[n++] = ':';
+		for (; port > 0; port /= 10)
+			digits[d++] = (char)('0' + port % 10);
+		while (d > 0)
+			p[n++] = digits[--d];
+	}
+	out->authority = slice_of(p, n);
+	*space = p + n;
+	return URL_GOOD;
+}
+
+/* --- the whole --- */
+
+size_t
+url_space(const struct head *h)
+{
+	return 3 * (size_t)h->target_len + head_value(h, FIELD_HOST).n + 16;
+}
+
+static bool
+skip_scheme(struct slice *target)
+{
+	struct slice start = slice_of(target->p, target->n < 8 ? target->n : 8);
+
+	if (start.n >= 7 && slice_ieq(slice_of(start.p, 7), SLICE_LIT("http://")))
+		*target = slice_skip(*target, 7);
+	else if (start.n == 8 && slice_ieq(start, SLICE_LIT("https://")))
+		*target = slice_skip(*target, 8);
+	else
+		return false;
+	return true;
+}
+
+enum url_fault
+url_of_request(const struct head *h, struct slice scheme, char *space, struct url *out)
+{
+	struct slice target = head_target(h), authority = head_value(h, FIELD_HOST);
+	enum url_fault fault;
+	size_t question;
+
+	*out = (struct url){0};
+	if (target.p[0] != '/' &&
+	    !(target.n == 1 && target.p[0] == '*' && h->method == METHOD_OPTIONS)) {
+		size_t n;
+
+		if (!skip_scheme(&target))
+			return URL_FORM;
+		for (n = 0; n < target.n && target.p[n] != '/' && target.p[n] != '?'; n++)
+			;
+		authority = slice_of(target.p, n);
+		target = slice_skip(target, n);
+	} else if (authority.n == 0 && h->minor == 0)
+		authority = SLICE_LIT("localhost"); /* HTTP/1.0 may come without */
+	fault = take_authority(authority, scheme, &space, out);
+	if (fault != URL_GOOD)
+		return fault;
+	question = slice_index(target, '?');
+	out->has_query = question < target.n;
+	if (out->has_query)
+		out->query = slice_skip(target, question + 1);
+	target = slice_of(target.p, question);
+	if (target.n == 0)
+		target = SLICE_LIT("/");
+	if (target.p[0] == '*') {
+		out->path = target;
+		return URL_GOOD;
+	}
+	return url_path_normal(target, space, &out->path);
+}
+
+/* --- query --- */
+
+struct param {
+	struct slice whole, name;
+	size_t place;
+};
+
+static bool
+is_listed(struct slice name, const struct query_rules *r)
+{
+	for (unsigned i = 0; i < r->names_count; i++) {
+		struct slice n = slice_from(r->names[i]);
+
+		if (n.n > 0 && n.p[n.n - 1] == '*' ? slice_starts(name, slice_of(n.p, n.n - 1))
+						   : slice_eq(name, n))
+			return true;
+	}
+	return false;
+}
+
+static int
+compare_params(const void *va, const void *vb)
+{
+	const struct param *a = va, *b = vb;
+	size_t n = a->name.n < b->name.n ? a->name.n : b->name.n;
+	int c = n == 0 ? 0 : memcmp(a->name.p, b->name.p, n);
+
+	if (c != 0)
+		return c;
+	if (a->name.n != b->name.n)
+		return a->name.n < b->name.n ? -1 : 1;
+	return a->place < b->place ? -1 : a->place > b->place;
+}
+
+#define SORTED_MAX 256 /* a query of more parameters keeps its order */
+
+void
+url_query_filter(struct slice query, const struct query_rules *r, struct buf *out)
+{
+	struct param params[SORTED_MAX];
+	size_t count = 0, place = 0;
+	bool first = true;
+	struct slice rest = query;
+
+	while (rest.n > 0) {
+		size_t end = slice_index(rest, '&');
+		struct param p = {.whole = slice_of(rest.p, end), .place = place++};
+
+		p.name = slice_of(p.whole.p, slice_index(p.whole, '='));
+		rest = slice_skip(rest, end < rest.n ? end + 1 : end);
+		if (r->keep != QUERY_KEEP_ALL &&
+		    is_listed(p.name, r) != (r->keep == QUERY_KEEP_LISTED))
+			continue;
+		if (r->sorted && count < SORTED_MAX) {
+			params[count++] = p;
+			continue;
+		}
+		if (!first)
+			buf_add_char(out, '&');
+		first = false;
+		buf_add_slice(out, p.whole);
+	}
+	qsort(params, count, sizeof(*params), compare_params);
+	for (size_t i = 0; i < count; i++) {
+		if (!first)
+			buf_add_char(out, '&');
+		first = false;
+		buf_add_slice(out, params[i].whole);
+	}
+}
