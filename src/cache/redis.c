@@ -653,7 +653,7 @@ l2_free(struct l2 **lp)
 	breaker_fini(&l->reads.breaker);
 	breaker_fini(&l->writes.breaker);
 	while (!list_is_empty(&l->gets))
-		get_free(list_first(&l->gets, struct l2_get, link));
+		get_end(list_first(&l->gets, struct l2_get, link), L2_error, NULL);
 	if (l->secret != NULL)
 		explicit_bzero(l->secret, l->seal.secret_bytes);
 	free(l->secret);

@@ -84,8 +84,8 @@ struct l2_counters {
  * must outlive it; conf is copied. */
 struct l2 *l2_new(
     struct loop *l, struct resolver *resolver, const struct l2_conf *conf, const char **why_out);
-/* Look-ups under way end without a callback, their handles are dead; writes not yet carried out
- * are lost. Allowed in a callback. */
+/* Look-ups under way find nothing: they are called back before this returns, *lp being NULL already.
+ * Writes not yet carried out are lost. Allowed in a callback. */
 void l2_free(struct l2 **lp);
 const struct l2_counters *l2_counters(const struct l2 *l);
 /* Why it is not up, for people: /health, explain. "" when it is. */
