@@ -12,14 +12,22 @@
 #include "base/slice.h"
 
 struct cache_key {
-	uint64_t hash;
+	uint64_t hash;	   /* hash_bytes of text */
 	struct slice text; /* borrowed from whoever made it */
 };
+
+/* The key with that text. */
+struct cache_key cache_key_of(struct slice text);
 
 static inline struct slice
 cache_key_url(struct slice key)
 {
 	return slice_of(key.p, slice_index(key, '\0'));
 }
+
+/* What purges call it: the URL without its scheme, host path [ "?" query ]. Also of a URL. */
+struct slice cache_key_name(struct slice key);
+/* The same without the host: from the first "/" on. */
+struct slice cache_key_path(struct slice key);
 
 #endif

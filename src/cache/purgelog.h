@@ -22,10 +22,17 @@ struct purge {
 	enum purge_kind kind;
 	bool soft;	   /* marks stale instead of dropping */
 	struct slice what; /* exact: host + path + query as in cache/key.h; prefix, pattern (glob
-			      with *) likewise; tag: the tag */
+			      with *, which stands for any run of bytes, over all of it) likewise;
+			      tag: the tag. A scheme in front is ignored; what begins with "/" is
+			      for every host. */
 };
 
 enum purge_verdict { PURGE_VALID, PURGE_STALE, PURGE_GONE };
+
+/* Prefixes and patterns kept apart at a time, and their length: a longer one is cut to what purges
+ * more. */
+#define PURGELOG_PATTERNS_MAX 256
+#define PURGELOG_PATTERN_BYTES_MAX 1024
 
 struct purgelog *purgelog_new(void);
 void purgelog_free(struct purgelog **pp);
@@ -33,11 +40,18 @@ void purgelog_free(struct purgelog **pp);
 uint64_t purgelog_head(const struct purgelog *l);
 /* Takes the purge in: from the return on it holds for every look-up. Returns its position. */
 uint64_t purgelog_add(struct purgelog *l, const struct purge *p);
-/* Whether the object survived everything up to now; raises its valid_pos when it did. */
+/* Whether the object survived everything up to now; raises its valid_pos when it did, also when a
+ * soft purge made it stale (soft_purged): it stays so until another object takes its place. */
 enum purge_verdict purgelog_judge(struct purgelog *l, struct object *o);
 /* The same for something that is no object yet (a response arriving): key, tags (NUL after each),
  * position its fetch began at. */
 enum purge_verdict purgelog_judge_parts(
     struct purgelog *l, struct slice key, struct slice tags, uint64_t log_pos);
+
+/* Whether the list of patterns is long enough for store_sweep to be worth its while. */
+bool purgelog_wants_sweep(const struct purgelog *l);
+/* Every listed object was judged since the head was up_to: patterns up to there are dropped. What
+ * was fetched before and is not in the store yet is taken for purged by them. */
+void purgelog_retire(struct purgelog *l, uint64_t up_to);
 
 #endif

@@ -1,0 +1,341 @@
+#include "cache/purgelog.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "cache/key.h"
+
+#define SLOTS 65536 /* positions in each table */
+
+enum strength { HARD, SOFT, STRENGTHS };
+
+struct pattern {
+	uint64_t pos;
+	enum purge_kind kind; /* PURGE_PREFIX or PURGE_PATTERN */
+	enum strength strength;
+	size_t len;
+	char *what; /* own; without scheme */
+};
+
+/* A position once written to a table or to since only grows. A writer writes its entry first and
+ * the head last, both with release; a judge reads the head first, so it finds all entries up to the
+ * head it read. It may find later ones too: a purge that is being taken in. */
+struct purgelog {
+	_Atomic uint64_t head;
+	_Atomic uint64_t since[STRENGTHS];	  /* everything that was fetched before */
+	_Atomic uint64_t newest_pattern;	  /* no pattern in the list is later */
+	_Atomic uint64_t exact[STRENGTHS][SLOTS]; /* by hash of the URL, or of its path */
+	_Atomic uint64_t tag[STRENGTHS][SLOTS];	  /* by hash of the tag */
+	pthread_mutex_t writer;			  /* one purge at a time. Before patterns_lock. */
+	pthread_rwlock_t patterns_lock;
+	_Atomic unsigned patterns_count;
+	struct pattern patterns[PURGELOG_PATTERNS_MAX]; /* the oldest first */
+};
+
+/* What is judged. */
+struct suspect {
+	struct slice name, path; /* of its key */
+	struct slice tags;
+	uint64_t pos; /* valid up to here, as far as is known */
+};
+
+struct purgelog *
+purgelog_new(void)
+{
+	struct purgelog *l = must_calloc(1, sizeof(*l));
+
+	pthread_mutex_init(&l->writer, NULL);
+	pthread_rwlock_init(&l->patterns_lock, NULL);
+	return l;
+}
+
+void
+purgelog_free(struct purgelog **pp)
+{
+	struct purgelog *l = *pp;
+
+	*pp = NULL;
+	if (l == NULL)
+		return;
+	for (unsigned i = 0; i < l->patterns_count; i++)
+		free(l->patterns[i].what);
+	pthread_rwlock_destroy(&l->patterns_lock);
+	pthread_mutex_destroy(&l->writer);
+	free(l);
+}
+
+static uint64_t
+load(const _Atomic uint64_t *at)
+{
+	return atomic_load_explicit(at, memory_order_acquire);
+}
+
+static void
+store(_Atomic uint64_t *at, uint64_t pos)
+{
+	atomic_store_explicit(at, pos, memory_order_release);
+}
+
+uint64_t
+purgelog_head(const struct purgelog *l)
+{
+	return load(&l->head);
+}
+
+static unsigned
+slot_of(struct slice what)
+{
+	return (unsigned)(hash_bytes(what.p, what.n) % SLOTS);
+}
+
+/* --- taking purges in --- */
+
+/* Raises since over the first count patterns, which are dropped. Holds the patterns' lock for
+ * writing. */
+static void
+patterns_merge(struct purgelog *l, unsigned count)
+{
+	unsigned kept = l->patterns_count - count;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct pattern *p = &l->patterns[i];
+
+		if (p->pos > load(&l->since[p->strength]))
+			store(&l->since[p->strength], p->pos);
+		free(p->what);
+	}
+	memmove(l->patterns, l->patterns + count, kept * sizeof(l->patterns[0]));
+	l->patterns_count = kept;
+}
+
+/* The same purge again takes the place of the earlier one. */
+static void
+patterns_forget(struct purgelog *l, const struct pattern *same)
+{
+	for (unsigned i = 0; i < l->patterns_count; i++) {
+		struct pattern *p = &l->patterns[i];
+
+		if (p->kind != same->kind || p->strength != same->strength ||
+		    !slice_eq(slice_of(p->what, p->len), slice_of(same->what, same->len)))
+			continue;
+		free(p->what);
+		memmove(p, p + 1, (l->patterns_count - i - 1) * sizeof(*p));
+		l->patterns_count--;
+		return;
+	}
+}
+
+/* A pattern that is too long is cut and purges all that begins so. */
+static struct pattern
+pattern_make(const struct purge *p, struct slice what, uint64_t pos)
+{
+	struct pattern made = {
+	    .pos = pos, .kind = p->kind, .strength = p->soft ? SOFT : HARD, .len = what.n};
+
+	if (what.n > PURGELOG_PATTERN_BYTES_MAX) {
+		made.len = PURGELOG_PATTERN_BYTES_MAX;
+		made.what = must_strndup(what.p, made.len);
+		if (p->kind == PURGE_PATTERN)
+			made.what[made.len - 1] = '*';
+	} else
+		made.what = must_strndup(what.p, made.len);
+	return made;
+}
+
+static void
+add_pattern(struct purgelog *l, const struct purge *p, struct slice what, uint64_t pos)
+{
+	struct pattern made = pattern_make(p, what, pos);
+
+	pthread_rwlock_wrlock(&l->patterns_lock);
+	patterns_forget(l, &made);
+	if (l->patterns_count == PURGELOG_PATTERNS_MAX)
+		patterns_merge(l, PURGELOG_PATTERNS_MAX / 2);
+	l->patterns[l->patterns_count++] = made;
+	pthread_rwlock_unlock(&l->patterns_lock);
+	store(&l->newest_pattern, pos);
+}
+
+uint64_t
+purgelog_add(struct purgelog *l, const struct purge *p)
+{
+	enum strength strength = p->soft ? SOFT : HARD;
+	struct slice what = p->what;
+	uint64_t pos;
+
+	pthread_mutex_lock(&l->writer);
+	pos = load(&l->head) + 1;
+	switch (p->kind) {
+	case PURGE_EXACT:
+		store(&l->exact[strength][slot_of(cache_key_name(what))], pos);
+		break;
+	case PURGE_PREFIX:
+	case PURGE_PATTERN:
+		add_pattern(l, p, cache_key_name(what), pos);
+		break;
+	case PURGE_TAG:
+		store(&l->tag[strength][slot_of(what)], pos);
+		break;
+	case PURGE_ALL:
+		store(&l->since[strength], pos);
+		break;
+	}
+	store(&l->head, pos);
+	pthread_mutex_unlock(&l->writer);
+	return pos;
+}
+
+/* --- judging --- */
+
+/* Whether the glob matches all of s. Linear but for what lies between two stars: the last star
+ * takes one byte more when what follows it fails. */
+static bool
+glob_matches(struct slice glob, struct slice s)
+{
+	size_t g = 0, i = 0, star = SIZE_MAX, from = 0;
+
+	while (i < s.n) {
+		if (g < glob.n && glob.p[g] == '*') {
+			star = g++;
+			from = i;
+		} else if (g < glob.n && glob.p[g] == s.p[i]) {
+			g++;
+			i++;
+		} else if (star != SIZE_MAX) {
+			g = star + 1;
+			i = ++from;
+		} else
+			return false;
+	}
+	while (g < glob.n && glob.p[g] == '*')
+		g++;
+	return g == glob.n;
+}
+
+static bool
+pattern_matches(const struct pattern *p, const struct suspect *x)
+{
+	struct slice what = slice_of(p->what, p->len);
+	struct slice where = slice_starts(what, SLICE_LIT("/")) ? x->path : x->name;
+
+	return p->kind == PURGE_PREFIX ? slice_starts(where, what) : glob_matches(what, where);
+}
+
+static enum purge_verdict
+worse(enum purge_verdict a, enum purge_verdict b)
+{
+	return a > b ? a : b;
+}
+
+static enum purge_verdict
+judge_patterns(struct purgelog *l, const struct suspect *x)
+{
+	enum purge_verdict verdict = PURGE_VALID;
+
+	if (load(&l->newest_pattern) <= x->pos)
+		return PURGE_VALID;
+	pthread_rwlock_rdlock(&l->patterns_lock);
+	for (unsigned i = l->patterns_count; i > 0 && l->patterns[i - 1].pos > x->pos; i--)
+		if (pattern_matches(&l->patterns[i - 1], x))
+			verdict = worse(verdict,
+			    l->patterns[i - 1].strength == HARD ? PURGE_GONE : PURGE_STALE);
+	pthread_rwlock_unlock(&l->patterns_lock);
+	return verdict;
+}
+
+/* Whether the tables know a later purge of that strength. */
+static bool
+is_purged(struct purgelog *l, const struct suspect *x, enum strength strength)
+{
+	struct slice tags = x->tags;
+
+	if (load(&l->since[strength]) > x->pos ||
+	    load(&l->exact[strength][slot_of(x->name)]) > x->pos ||
+	    load(&l->exact[strength][slot_of(x->path)]) > x->pos)
+		return true;
+	while (tags.n > 0) {
+		size_t n = slice_index(tags, '\0');
+
+		if (load(&l->tag[strength][slot_of(slice_of(tags.p, n))]) > x->pos)
+			return true;
+		tags = slice_skip(tags, n < tags.n ? n + 1 : n);
+	}
+	return false;
+}
+
+/* Patterns come before since: what is merged between the two looks is then found there. */
+static enum purge_verdict
+judge(struct purgelog *l, const struct suspect *x)
+{
+	enum purge_verdict verdict = judge_patterns(l, x);
+
+	if (verdict != PURGE_GONE && is_purged(l, x, HARD))
+		return PURGE_GONE;
+	return verdict == PURGE_VALID && is_purged(l, x, SOFT) ? PURGE_STALE : verdict;
+}
+
+static void
+object_raise(struct object *o, uint64_t to)
+{
+	uint64_t was = atomic_load_explicit(&o->valid_pos, memory_order_relaxed);
+
+	while (was < to &&
+	    !atomic_compare_exchange_weak_explicit(
+		&o->valid_pos, &was, to, memory_order_release, memory_order_relaxed))
+		;
+}
+
+enum purge_verdict
+purgelog_judge(struct purgelog *l, struct object *o)
+{
+	uint64_t head = purgelog_head(l);
+	struct suspect x = {.pos = load(&o->valid_pos)};
+
+	if (x.pos < head) {
+		enum purge_verdict verdict;
+
+		x.name = cache_key_name(object_key(o));
+		x.path = cache_key_path(object_key(o));
+		x.tags = object_tags(o);
+		if ((verdict = judge(l, &x)) == PURGE_GONE)
+			return PURGE_GONE;
+		if (verdict == PURGE_STALE)
+			atomic_store_explicit(&o->soft_purged, true, memory_order_relaxed);
+		object_raise(o, head);
+	}
+	return atomic_load_explicit(&o->soft_purged, memory_order_relaxed) ? PURGE_STALE
+									   : PURGE_VALID;
+}
+
+enum purge_verdict
+purgelog_judge_parts(struct purgelog *l, struct slice key, struct slice tags, uint64_t log_pos)
+{
+	struct suspect x = {
+	    .name = cache_key_name(key), .path = cache_key_path(key), .tags = tags, .pos = log_pos};
+
+	return log_pos >= purgelog_head(l) ? PURGE_VALID : judge(l, &x);
+}
+
+/* --- retiring --- */
+
+bool
+purgelog_wants_sweep(const struct purgelog *l)
+{
+	return l->patterns_count >= PURGELOG_PATTERNS_MAX / 2;
+}
+
+void
+purgelog_retire(struct purgelog *l, uint64_t up_to)
+{
+	unsigned count = 0;
+
+	pthread_mutex_lock(&l->writer);
+	pthread_rwlock_wrlock(&l->patterns_lock);
+	while (count < l->patterns_count && l->patterns[count].pos <= up_to)
+		count++;
+	patterns_merge(l, count);
+	pthread_rwlock_unlock(&l->patterns_lock);
+	pthread_mutex_unlock(&l->writer);
+}

@@ -1,0 +1,697 @@
+#include "cache/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "cache/index.h"
+#include "cache/slab.h"
+#include "http/vary.h"
+
+#define SHARDS_MAX 64
+#define SHARD_LEAST_BYTES ((size_t)4 << 20) /* of the limit, before there is another shard */
+#define SMALL_DIVISOR 10		    /* the small queue's part of its shard */
+#define HITS_MAX 3			    /* S3-FIFO's counter */
+#define HITS_TO_MOVE 2	     /* what takes an object from the small queue to the main one */
+#define EVICT_BATCH 16	     /* objects taken out under one hold of a lock */
+#define EVICT_STEPS 64	     /* and queue ends looked at */
+#define FREE_SLOTS_DIVISOR 8 /* more than this part in free slots: large needs empty a page first */
+#define WALK_BATCH 64
+
+enum queue_name { QUEUE_NONE, QUEUE_SMALL, QUEUE_MAIN };
+
+struct queue {
+	struct link list; /* the newest at the front */
+	size_t bytes;
+};
+
+struct shard {
+	_Alignas(64) pthread_mutex_t lock;
+	struct index index;
+	struct queue queues[QUEUE_MAIN + 1]; /* by enum queue_name; the first stays empty */
+	_Atomic size_t bytes;		     /* of both; written under the lock */
+	uint64_t evictions, ghost_hits;
+};
+
+struct store {
+	struct slab *slab;
+	unsigned shards_count; /* a power of two */
+	_Atomic unsigned hand; /* whose turn it is to evict when no shard is named */
+	_Atomic size_t bytes;  /* of all shards */
+	struct shard *shards;
+};
+
+/* Objects that left a shard under its lock; their references are dropped without it. */
+struct leavers {
+	struct object *objects[EVICT_BATCH];
+	unsigned count;
+	size_t freed; /* what nobody else holds */
+};
+
+static bool on_slab_pressure(void *arg, size_t bytes, unsigned attempt);
+
+static void
+leavers_go(struct leavers *l)
+{
+	while (l->count > 0)
+		object_unref(&l->objects[--l->count]);
+}
+
+/* --- making and ending --- */
+
+static unsigned
+shards_for(size_t limit_bytes)
+{
+	unsigned count = 1;
+
+	while (count < SHARDS_MAX && limit_bytes / (count * 2) >= SHARD_LEAST_BYTES)
+		count *= 2;
+	return count;
+}
+
+static void
+shard_init(struct shard *sh, unsigned shift)
+{
+	pthread_mutex_init(&sh->lock, NULL);
+	index_init(&sh->index, shift);
+	for (int q = 0; q <= QUEUE_MAIN; q++)
+		list_init(&sh->queues[q].list);
+}
+
+struct store *
+store_new(size_t limit_bytes, void (*free_rendered)(void *))
+{
+	struct store *s = must_calloc(1, sizeof(*s));
+
+	s->shards_count = shards_for(limit_bytes);
+	if ((s->slab = slab_new(limit_bytes)) == NULL)
+		goto fail;
+	if (!slab_charge(s->slab, s->shards_count * index_segment_bytes())) {
+		errno = ENOMEM;
+		goto fail_slab;
+	}
+	s->shards = aligned_alloc(64, s->shards_count * sizeof(*s->shards));
+	if (s->shards == NULL)
+		goto fail_slab;
+	memset(s->shards, 0, s->shards_count * sizeof(*s->shards));
+	for (unsigned i = 0; i < s->shards_count; i++)
+		shard_init(&s->shards[i], (unsigned)__builtin_ctz(s->shards_count));
+	slab_set_pressure(s->slab, on_slab_pressure, s);
+	object_set_free_rendered(free_rendered);
+	return s;
+fail_slab:
+	slab_free_all(&s->slab);
+fail:
+	free(s);
+	return NULL;
+}
+
+struct slab *
+store_slab(struct store *s)
+{
+	return s->slab;
+}
+
+static struct shard *
+shard_of(struct store *s, uint64_t hash)
+{
+	return &s->shards[slab_tag_of(hash) & (s->shards_count - 1)];
+}
+
+/* --- listing, under the shard's lock --- */
+
+static void
+count_bytes(struct store *s, struct shard *sh, struct object *o, ssize_t bytes)
+{
+	sh->queues[o->queue].bytes += (size_t)bytes;
+	atomic_fetch_add_explicit(&sh->bytes, (size_t)bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->bytes, (size_t)bytes, memory_order_relaxed);
+}
+
+static void
+shard_list(struct store *s, struct shard *sh, struct object *o, enum queue_name queue)
+{
+	o->queue = (uint8_t)queue;
+	list_push_front(&sh->queues[queue].list, &o->in_queue);
+	index_add(&sh->index, o);
+	count_bytes(s, sh, o, o->charged_bytes);
+}
+
+/* The store's reference passes to the caller. */
+static void
+shard_unlist(struct store *s, struct shard *sh, struct object *o)
+{
+	count_bytes(s, sh, o, -(ssize_t)o->charged_bytes);
+	list_leave(&o->in_queue);
+	index_remove(&sh->index, o);
+	o->queue = QUEUE_NONE;
+}
+
+static void
+shard_move(struct shard *sh, struct object *o, enum queue_name to)
+{
+	sh->queues[o->queue].bytes -= o->charged_bytes;
+	list_leave(&o->in_queue);
+	o->queue = (uint8_t)to;
+	list_push_front(&sh->queues[to].list, &o->in_queue);
+	sh->queues[to].bytes += o->charged_bytes;
+}
+
+static bool
+is_of_key(const struct object *o, uint64_t hash, struct slice text)
+{
+	return o->hash == hash && slice_eq(object_key(o), text);
+}
+
+static bool
+is_for_request(const struct object *o, const struct head *request)
+{
+	return o->vary_len == 0 || request == NULL || vary_matches(object_vary(o), request);
+}
+
+/* --- looking up --- */
+
+struct object *
+store_find(struct store *s, const struct cache_key *key, const struct head *request,
+    bool *other_variant_out)
+{
+	struct shard *sh = shard_of(s, key->hash);
+	struct object *o;
+	bool others = false;
+
+	pthread_mutex_lock(&sh->lock);
+	for (o = index_chain(&sh->index, key->hash); o != NULL; o = o->chain) {
+		if (!is_of_key(o, key->hash, key->text))
+			continue;
+		if (is_for_request(o, request))
+			break;
+		others = true;
+	}
+	if (o != NULL) {
+		unsigned hits = atomic_load_explicit(&o->hits, memory_order_relaxed);
+
+		if (hits < HITS_MAX)
+			atomic_store_explicit(&o->hits, (uint8_t)(hits + 1), memory_order_relaxed);
+		object_ref(o);
+	}
+	pthread_mutex_unlock(&sh->lock);
+	if (other_variant_out != NULL)
+		*other_variant_out = others;
+	return o;
+}
+
+/* --- eviction --- */
+
+/* Takes the object out that is least worth keeping, by S3-FIFO; NULL if there is none, or after
+ * *steps looks at queues' ends. */
+static struct object *
+shard_evict(struct store *s, struct shard *sh, unsigned *steps)
+{
+	struct queue *small = &sh->queues[QUEUE_SMALL], *main_queue = &sh->queues[QUEUE_MAIN];
+
+	for (; *steps > 0; --*steps) {
+		size_t all = small->bytes + main_queue->bytes;
+		bool from_small =
+		    !list_is_empty(&small->list) && small->bytes >= all / SMALL_DIVISOR;
+		struct queue *q =
+		    from_small || list_is_empty(&main_queue->list) ? small : main_queue;
+		struct object *o;
+		unsigned hits;
+
+		if (list_is_empty(&q->list))
+			return NULL;
+		o = CONTAINER_OF(q->list.prev, struct object, in_queue);
+		hits = atomic_load_explicit(&o->hits, memory_order_relaxed);
+		if (q == main_queue && hits > 0) {
+			atomic_store_explicit(&o->hits, (uint8_t)(hits - 1), memory_order_relaxed);
+			shard_move(sh, o, QUEUE_MAIN);
+		} else if (q == small && hits >= HITS_TO_MOVE) {
+			atomic_store_explicit(&o->hits, 0, memory_order_relaxed);
+			shard_move(sh, o, QUEUE_MAIN);
+		} else {
+			if (q == small)
+				index_ghost_add(&sh->index, o->hash);
+			shard_unlist(s, sh, o);
+			sh->evictions++;
+			return o;
+		}
+	}
+	return NULL;
+}
+
+static void
+leavers_add(struct leavers *l, struct object *o)
+{
+	if (atomic_load_explicit(&o->refs, memory_order_relaxed) == 1)
+		l->freed += o->charged_bytes;
+	l->objects[l->count++] = o;
+}
+
+/* Evicts from one shard until bytes are free or nothing is left in it. */
+static size_t
+shard_make_room(struct store *s, struct shard *sh, size_t bytes)
+{
+	struct leavers l = {.count = 0};
+	bool is_empty = false;
+
+	while (l.freed < bytes && !is_empty) {
+		unsigned steps = EVICT_STEPS;
+
+		pthread_mutex_lock(&sh->lock);
+		while (l.count < EVICT_BATCH && l.freed < bytes && steps > 0) {
+			struct object *o = shard_evict(s, sh, &steps);
+
+			if (o != NULL)
+				leavers_add(&l, o);
+			else if (steps > 0)
+				is_empty = true, steps = 0;
+		}
+		pthread_mutex_unlock(&sh->lock);
+		leavers_go(&l);
+	}
+	return l.freed;
+}
+
+/* A shard to evict from: the one at start if it holds its share, otherwise the next that does. */
+static struct shard *
+shard_choose(struct store *s, unsigned start)
+{
+	size_t share = atomic_load_explicit(&s->bytes, memory_order_relaxed) / s->shards_count;
+
+	for (unsigned i = 0; i < s->shards_count; i++) {
+		struct shard *sh = &s->shards[(start + i) & (s->shards_count - 1)];
+		size_t has = atomic_load_explicit(&sh->bytes, memory_order_relaxed);
+
+		if (has > 0 && has >= share)
+			return sh;
+	}
+	return NULL;
+}
+
+static bool
+make_room(struct store *s, unsigned start, size_t bytes)
+{
+	size_t freed = 0;
+
+	while (freed < bytes) {
+		struct shard *sh = shard_choose(s, start++);
+
+		if (sh == NULL)
+			return false;
+		freed += shard_make_room(s, sh, bytes - freed);
+	}
+	return true;
+}
+
+bool
+store_make_room(struct store *s, uint64_t hash, size_t bytes)
+{
+	return make_room(s, slab_tag_of(hash), bytes);
+}
+
+/* Evicts who owns the slot of that tag, unless it is in use. */
+static bool
+evict_tag(struct store *s, uint32_t tag)
+{
+	struct shard *sh = shard_of(s, (uint64_t)tag << 33);
+	struct leavers l = {.count = 0};
+	struct object *o, *next;
+	bool any;
+
+	pthread_mutex_lock(&sh->lock);
+	for (o = index_chain(&sh->index, (uint64_t)tag << 33); o != NULL; o = next) {
+		next = o->chain;
+		if (slab_tag_of(o->hash) != tag || l.count == EVICT_BATCH ||
+		    atomic_load_explicit(&o->refs, memory_order_relaxed) != 1)
+			continue;
+		index_ghost_add(&sh->index, o->hash);
+		shard_unlist(s, sh, o);
+		sh->evictions++;
+		leavers_add(&l, o);
+	}
+	pthread_mutex_unlock(&sh->lock);
+	any = l.count > 0;
+	leavers_go(&l);
+	return any;
+}
+
+/* Empties a page of another class for the sake of an allocation of bytes. */
+static bool
+evict_page(struct store *s, size_t bytes)
+{
+	uint32_t tags[SLAB_SLOTS_MAX];
+	unsigned count = slab_victim(s->slab, bytes, tags);
+	bool any = false;
+
+	for (unsigned i = 0; i < count; i++)
+		any |= evict_tag(s, tags[i]);
+	return any;
+}
+
+static bool
+has_many_free_slots(struct store *s)
+{
+	struct slab_usage u = slab_usage(s->slab);
+
+	return u.page_bytes - u.used_bytes > u.limit_bytes / FREE_SLOTS_DIVISOR;
+}
+
+/* The queues' order comes first. If that left free slots of other classes only, pages are
+ * emptied in turn with it. For a large need with much memory in free slots a page comes first: it costs less
+ * than it gives. */
+static bool
+on_slab_pressure(void *arg, size_t bytes, unsigned attempt)
+{
+	struct store *s = arg;
+	unsigned start = atomic_fetch_add_explicit(&s->hand, 1, memory_order_relaxed);
+	bool page_first = attempt >= 2 ? attempt % 2 == 0
+				       : bytes >= SLAB_PAGE_BYTES / 4 && has_many_free_slots(s);
+
+	if (page_first && evict_page(s, bytes))
+		return true;
+	if (make_room(s, start, attempt < 2 ? bytes : SLAB_PAGE_BYTES))
+		return true;
+	return !page_first && evict_page(s, bytes);
+}
+
+void *
+store_alloc(struct store *s, uint64_t hash, size_t bytes)
+{
+	return slab_alloc(s->slab, bytes);
+}
+
+/* --- listing --- */
+
+static bool
+is_bounded(const struct store *s, const struct object *o)
+{
+	return o->slab == s->slab &&
+	    (o->body == NULL || (o->body->slab == s->slab && !o->body->is_passing));
+}
+
+/* The object that o replaces, or if there are too many variants the oldest; NULL if neither. */
+static struct object *
+shard_find_replaced(struct shard *sh, const struct object *o)
+{
+	struct object *oldest = NULL;
+	unsigned variants = 0;
+
+	for (struct object *x = index_chain(&sh->index, o->hash); x != NULL; x = x->chain) {
+		if (!is_of_key(x, o->hash, object_key(o)))
+			continue;
+		if (slice_eq(object_vary(x), object_vary(o)))
+			return x;
+		oldest = x;
+		variants++;
+	}
+	return variants < STORE_VARIANTS_MAX ? NULL : oldest;
+}
+
+/* What replaces an object takes its place: it need not earn the main queue again. */
+static void
+shard_put(struct store *s, struct shard *sh, struct object *o, struct leavers *l)
+{
+	struct object *old = shard_find_replaced(sh, o);
+	enum queue_name queue = QUEUE_SMALL;
+
+	if (old != NULL) {
+		if (slice_eq(object_vary(old), object_vary(o))) {
+			queue = old->queue;
+			atomic_store_explicit(&o->hits,
+			    atomic_load_explicit(&old->hits, memory_order_relaxed),
+			    memory_order_relaxed);
+		}
+		shard_unlist(s, sh, old);
+		leavers_add(l, old);
+	} else if (index_ghost_take(&sh->index, o->hash)) {
+		queue = QUEUE_MAIN;
+		sh->ghost_hits++;
+	}
+	shard_list(s, sh, object_ref(o), queue);
+}
+
+/* Takes another segment into the index where it wants one: room is made for it without the lock. */
+static void
+shard_grow(struct store *s, struct shard *sh)
+{
+	struct index_segment *seg;
+	bool taken = false;
+
+	if (!slab_charge(s->slab, index_segment_bytes()))
+		return; /* the chains grow longer; the next object tries again */
+	if ((seg = index_segment_new()) != NULL) {
+		pthread_mutex_lock(&sh->lock);
+		taken = index_give_segment(&sh->index, seg);
+		pthread_mutex_unlock(&sh->lock);
+	}
+	if (!taken) {
+		free(seg);
+		slab_uncharge(s->slab, index_segment_bytes());
+	}
+}
+
+bool
+store_put(struct store *s, struct object *o)
+{
+	struct shard *sh = shard_of(s, o->hash);
+	struct leavers l = {.count = 0};
+	size_t bytes = object_memory_bytes(o);
+	struct index_segment *spare;
+	bool wants;
+
+	if (!is_bounded(s, o))
+		return false;
+	object_tag(o);
+	pthread_mutex_lock(&sh->lock);
+	if (o->queue == QUEUE_NONE) {
+		o->charged_bytes = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
+		shard_put(s, sh, o, &l);
+	}
+	wants = index_wants_segment(&sh->index);
+	spare = index_take_segment(&sh->index);
+	pthread_mutex_unlock(&sh->lock);
+	leavers_go(&l);
+	if (wants)
+		shard_grow(s, sh);
+	if (spare != NULL) {
+		free(spare);
+		slab_uncharge(s->slab, index_segment_bytes());
+	}
+	return true;
+}
+
+void
+store_remove(struct store *s, struct object *o)
+{
+	struct shard *sh = shard_of(s, o->hash);
+	struct object *listed = NULL;
+
+	pthread_mutex_lock(&sh->lock);
+	if (o->queue != QUEUE_NONE) {
+		shard_unlist(s, sh, o);
+		listed = o;
+	}
+	pthread_mutex_unlock(&sh->lock);
+	object_unref(&listed);
+}
+
+size_t
+store_remove_key(struct store *s, const struct cache_key *key)
+{
+	struct shard *sh = shard_of(s, key->hash);
+	struct leavers l = {.count = 0};
+	size_t count = 0;
+
+	do {
+		struct object *next;
+
+		leavers_go(&l);
+		pthread_mutex_lock(&sh->lock);
+		for (struct object *o = index_chain(&sh->index, key->hash);
+		     o != NULL && l.count < EVICT_BATCH; o = next) {
+			next = o->chain;
+			if (!is_of_key(o, key->hash, key->text))
+				continue;
+			shard_unlist(s, sh, o);
+			leavers_add(&l, o);
+			count++;
+		}
+		pthread_mutex_unlock(&sh->lock);
+	} while (l.count > 0);
+	return count;
+}
+
+int
+store_add_variant(struct store *s, struct object *o, uint8_t encoding, struct body **bodyp)
+{
+	struct shard *sh = shard_of(s, o->hash);
+	size_t bytes = slab_slot_bytes(sizeof(struct object_variant));
+
+	if (!is_bounded(s, o) || (*bodyp)->slab != s->slab || (*bodyp)->is_passing) {
+		body_unref(bodyp);
+		return -1;
+	}
+	bytes += body_memory_bytes(*bodyp);
+	if (object_add_variant(o, encoding, bodyp) != 0)
+		return -1;
+	object_tag(o);
+	pthread_mutex_lock(&sh->lock);
+	/* Not listed yet: store_put counts it. */
+	if (o->queue != QUEUE_NONE && bytes <= UINT32_MAX - o->charged_bytes) {
+		o->charged_bytes += (uint32_t)bytes;
+		count_bytes(s, sh, o, (ssize_t)bytes);
+	}
+	pthread_mutex_unlock(&sh->lock);
+	return 0;
+}
+
+/* --- seeing all --- */
+
+/* Takes references to the objects of slots from *slot on, as many as fit; *slot is then the next.
+ * Returns how many, or -1 if the array is too small for one slot. */
+static int
+walk_collect(struct shard *sh, size_t *slot, struct object **objects, size_t cap)
+{
+	size_t count = 0;
+
+	for (; *slot < sh->index.slots; ++*slot) {
+		size_t here = 0;
+
+		for (struct object *o = index_slot(&sh->index, *slot); o != NULL; o = o->chain)
+			here++;
+		if (count + here > cap)
+			return count == 0 ? -1 : (int)count;
+		for (struct object *o = index_slot(&sh->index, *slot); o != NULL; o = o->chain)
+			objects[count++] = object_ref(o);
+	}
+	return (int)count;
+}
+
+static void
+walk_count(struct shard *sh, int by)
+{
+	pthread_mutex_lock(&sh->lock);
+	sh->index.walkers += (unsigned)by;
+	pthread_mutex_unlock(&sh->lock);
+}
+
+/* Splits move objects to slots still to come, and merges wait for the walk: none is missed. */
+static void
+shard_walk(struct shard *sh, void (*see)(struct object *o, void *arg), void *arg)
+{
+	size_t slot = 0, cap = WALK_BATCH;
+	struct object **objects = must_malloc(cap * sizeof(*objects));
+	int count;
+
+	walk_count(sh, 1);
+	do {
+		pthread_mutex_lock(&sh->lock);
+		count = walk_collect(sh, &slot, objects, cap);
+		pthread_mutex_unlock(&sh->lock);
+		for (int i = 0; i < count; i++) {
+			see(objects[i], arg);
+			object_unref(&objects[i]);
+		}
+		if (count < 0)
+			objects = must_realloc(objects, (cap *= 2) * sizeof(*objects));
+	} while (count != 0);
+	walk_count(sh, -1);
+	free(objects);
+}
+
+void
+store_walk(struct store *s, void (*see)(struct object *o, void *arg), void *arg)
+{
+	for (unsigned i = 0; i < s->shards_count; i++)
+		shard_walk(&s->shards[i], see, arg);
+}
+
+struct sweep {
+	struct store *store;
+	struct purgelog *log;
+	size_t gone;
+};
+
+static void
+sweep_see(struct object *o, void *arg)
+{
+	struct sweep *w = arg;
+
+	if (purgelog_judge(w->log, o) != PURGE_GONE)
+		return;
+	store_remove(w->store, o);
+	w->gone++;
+}
+
+size_t
+store_sweep(struct store *s, struct purgelog *l)
+{
+	struct sweep w = {.store = s, .log = l};
+	uint64_t up_to = purgelog_head(l);
+
+	store_walk(s, sweep_see, &w);
+	purgelog_retire(l, up_to);
+	return w.gone;
+}
+
+/* --- bounds --- */
+
+int
+store_resize(struct store *s, size_t limit_bytes)
+{
+	unsigned start = 0;
+
+	if (slab_resize(s->slab, limit_bytes) != 0)
+		return -1;
+	while (slab_is_over(s->slab)) {
+		bool any = has_many_free_slots(s) && evict_page(s, 1);
+
+		if (!any && !make_room(s, start++, SLAB_PAGE_BYTES) && !evict_page(s, 1))
+			break;
+	}
+	return 0;
+}
+
+struct store_usage
+store_usage(struct store *s)
+{
+	struct slab_usage slab = slab_usage(s->slab);
+	struct store_usage u = {
+	    .bytes = slab.used_bytes + slab.charged_bytes, .limit_bytes = slab.limit_bytes};
+
+	for (unsigned i = 0; i < s->shards_count; i++) {
+		struct shard *sh = &s->shards[i];
+
+		pthread_mutex_lock(&sh->lock);
+		u.objects += sh->index.objects;
+		u.evictions += sh->evictions;
+		u.ghost_hits += sh->ghost_hits;
+		u.index_slots += sh->index.slots;
+		pthread_mutex_unlock(&sh->lock);
+	}
+	return u;
+}
+
+void
+store_free(struct store **sp)
+{
+	struct store *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	for (unsigned i = 0; i < s->shards_count; i++) {
+		struct shard *sh = &s->shards[i];
+
+		while (shard_make_room(s, sh, SIZE_MAX) > 0)
+			;
+		assert(sh->index.objects == 0);
+		index_fini(&sh->index);
+		pthread_mutex_destroy(&sh->lock);
+	}
+	free(s->shards);
+	slab_free_all(&s->slab);
+	free(s);
+}
