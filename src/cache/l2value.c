@@ -36,7 +36,8 @@ enum {
 	FLAG_LIFE_BY_ROUTE = 16,
 	FLAG_TEXT = 32,
 	FLAG_NO_TRANSFORM = 64,
-	FLAGS_ALL = 127,
+	FLAG_IMMUTABLE = 128,
+	FLAGS_ALL = 255,
 };
 
 /* clang-format off */
@@ -243,7 +244,7 @@ flags_of(const struct object_facts *f)
 {
 	return (uint16_t)((f->no_cache ? FLAG_NO_CACHE : 0) | (f->no_stale ? FLAG_NO_STALE : 0) |
 	    (f->life_by_route ? FLAG_LIFE_BY_ROUTE : 0) | (f->is_text ? FLAG_TEXT : 0) |
-	    (f->no_transform ? FLAG_NO_TRANSFORM : 0));
+	    (f->no_transform ? FLAG_NO_TRANSFORM : 0) | (f->immutable ? FLAG_IMMUTABLE : 0));
 }
 
 static struct wire
@@ -471,6 +472,7 @@ facts_of(const struct wire *w, const struct l2_clocks *now)
 	    .life_by_route = w->flags & FLAG_LIFE_BY_ROUTE,
 	    .is_text = w->flags & FLAG_TEXT,
 	    .no_transform = w->flags & FLAG_NO_TRANSFORM,
+	    .immutable = w->flags & FLAG_IMMUTABLE,
 	};
 }
 

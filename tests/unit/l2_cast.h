@@ -36,6 +36,7 @@ response_of(struct slice key, struct slice vary, struct slice body, int64_t now_
 		.status = 200,
 		.encoding = ENC_IDENTITY,
 		.is_text = true,
+		.immutable = true,
 		.life_by_route = true},
 	    .body = body_of(NULL, body),
 	};

@@ -77,7 +77,7 @@ a_response_comes_back_as_it_was_on_another_machine(void **state)
 	assert_int_equal(o->facts.log_pos, 99);
 	assert_int_equal(o->facts.status, 200);
 	assert_int_equal(o->facts.encoding, ENC_IDENTITY);
-	assert_true(o->facts.is_text && o->facts.life_by_route);
+	assert_true(o->facts.is_text && o->facts.life_by_route && o->facts.immutable);
 	assert_false(o->facts.no_cache || o->facts.no_stale || o->facts.no_transform);
 	assert_same_body(&v, SLICE_LIT("hello"));
 	object_unref(&o);
