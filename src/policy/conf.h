@@ -32,7 +32,7 @@
 #define RATE_LIMIT_DIRECTIVES(X)                                                                                     \
 	X(algorithm, choice(rate_algorithm_words), NULL, NULL, NULL, "How permits come back", .required = true)      \
 	X(limit, int, NULL, "1", "1000000000", "Permits in one window", .required = true, .also = "PermitLimit")      \
-	X(window, duration, NULL, "1ms", "365d", "How long the window is", .required = true)                         \
+	X(window, duration, NULL, "1ms", "365d", "How long the window is", .required = true, .also = "Window")                         \
 	X(segments, int, NULL, "1", "1000", "Parts of a sliding window; without it limits up to 64 are counted exactly and larger ones in 10", .also = "SegmentsPerWindow") \
 	X(semantics, choice(rate_semantics_words), "exact", NULL, NULL, "`dotnet`: a permit comes back up to one segment early, as in .NET; " \
 		"SegmentsPerWindow means that too")                                                                  \

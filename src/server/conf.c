@@ -98,10 +98,36 @@ const struct conf_table cache_table =
 
 /* --- the top ------------------------------------------------------------------------------------ */
 
+static void
+refuse_twice(struct conf_context *cx, struct conf_place at, const char *address)
+{
+	conf_error(cx->diag, at, "address: \"%s\" is listened on twice", address);
+}
+
+/* What would only be found when the second socket is bound. */
+static void
+check_addresses(struct conf_context *cx, const struct conf_table *t, void *target)
+{
+	const struct server_conf *c = target;
+	const char *admin = c->admin.conf.is_off ? "" : c->admin.address;
+
+	for (size_t i = 0; i < c->listen.count; i++) {
+		const struct listen_conf *l = &c->listen.items[i];
+		struct conf_place at = conf_place(&listen_table, l, "address");
+
+		if (strcmp(l->address, admin) == 0)
+			refuse_twice(cx, at, admin);
+		for (size_t before = 0; before < i; before++)
+			if (strcmp(c->listen.items[before].address, l->address) == 0)
+				refuse_twice(cx, at, l->address);
+	}
+}
+
 #define CONF_TARGET struct server_conf
 static const struct conf_directive server_rows[] = {SERVER_DIRECTIVES(CONF_ROW)};
 #undef CONF_TARGET
-const struct conf_table server_table = CONF_TABLE("forebay", struct server_conf, server_rows, );
+const struct conf_table server_table =
+    CONF_TABLE("forebay", struct server_conf, server_rows, .check = check_addresses);
 
 struct server_conf *
 server_conf_load(const char *path, struct arena *mem, struct conf_diag *d)

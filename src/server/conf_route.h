@@ -8,7 +8,7 @@
 /* clang-format off */
 #define MATCH_DIRECTIVES(X)                                                                                          \
 	X(path, custom(struct match_line, match_line_parse), NULL, NULL, NULL, "Literal segments, `{name}` for one, `**` for the rest; " \
-		"methods may stand before it (GET means HEAD too)", .form = "[METHOD\\|METHOD] PATH",                \
+		"methods may stand before it (GET means HEAD too)", .form = "[METHOD|METHOD] PATH",                \
 		.schema = "{\"type\": \"string\", \"pattern\": \"^([^ /]+ +)?(/|\\\\$\\\\{)\"}")                     \
 	X(path_regex, string, NULL, "1", "4096", "Instead of path: a regular expression (PCRE2) for the whole path; named groups are captures") \
 	X(methods, strings, NULL, "1", "32", "Only these methods; GET means HEAD too")                               \
