@@ -1,0 +1,147 @@
+#include "cli/check.h"
+
+#include <getopt.h>
+#include <stdio.h>
+
+#include "cli/exits.h"
+#include "server/compile.h"
+
+static const char usage[] =
+    "usage: forebay check [-c FILE] [--json] [--strict]\n"
+    "\n"
+    "Reads the configuration and tells everything that is wrong with it, and what is allowed but "
+    "hardly meant.\n"
+    "\n"
+    "  -c, --config FILE  instead of conf/forebay.yaml here or beside the binary, or "
+    "/etc/forebay/forebay.yaml\n"
+    "  --json             for programs: {\"errors\", \"warnings\", \"diagnostics\": [...]}\n"
+    "  --strict           warnings count as errors\n"
+    "\n"
+    "Exit code: 0 good, 1 wrong, 2 misused.\n"
+    "\n"
+    "  forebay check                        # the configuration that serve would take\n"
+    "  forebay check -c site.yaml && forebay reload\n"
+    "  forebay check --json | jq '.diagnostics[].message'\n";
+
+struct check {
+	const char *path; /* NULL: the usual one */
+	bool json, strict, help;
+};
+
+static bool
+read_options(int argc, char **argv, struct check *out)
+{
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+	    {"json", no_argument, NULL, 'j'}, {"strict", no_argument, NULL, 's'},
+	    {"help", no_argument, NULL, 'h'}, {0}};
+	int o;
+
+	optind = 0; /* another command may have read options before */
+	while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1)
+		switch (o) {
+		case 'c':
+			out->path = optarg;
+			break;
+		case 'j':
+			out->json = true;
+			break;
+		case 's':
+			out->strict = true;
+			break;
+		case 'h':
+			out->help = true;
+			break;
+		default:
+			return false;
+		}
+	if (optind < argc)
+		fprintf(stderr, "forebay check: unexpected \"%s\"\n", argv[optind]);
+	return optind == argc;
+}
+
+static unsigned
+slot_of_nobody(void *arg, const char *name)
+{
+	return 0;
+}
+
+static void
+wake_nobody(struct limit_waiter *w, void *arg)
+{
+}
+
+/* The site as serve would make it, so that nothing is found only then. */
+static void
+try_out(const char *path, struct conf_diag *diag)
+{
+	struct arena mem = {0};
+	struct limit_table *limits = limit_table_new(0, wake_nobody, NULL);
+	struct site_world world = {
+	    .mem = &mem, .limits = limits, .workers = 1, .route_slot = slot_of_nobody};
+	const struct server_conf *conf = server_conf_load(path, &mem, diag);
+	struct site *site = conf == NULL ? NULL : site_compile(conf, &world, diag);
+
+	if (site != NULL)
+		site_judge(conf, site, diag);
+	site_unref(&site);
+	limit_table_unref(&limits);
+	arena_fini(&mem);
+}
+
+static const char *
+plural(size_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static void
+tell(const struct check *c, const char *path, struct conf_diag *diag)
+{
+	size_t errors = conf_diag_errors(diag), warnings = conf_diag_warnings(diag);
+	struct buf out = {0};
+
+	if (c->json) {
+		conf_diag_json(diag, &out);
+		fwrite(out.p, 1, out.n, stdout);
+		if (out.n > 0 && out.p[out.n - 1] != '\n')
+			putchar('\n');
+	} else {
+		conf_diag_text(diag, &out);
+		fwrite(out.p, 1, out.n, stderr);
+		if (errors == 0)
+			printf("%s: good", path);
+		else
+			printf("%s: %zu error%s", path, errors, plural(errors));
+		if (warnings > 0)
+			printf(", %zu warning%s", warnings, plural(warnings));
+		putchar('\n');
+	}
+	buf_fini(&out);
+}
+
+int
+cli_check(int argc, char **argv)
+{
+	struct check c = {0};
+	struct arena mem = {0};
+	struct conf_diag *diag;
+	const char *path;
+	bool is_wrong;
+
+	if (!read_options(argc, argv, &c)) {
+		fputs("try: forebay check --help\n", stderr);
+		return EXIT_MISUSED;
+	}
+	if (c.help) {
+		fputs(usage, stdout);
+		return EXIT_GOOD;
+	}
+	path = c.path != NULL ? c.path : server_conf_default_path(&mem);
+	diag = conf_diag_new();
+	try_out(path, diag);
+	tell(&c, path, diag);
+	is_wrong = conf_diag_errors(diag) > 0 || (c.strict && conf_diag_warnings(diag) > 0);
+	conf_diag_free(&diag);
+	arena_fini(&mem);
+	return is_wrong ? EXIT_WRONG : EXIT_GOOD;
+}
