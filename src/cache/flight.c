@@ -33,6 +33,8 @@ struct flight {
 	struct object *_Atomic object;
 	_Atomic int fault;
 	unsigned leader_worker;
+	uint64_t log_pos;
+	bool is_from_redis; /* written before the state is */
 	void *owner;
 	void (*on_room)(void *owner);
 	struct letter room_letter;
@@ -116,22 +118,29 @@ table_add(struct shard *sh, struct flight *f)
 	f->listed = true;
 }
 
+static void
+table_remove(struct shard *sh, struct flight *f)
+{
+	struct flight **at;
+
+	if (!f->listed)
+		return;
+	for (at = slot_of(sh, f->hash); *at != f; at = &(*at)->next)
+		;
+	*at = f->next;
+	f->listed = false;
+}
+
 void
 flight_close(struct flight *f)
 {
 	struct shard *sh;
-	struct flight **at;
 
 	if (f->key == NULL)
 		return;
 	sh = shard_of(f->flights, f->hash);
 	pthread_mutex_lock(&sh->lock);
-	if (f->listed) {
-		for (at = slot_of(sh, f->hash); *at != f; at = &(*at)->next)
-			;
-		*at = f->next;
-		f->listed = false;
-	}
+	table_remove(sh, f);
 	pthread_mutex_unlock(&sh->lock);
 }
 
@@ -168,7 +177,8 @@ seat_init(struct flight *f, struct seat *seat)
 }
 
 static struct flight *
-flight_new(struct flights *fs, const struct cache_key *key, unsigned worker)
+flight_new(
+    struct flights *fs, const struct cache_key *key, unsigned worker, struct purgelog *purges)
 {
 	unsigned seats = key == NULL ? 1 : fs->world.workers;
 	struct flight *f = must_calloc(1, sizeof(*f) + seats * sizeof(struct seat));
@@ -178,6 +188,7 @@ flight_new(struct flights *fs, const struct cache_key *key, unsigned worker)
 	atomic_init(&f->room_above, UINT64_MAX);
 	f->flights = fs;
 	f->leader_worker = worker;
+	f->log_pos = purgelog_head(purges);
 	f->first_worker = key == NULL ? worker : 0;
 	f->seats_count = seats;
 	for (unsigned i = 0; i < seats; i++)
@@ -237,22 +248,26 @@ seat_take(struct flight *f, struct flight_rider *r, bool is_leader)
 /* Two references: the rider's and the leader's (f in rider->flight; the caller takes it with
  * flight_ref). */
 enum flight_role
-flight_board(
-    struct flights *fs, const struct cache_key *key, struct flight_rider *r, int64_t now_ms)
+flight_board(struct flights *fs, const struct cache_key *key, struct flight_rider *r,
+    int64_t now_ms, struct purgelog *purges, struct slice tags)
 {
 	struct shard *sh = shard_of(fs, key->hash);
 	struct flight *f;
 	bool leads;
 
 	if (flights_is_unshared(fs, key->hash, now_ms)) {
-		flight_private(fs, r->worker, r);
+		flight_private(fs, r->worker, r, purges);
 		return FLIGHT_ALONE;
 	}
 	pthread_mutex_lock(&sh->lock);
 	f = table_find(sh, key);
+	if (f != NULL && purgelog_judge_parts(purges, key->text, tags, f->log_pos) != PURGE_VALID) {
+		table_remove(sh, f);
+		f = NULL;
+	}
 	leads = f == NULL;
 	if (leads) {
-		f = flight_new(fs, key, r->worker);
+		f = flight_new(fs, key, r->worker, purges);
 		table_add(sh, f);
 	}
 	seat_take(f, r, leads);
@@ -264,9 +279,9 @@ flight_board(
 }
 
 struct flight *
-flight_private(struct flights *fs, unsigned worker, struct flight_rider *r)
+flight_private(struct flights *fs, unsigned worker, struct flight_rider *r, struct purgelog *purges)
 {
-	struct flight *f = flight_new(fs, NULL, worker);
+	struct flight *f = flight_new(fs, NULL, worker, purges);
 
 	if (r == NULL)
 		return f;
@@ -276,14 +291,15 @@ flight_private(struct flights *fs, unsigned worker, struct flight_rider *r)
 }
 
 struct flight *
-flight_background(struct flights *fs, const struct cache_key *key, unsigned worker)
+flight_background(
+    struct flights *fs, const struct cache_key *key, unsigned worker, struct purgelog *purges)
 {
 	struct shard *sh = shard_of(fs, key->hash);
 	struct flight *f = NULL;
 
 	pthread_mutex_lock(&sh->lock);
 	if (table_find(sh, key) == NULL) {
-		f = flight_new(fs, key, worker);
+		f = flight_new(fs, key, worker, purges);
 		table_add(sh, f);
 	}
 	pthread_mutex_unlock(&sh->lock);
@@ -348,6 +364,24 @@ struct object *
 flight_object(const struct flight *f)
 {
 	return atomic_load_explicit(&f->object, memory_order_acquire);
+}
+
+uint64_t
+flight_log_pos(const struct flight *f)
+{
+	return f->log_pos;
+}
+
+bool
+flight_is_from_redis(const struct flight *f)
+{
+	return f->is_from_redis;
+}
+
+void
+flight_from_redis(struct flight *f)
+{
+	f->is_from_redis = true;
 }
 
 int

@@ -23,6 +23,7 @@
 #include "base/list.h"
 #include "cache/key.h"
 #include "cache/object.h"
+#include "cache/purgelog.h"
 #include "event/mailbox.h"
 
 struct flight;
@@ -58,15 +59,18 @@ struct flights *flights_new(const struct flight_world *world);
 void flights_free(struct flights **fp);
 
 enum flight_role { FLIGHT_LEADS, FLIGHT_RIDES, FLIGHT_ALONE };
-/* Joins the flight of that key or begins one. The rider is aboard in any case; FLIGHT_ALONE: the
- * key is known not to be shared, the flight is private. */
-enum flight_role flight_board(
-    struct flights *fs, const struct cache_key *key, struct flight_rider *r, int64_t now_ms);
+/* Joins the flight of that key or begins one, noting the purge log's position. A flight that began before a purge of its
+ * key or of tags (NUL after each) is not joined: it flies on for those aboard, and a new one begins. The rider is aboard
+ * in any case; FLIGHT_ALONE: the key is known not to be shared, the flight is private. */
+enum flight_role flight_board(struct flights *fs, const struct cache_key *key,
+    struct flight_rider *r, int64_t now_ms, struct purgelog *purges, struct slice tags);
 /* A flight outside the table with this one rider; r NULL: a refresh nobody waits for. */
-struct flight *flight_private(struct flights *fs, unsigned worker, struct flight_rider *r);
+struct flight *flight_private(
+    struct flights *fs, unsigned worker, struct flight_rider *r, struct purgelog *purges);
 /* A flight in the table without riders (a refresh); NULL if the key is in flight already. The
  * reference is the caller's. */
-struct flight *flight_background(struct flights *fs, const struct cache_key *key, unsigned worker);
+struct flight *flight_background(
+    struct flights *fs, const struct cache_key *key, unsigned worker, struct purgelog *purges);
 /* The rider gets off; safe when it is not aboard. */
 void flight_leave(struct flight_rider *r);
 
@@ -75,6 +79,11 @@ void flight_unref(struct flight **fp);
 enum flight_state flight_state(const struct flight *f);
 /* The response: set in FLIGHT_RESPONSE and, for the leader's rider, FLIGHT_DISBANDED. Borrowed. */
 struct object *flight_object(const struct flight *f);
+/* The purge log's position when it began. */
+uint64_t flight_log_pos(const struct flight *f);
+/* Whether its response came from Redis (flight_from_redis, by the leader before it publishes). */
+bool flight_is_from_redis(const struct flight *f);
+void flight_from_redis(struct flight *f);
 /* The leader's reason, a number of its own, in FLIGHT_FAILED. */
 int flight_fault(const struct flight *f);
 /* Riders aboard at this moment, all workers. */

@@ -403,6 +403,14 @@ loop_run(struct loop *l)
 }
 
 void
+loop_settle(struct loop *l)
+{
+	l->now_known = l->wall_known = false;
+	while (!list_is_empty(&l->later))
+		run_later(l);
+}
+
+void
 loop_stop(struct loop *l)
 {
 	l->stopping = true;

@@ -24,6 +24,8 @@ void loop_free(struct loop **lp);
 void loop_run(struct loop *l);
 /* Ends loop_run after the current turn. From the loop's own thread. */
 void loop_stop(struct loop *l);
+/* Runs what is still put off, without waiting for anything; after loop_run, before what it concerns is freed. */
+void loop_settle(struct loop *l);
 /* Monotonic and wall clock of this turn, ms. */
 int64_t loop_now_ms(struct loop *l);
 int64_t loop_wall_ms(struct loop *l);

@@ -66,6 +66,12 @@ fail:
 }
 
 void
+mailbox_settle(struct mailbox *m)
+{
+	deliver_all(m);
+}
+
+void
 mailbox_free(struct mailbox **mp)
 {
 	struct mailbox *m = *mp;

@@ -21,6 +21,8 @@ struct letter {
 struct mailbox *mailbox_new(struct loop *l);
 /* Letters still inside are delivered first. The loop's own thread, after loop_run. */
 void mailbox_free(struct mailbox **mp);
+/* Delivers what is inside, on a thread that has the loop to itself. */
+void mailbox_settle(struct mailbox *m);
 /* Any thread. */
 void mailbox_post(struct mailbox *m, struct letter *letter);
 

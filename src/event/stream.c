@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -30,13 +32,14 @@ plain_readv(struct stream *s, const struct iovec *iov, int n)
 {
 	if (n == 1)
 		return plain_result(s, recv(s->fd, iov->iov_base, iov->iov_len, 0));
-	return plain_result(s, readv(s->fd, iov, n));
+	return plain_result(s, readv(s->fd, iov, n < IOV_MAX ? n : IOV_MAX));
 }
 
 static ssize_t
 plain_writev(struct stream *s, const struct iovec *iov, int n, bool more)
 {
-	struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
+	struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov,
+	    .msg_iovlen = n < IOV_MAX ? (size_t)n : IOV_MAX};
 	int flags = MSG_NOSIGNAL | (more ? MSG_MORE : 0);
 
 	if (n == 1)
@@ -50,101 +53,146 @@ plain_shutdown(struct stream *s)
 	shutdown(s->fd, SHUT_WR); /* fails only when the peer has gone already */
 }
 
-static bool
-plain_pending(const struct stream *s)
-{
-	return false;
-}
-
-static void
-plain_free(struct stream *s)
-{
-}
-
 static const struct stream_transport plain = {
     .readv = plain_readv,
     .writev = plain_writev,
     .shutdown = plain_shutdown,
-    .has_pending = plain_pending,
-    .free = plain_free,
 };
 
 /* --- what is armed --- */
+
+static short
+stream_wanted(const struct stream *s)
+{
+	short flags = 0;
+
+	if (s->connecting)
+		return EV_WRITE;
+	if (s->transport_wants_read || (s->want_read && !s->transport_holds_read))
+		flags |= EV_READ;
+	if (s->transport_wants_write || (s->want_write && !s->transport_holds_write))
+		flags |= EV_WRITE;
+	return flags;
+}
 
 /* One event per stream; its flags change only when back-pressure begins or ends. */
 void
 stream_arm(struct stream *s)
 {
-	short flags = EV_PERSIST;
+	short flags = stream_wanted(s);
 
-	if (s->want_read || s->transport_wants_read)
-		flags |= EV_READ;
-	if (s->want_write || s->transport_wants_write || s->connecting)
-		flags |= EV_WRITE;
 	if (flags == s->armed)
 		return;
 	if (s->armed != 0 && event_del(&s->event) != 0)
 		bug("event_del");
 	s->armed = 0;
-	if (flags == EV_PERSIST)
+	if (flags == 0)
 		return;
-	event_assign(&s->event, loop_base(s->loop), s->fd, flags, on_stream_event, s);
+	event_assign(&s->event, loop_base(s->loop), s->fd, flags | EV_PERSIST, on_stream_event, s);
 	if (event_add(&s->event, NULL) != 0)
 		bug("event_add: %s", strerror(errno));
 	s->armed = flags;
 }
 
-static void
-finish_connect(struct stream *s)
+/* --- what the owner is told --- */
+
+/* The outcome of stream_connect, told as on_writable whatever the owner wants. */
+static short
+finish_connect(struct stream *s, short what)
 {
 	socklen_t len = sizeof(s->error);
 
+	if (!(what & EV_WRITE))
+		return 0;
 	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &s->error, &len) != 0)
 		s->error = errno;
 	s->connecting = false;
+	s->want_write = true;
+	return EV_WRITE;
 }
 
+/* A transport that reads ahead holds bytes the kernel knows nothing of: they are announced as
+ * steadily as those in the kernel, once per turn, until they are read or not wanted any more. */
+static void
+announce_pending(struct stream *s)
+{
+	if (s->want_read && s->transport->has_pending != NULL && s->transport->has_pending(s))
+		loop_later(s->loop, &s->announce);
+}
+
+static void
+leave_callback(struct stream *s)
+{
+	s->in_callback = false;
+	if (s->closed)
+		free(s);
+	else
+		announce_pending(s);
+}
+
+static void
+on_stream_announce(void *arg)
+{
+	struct stream *s = arg;
+
+	if (!s->want_read || !s->transport->has_pending(s))
+		return;
+	s->in_callback = true;
+	s->handler->on_readable(s->arg);
+	leave_callback(s);
+}
+
+/* Writable comes first. An owner that came meanwhile (stream_set_handler) gets no event that was
+ * not meant for it: what is still readable comes again in the next turn. */
 static void
 on_stream_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream *s = arg;
+	const struct stream_handler *h = s->handler;
+	void *owner = s->arg;
 
-	if (s->connecting) {
-		if (!(what & EV_WRITE))
-			return;
-		finish_connect(s);
-		stream_arm(s);
-		s->handler->on_writable(s->arg);
-		return;
-	}
 	s->in_callback = true;
-	if (s->transport->on_event != NULL) {
+	if (s->connecting)
+		what = finish_connect(s, what);
+	else if (s->transport->on_event != NULL)
 		what = s->transport->on_event(s, what);
-	}
-	if ((what & EV_WRITE) && !s->closed && s->want_write) {
+	if ((what & EV_WRITE) && s->want_write) {
 		s->want_write = false;
 		stream_arm(s);
-		s->handler->on_writable(s->arg);
+		h->on_writable(owner);
 	}
-	if ((what & EV_READ) && !s->closed && s->want_read)
-		s->handler->on_readable(s->arg);
-	s->in_callback = false;
-	if (s->closed)
-		free(s);
+	if ((what & EV_READ) && !s->closed && s->want_read && s->handler == h && s->arg == owner)
+		h->on_readable(owner);
+	leave_callback(s);
 }
 
 /* --- the interface --- */
 
 struct stream *
-stream_open(struct loop *l, int fd, const struct stream_handler *h, void *arg)
+stream_new(struct loop *l, int fd, const struct stream_transport *transport,
+    const struct stream_handler *h, void *arg)
 {
 	struct stream *s = malloc(sizeof(*s));
 
 	if (s == NULL)
 		return NULL;
-	*s = (struct stream){
-	    .loop = l, .fd = fd, .transport = &plain, .handler = h, .arg = arg, .want_read = true};
-	stream_arm(s);
+	*s = (struct stream){.loop = l,
+	    .fd = fd,
+	    .transport = transport,
+	    .handler = h,
+	    .arg = arg,
+	    .want_read = true};
+	task_init(&s->announce, on_stream_announce, s);
+	return s;
+}
+
+struct stream *
+stream_open(struct loop *l, int fd, const struct stream_handler *h, void *arg)
+{
+	struct stream *s = stream_new(l, fd, &plain, h, arg);
+
+	if (s != NULL)
+		stream_arm(s);
 	return s;
 }
 
@@ -160,14 +208,12 @@ stream_connect(struct loop *l, const struct address *to, const struct stream_han
 	if (to->u.sa.sa_family != AF_UNIX)
 		setsockopt(
 		    fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* only slower without */
-	if (connect(fd, &to->u.sa, to->len) != 0 && errno != EINPROGRESS)
+	if (connect(fd, &to->u.sa, to->len) != 0 && errno != EINPROGRESS && errno != EINTR)
 		goto fail;
-	s = malloc(sizeof(*s));
+	s = stream_new(l, fd, &plain, h, arg);
 	if (s == NULL)
 		goto fail;
-	*s = (struct stream){
-	    .loop = l, .fd = fd, .transport = &plain, .handler = h, .arg = arg, .connecting = true};
-	s->want_read = true;
+	s->connecting = true;
 	stream_arm(s);
 	return s;
 fail:;
@@ -185,10 +231,13 @@ stream_close(struct stream **sp)
 	if (s == NULL)
 		return;
 	*sp = NULL;
-	s->transport->free(s);
-	if (s->armed != 0)
-		event_del(&s->event);
-	close(s->fd);
+	task_cancel(&s->announce);
+	if (s->armed != 0 && event_del(&s->event) != 0)
+		bug("event_del");
+	if (s->transport->free != NULL)
+		s->transport->free(s);
+	if (s->fd >= 0)
+		close(s->fd);
 	s->closed = true;
 	if (!s->in_callback)
 		free(s);
@@ -218,13 +267,16 @@ stream_read(struct stream *s, void *p, size_t n)
 {
 	struct iovec iov = {.iov_base = p, .iov_len = n};
 
-	return s->transport->readv(s, &iov, 1);
+	return stream_readv(s, &iov, 1);
 }
 
 ssize_t
 stream_readv(struct stream *s, const struct iovec *iov, int n)
 {
-	return s->transport->readv(s, iov, n);
+	ssize_t got = s->transport->readv(s, iov, n);
+
+	announce_pending(s);
+	return got;
 }
 
 ssize_t
@@ -249,6 +301,7 @@ stream_want_read(struct stream *s, bool want)
 		return;
 	s->want_read = want;
 	stream_arm(s);
+	announce_pending(s);
 }
 
 bool
@@ -294,5 +347,5 @@ stream_is_tls(const struct stream *s)
 bool
 stream_has_pending(const struct stream *s)
 {
-	return s->transport->has_pending(s);
+	return s->transport->has_pending != NULL && s->transport->has_pending(s);
 }

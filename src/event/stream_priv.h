@@ -14,10 +14,13 @@ struct stream_transport {
 	ssize_t (*readv)(struct stream *s, const struct iovec *iov, int n);
 	ssize_t (*writev)(struct stream *s, const struct iovec *iov, int n, bool more);
 	void (*shutdown)(struct stream *s);
+	/* The rest may be NULL. */
+	/* Whether reading would give something (bytes, the end, a failure) that no event announces:
+	 * then stream.c does, as long as it is wanted. */
 	bool (*has_pending)(const struct stream *s);
+	/* The owner has left; nothing is armed. May take the descriptor over: fd is -1 then. */
 	void (*free)(struct stream *s);
-	/* May be NULL. Sees each event first (a handshake, a renegotiated want) and returns what is
-	 * left of it for the owner. */
+	/* Sees each event first and returns what is left of it for the owner. */
 	short (*on_event)(struct stream *s, short what);
 };
 
@@ -28,9 +31,11 @@ struct stream {
 	int error;
 	bool want_read, want_write;
 	bool transport_wants_read, transport_wants_write; /* whatever the owner wants */
+	bool transport_holds_read, transport_holds_write; /* what the owner wants must wait */
 	bool connecting;
 	bool in_callback, closed; /* closed in a callback: freed at its end */
 	bool is_reset;
+	struct task announce; /* on_readable for what is pending in the transport */
 	struct loop *loop;
 	const struct stream_transport *transport;
 	struct tls *tls; /* the TLS transport's, else NULL */
@@ -38,6 +43,9 @@ struct stream {
 	void *arg;
 };
 
+/* Takes over fd, arms nothing yet. NULL (errno) leaves fd to the caller. */
+struct stream *stream_new(struct loop *l, int fd, const struct stream_transport *transport,
+    const struct stream_handler *h, void *arg);
 /* Brings what is armed in line with what is wanted. */
 void stream_arm(struct stream *s);
 

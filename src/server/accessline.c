@@ -302,7 +302,7 @@ access_line(
 
 	if (second != stamp->second || stamp->iso[0] == '\0')
 		stamp_second(stamp, second);
-	end = format == ACCESS_json ? put_json_line(at, stamp, out)
+	end = format == ACCESS_JSON ? put_json_line(at, stamp, out)
 				    : put_combined_line(at, stamp, out);
 	return (size_t)(end - at);
 }

@@ -1,4 +1,5 @@
-/* server/accessline.h - one finished request as one line of the access log: combined, or JSON.
+/* server/accessline.h - one finished request as one line of the access log: combined (Apache's and nginx's, its time the
+ * server's local one), or JSON (one object, always with the same members, its time in UTC).
  *
  * A line ends with its only newline and is at most ACCESS_LINE_MAX bytes: a text too long for its share is cut and ends
  * in an ellipsis. What peers sent cannot leave its place in the line: quotes, backslashes and control characters are
@@ -10,14 +11,10 @@
 #ifndef SERVER_ACCESSLINE_H
 #define SERVER_ACCESSLINE_H
 
+#include "server/conf.h"
 #include "server/observe.h"
 
 #define ACCESS_LINE_MAX 16384
-
-enum access_format {
-	ACCESS_combined, /* Apache's and nginx's; the time is the server's local one */
-	ACCESS_json,	 /* one object a line, always with the same members; times in UTC */
-};
 
 /* clang-format off */
 /* The members of a JSON line, in this order.

@@ -28,6 +28,7 @@ site_free(struct site *s)
 		route_fini(&s->routes[i]);
 	for (unsigned i = 0; i < s->upstreams_count; i++)
 		upstream_unref(&s->upstreams[i]);
+	headers_free(&s->headers);
 	free(s);
 	arena_fini(&mem);
 }
@@ -150,8 +151,24 @@ compile_limits(struct compiling *k)
 	s->body_timeout_ms = l->body_timeout;
 	s->keepalive_timeout_ms = l->keepalive_timeout;
 	s->drain_timeout_ms = l->drain_timeout;
+	s->tunnel_timeout_ms = l->tunnel_timeout;
 	s->connections =
 	    l->connections == CONF_AUTO ? connections_auto() : (unsigned)l->connections;
+}
+
+/* For answers that no route gives. */
+static void
+compile_headers(struct compiling *k)
+{
+	const struct headers_conf *c = &k->conf->security_headers;
+	struct headers_level level;
+	struct headers_error error;
+
+	headers_level_from(k->world->mem, c, &level);
+	k->site->headers = headers_compile(&level, 1, &error);
+	if (k->site->headers == NULL)
+		conf_error(
+		    k->diag, headers_rule_place(c, error.rule), "security_headers: %s", error.text);
 }
 
 static void
@@ -195,6 +212,7 @@ site_compile(const struct server_conf *conf, struct site_world *world, struct co
 	compile_upstreams(&k);
 	compile_trusted(&k);
 	compile_limits(&k);
+	compile_headers(&k);
 	compile_routes(&k);
 	if (conf_diag_errors(diag) == before)
 		return take_over(&k);

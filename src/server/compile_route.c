@@ -259,10 +259,13 @@ static struct names
 names_joined(struct arena *mem, struct names a, struct names b)
 {
 	const char **items = arena_alloc(mem, (a.count + b.count + 1) * sizeof(*items));
+	struct names out = {0, items};
 
-	memcpy(items, a.items, a.count * sizeof(*items));
-	memcpy(items + a.count, b.items, b.count * sizeof(*items));
-	return (struct names){a.count + b.count, items};
+	for (unsigned i = 0; i < a.count; i++)
+		items[out.count++] = a.items[i];
+	for (unsigned i = 0; i < b.count; i++)
+		items[out.count++] = b.items[i];
+	return out;
 }
 
 /* Cookies of the key may be named in two places. */

@@ -43,6 +43,7 @@
 	X(head_timeout, duration, "10s", "100ms", "10m", "For a whole head; 408")                                    \
 	X(body_timeout, duration, "30s", "100ms", "1h", "The longest silence within a body, in both directions")     \
 	X(keepalive_timeout, duration, "75s", "0", "1d", "How long a connection waits for its next request")         \
+	X(tunnel_timeout, duration, "1h", "1s", "30d", "How long a tunnel (WebSocket) may be silent in both directions") \
 	X(drain_timeout, duration, "30s", "0", "1h", "When stopping: how long requests under way may take to end")   \
 	X(connections, int, "auto", "1", "10000000", "From clients, all workers together; auto: what the limit on open files allows", .words = auto_words) \
 	X(rate_table, size, "16MiB", "64KiB", "64GiB", "Memory for the keys of rate limits")

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "event/tls.h"
 #include "http/chunker.h"
 #include "http/h1.h"
 #include "server/exchange.h"

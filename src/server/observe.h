@@ -50,6 +50,7 @@ struct observations;
 	X(stored,                  "forebay_cache_stored_total",           "Responses stored") \
 	X(purges,                  "forebay_cache_purged_total",           "Purges entered in the log") \
 	X(refreshes,               "forebay_cache_refreshes_total",        "Stale objects refreshed in the background") \
+	X(admin_denied,            "forebay_admin_denied_total",           "Requests to the admin interface without its token") \
 	X(compressed,              "forebay_compressed_total",             "Bodies compressed or decoded")
 /* What one client's connection is doing.
  *     name      text */

@@ -16,6 +16,7 @@
 #include "http/storable.h"
 #include "policy/compress.h"
 #include "policy/headers.h"
+#include "policy/limitkey.h"
 #include "policy/ratefields.h"
 #include "policy/ratelimit.h"
 #include "server/pattern.h"
@@ -97,6 +98,8 @@ struct route {
 	/* What it does */
 	enum route_action action;
 	struct upstream *upstream; /* own reference; ROUTE_PROXY */
+	route_handler *handler; /* ROUTE_HANDLER */
+	void *handler_arg;
 	int status;		   /* of the fixed answer or redirect */
 	struct template *text;	   /* body, or the Location */
 	const char *content_type;
@@ -104,7 +107,7 @@ struct route {
 	struct route_cache cache;
 	struct route_purge purge;
 	struct compress_rules compress;
-	struct headers_rules *headers; /* compiled security headers */
+	struct headers *headers; /* compiled security headers; owned */
 	unsigned limits_count;
 	struct route_limit limits[ROUTE_LIMITS_MAX];
 	int64_t body_size; /* most bytes of a request's body */
@@ -135,11 +138,13 @@ struct site {
 	uint32_t target_size;
 	int64_t body_size;
 	int64_t head_timeout_ms, body_timeout_ms, keepalive_timeout_ms, drain_timeout_ms;
+	int64_t tunnel_timeout_ms; /* silence in both directions that ends a tunnel */
 	unsigned connections; /* at most, all workers together */
 	unsigned trusted_count;
 	struct cidr *trusted; /* whose X-Forwarded-For, Forwarded and X-Request-Id are believed */
 	enum rate_style rate_style;
 	const char *name; /* in Via, Cache-Status and error pages: "forebay" */
+	struct headers *headers;    /* for answers that no route gives; owned */
 	bool access_log;
 	void *conf; /* the filled configuration it was made from (server/conf.h) */
 };

@@ -12,6 +12,7 @@
 #include "event/listener.h"
 #include "event/loop.h"
 #include "event/mailbox.h"
+#include "policy/codecpool.h"
 #include "server/observe.h"
 #include "server/site.h"
 #include "upstream/pool.h"
@@ -62,10 +63,12 @@ struct worker {
 	unsigned exchanges; /* requests and refreshes under way */
 	bool draining;
 	unsigned doors_count;
-	struct door *doors;
+	struct door **doors;
 	struct timer limit_poll;
-	struct observer *observer; /* this worker's counters */
-	uint64_t request_serial;   /* for request ids */
+	struct timer drain;
+	struct codec_pool *codecs;
+	struct observer *observer;		 /* this worker's counters */
+	uint64_t request_prefix, request_serial; /* for request ids: random, then counting */
 	/* Memory kept for the next tenant: input buffers of connections, exchanges */
 	struct spare {
 		unsigned count;
@@ -84,6 +87,11 @@ void worker_use_site(struct worker *w, struct site *site, struct site *admin_sit
 /* Opens a door on the listening descriptor (not owned). 0, or -1 (errno). The worker's thread. */
 int worker_open_door(struct worker *w, int fd, const char *name, const struct address *local,
     bool is_admin, struct tls_context *tls);
+/* The door of that name (the pointer) is closed; a door's TLS context is replaced. The worker's thread. */
+void worker_close_door(struct worker *w, const char *name);
+void worker_update_door(struct worker *w, const char *name, struct tls_context *tls);
+/* All threads have ended: letters and put-off work that are left are carried out, so that nothing is lost on the way. */
+void worker_settle(struct worker *w);
 /* Stops accepting, closes what is idle, and the loop stops when the last request is through or deadline_ms has passed. The worker's thread. */
 void worker_drain(struct worker *w, int64_t deadline_ms);
 /* A request or connection has ended: is there anything left to wait for? */

@@ -1,0 +1,51 @@
+/* forebay COMMAND: the table of commands is the whole of this file. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/version.h"
+#include "cli/check.h"
+#include "cli/schema.h"
+#include "daemon/serve.h"
+
+static int
+version(int argc, char **argv)
+{
+	printf("forebay %s\n", FOREBAY_VERSION);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *text;
+} commands[] = {
+    {"serve", daemon_serve, "serve with a configuration"},
+    {"check", cli_check, "read a configuration and say what is wrong with it"},
+    {"schema", cli_schema, "print the JSON Schema of the configuration, for editors"},
+    {"version", version, "print the version"},
+};
+
+static int
+usage(FILE *to)
+{
+	fprintf(to, "usage: forebay COMMAND [OPTIONS]\n\n");
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].text);
+	fprintf(to, "\n`forebay COMMAND --help` says more.\n");
+	return to == stdout ? 0 : 2;
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc < 2)
+		return usage(stderr);
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 ||
+	    strcmp(argv[1], "-h") == 0)
+		return usage(stdout);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "forebay: no command \"%s\"\n", argv[1]);
+	return usage(stderr);
+}

@@ -1,0 +1,448 @@
+#include "daemon/serve.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "admin/api.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/version.h"
+#include "cache/redis.h"
+#include "conf/diagnostic.h"
+#include "daemon/limits.h"
+#include "daemon/notify.h"
+#include "daemon/workers.h"
+#include "event/tls.h"
+#include "server/accesslog.h"
+#include "server/compile.h"
+
+struct daemon {
+	const char *path;
+	struct arena path_mem;
+	struct notify *notify;
+	struct workers *workers;
+	struct sockets *sockets;
+	struct site *site, *admin_site;
+	struct accesslog *access_log;
+	char *redis_url; /* of the l2_conf the workers use; NULL: none */
+	unsigned workers_count, connections;
+};
+
+/* --- what is read from a configuration --- */
+
+/* The diagnostics, to the terminal at start and to the log at a reload. */
+static void
+print_diag(struct conf_diag *diag)
+{
+	struct buf text = {0};
+
+	conf_diag_text(diag, &text);
+	if (text.n > 0)
+		fwrite(text.p, 1, text.n, stderr);
+	buf_fini(&text);
+}
+
+static const struct server_conf *
+load(const struct daemon *d, struct arena *mem, struct conf_diag *diag)
+{
+	return server_conf_load(d->path, mem, diag);
+}
+
+static unsigned
+route_slot(void *observations, const char *name)
+{
+	return observations_route_slot(observations, name);
+}
+
+static struct site *
+compile(struct daemon *d, const struct server_conf *conf, struct arena *mem, struct conf_diag *diag)
+{
+	struct commons *c = workers_commons(d->workers);
+	struct site_world world = {.mem = mem,
+	    .previous = d->site,
+	    .limits = c->limits,
+	    .workers = d->workers_count,
+	    .route_slot = route_slot,
+	    .arg = c->observations};
+	struct site *site = site_compile(conf, &world, diag);
+
+	if (site != NULL && conf->limits.connections == CONF_AUTO)
+		site->connections = d->connections;
+	return site;
+}
+
+static int
+apply_log(const struct log_conf *log)
+{
+	log_set_level((enum log_level)log->level);
+	if (log_set_path(log->path) != 0) {
+		log_error("log.path %s: %s", log->path, strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+static int
+apply_access_log(struct daemon *d, const struct log_conf *log)
+{
+	const struct access_log_conf *a = &log->access;
+	struct accesslog_conf conf = {
+	    .path = a->path, .format = (enum access_format)a->format, .workers = d->workers_count};
+
+	if (a->conf.is_off)
+		return 0; /* the site says so; the file stays open for the next who wants it */
+	if (d->access_log != NULL)
+		return accesslog_change(d->access_log, conf.path, conf.format);
+	d->access_log = accesslog_new(&conf);
+	if (d->access_log == NULL) {
+		log_error("log.access.path %s: %s", a->path, strerror(errno));
+		return -1;
+	}
+	workers_commons(d->workers)->access_log = d->access_log;
+	return 0;
+}
+
+static struct tls_context *
+make_tls(struct arena *mem, const struct listen_conf *l, struct buf *why)
+{
+	size_t n = l->tls.certificates.count;
+	struct tls_certificate *certs = arena_zalloc(mem, n * sizeof(*certs));
+	char problem[512];
+	struct tls_context *ctx;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct certificate_conf *c = &l->tls.certificates.items[i];
+
+		certs[i].cert = server_conf_path(mem, &c->conf, c->cert);
+		certs[i].key = server_conf_path(mem, &c->conf, c->key);
+	}
+	ctx = tls_context_new(certs, (unsigned)n, problem, sizeof(problem));
+	if (ctx == NULL)
+		buf_printf(why, "listen %s: %s", l->address, problem);
+	return ctx;
+}
+
+static int
+open_listen(struct daemon *d, struct arena *mem, const struct listen_conf *l, struct buf *why)
+{
+	struct tls_context *tls = NULL;
+	struct socket_set *set;
+
+	if (!l->tls.conf.is_off && (tls = make_tls(mem, l, why)) == NULL)
+		return -1;
+	set = sockets_open(d->sockets, l->address, false, tls, why);
+	if (tls != NULL)
+		tls_context_unref(&tls);
+	return set == NULL ? -1 : 0;
+}
+
+static int
+open_sockets(struct daemon *d, const struct server_conf *conf, struct buf *why)
+{
+	struct arena mem = {0};
+	int r = 0;
+
+	sockets_begin(d->sockets);
+	for (size_t i = 0; i < conf->listen.count && r == 0; i++)
+		r = open_listen(d, &mem, &conf->listen.items[i], why);
+	if (r == 0 && !conf->admin.conf.is_off &&
+	    sockets_open(d->sockets, conf->admin.address, true, NULL, why) == NULL)
+		r = -1;
+	arena_fini(&mem);
+	return r;
+}
+
+static bool
+l2_of(const struct server_conf *conf, struct l2_conf *out)
+{
+	const struct redis_conf *r = &conf->cache.redis;
+
+	*out = (struct l2_conf){0};
+	if (conf->cache.conf.is_off || r->conf.is_off)
+		return false;
+	*out = (struct l2_conf){.url = r->url,
+	    .prefix = r->prefix,
+	    .secret = r->secret,
+	    .timeout_ms = r->timeout,
+	    .value_max_bytes = (size_t)8 << 20,
+	    .write_queue_max_bytes = (size_t)16 << 20};
+	return true;
+}
+
+/* --- from one configuration to the next --- */
+
+/* Publishes conf, compiled into site, with its sockets opened. Everything that can fail has been done before. */
+static int
+publish(struct daemon *d, const struct server_conf *conf, struct site *site, struct buf *why)
+{
+	struct site *admin = admin_site_new(workers_commons(d->workers), site, conf->admin.token);
+	struct l2_conf l2;
+	bool has_l2 = l2_of(conf, &l2);
+	bool l2_changed =
+	    (d->redis_url == NULL) != !has_l2 || (has_l2 && strcmp(d->redis_url, l2.url) != 0);
+	int r = workers_use(d->workers, site, admin, d->sockets, l2_changed ? &l2 : NULL, why);
+
+	if (r != 0) {
+		site_unref(&admin);
+		return -1;
+	}
+	if (l2_changed) {
+		free(d->redis_url);
+		d->redis_url = has_l2 ? must_strdup(l2.url) : NULL;
+	}
+	sockets_sweep(d->sockets);
+	if (d->site != NULL)
+		site_unref(&d->site);
+	if (d->admin_site != NULL)
+		site_unref(&d->admin_site);
+	d->site = site;
+	d->admin_site = admin;
+	return 0;
+}
+
+static const char *
+no_change(struct daemon *d, struct arena *mem)
+{
+	sockets_undo(d->sockets);
+	arena_fini(mem);
+	return "the running configuration stays in place";
+}
+
+/* SIGHUP. Whatever is wrong, nothing has changed then. */
+static void
+reload(struct daemon *d)
+{
+	struct conf_diag *diag = conf_diag_new();
+	struct arena mem = {0};
+	struct buf why = {0};
+	const struct server_conf *conf;
+	struct site *site = NULL;
+
+	notify_reloading(d->notify);
+	conf = load(d, &mem, diag);
+	if (conf != NULL)
+		site = compile(d, conf, &mem, diag);
+	if (site == NULL) {
+		print_diag(diag);
+		log_error("reload of %s failed; %s", d->path, no_change(d, &mem));
+	} else if (open_sockets(d, conf, &why) != 0) {
+		log_error(
+		    "reload failed: %.*s; %s", SLICE_FMT(buf_slice(&why)), no_change(d, &mem));
+		site_unref(&site);
+	} else if (publish(d, conf, site, &why) != 0) {
+		log_error(
+		    "reload failed: %.*s; %s", SLICE_FMT(buf_slice(&why)), no_change(d, &mem));
+		site_unref(&site);
+	} else {
+		apply_log(&conf->log);
+		if (apply_access_log(d, &conf->log) != 0)
+			log_error("log.access.path %s: %s; the old file is written on",
+			    conf->log.access.path, strerror(errno));
+		if (!conf->cache.conf.is_off &&
+		    store_resize(workers_commons(d->workers)->store, (size_t)conf->cache.memory) !=
+			0)
+			log_warn("cache.memory cannot be changed to that without a restart: %s",
+			    strerror(errno));
+		log_info(
+		    "configuration of %s in use (generation %u)", d->path, d->site->generation);
+	}
+	buf_fini(&why);
+	conf_diag_free(&diag);
+	notify_ready(d->notify);
+}
+
+static void
+reopen_logs(struct daemon *d)
+{
+	if (log_reopen() != 0)
+		log_error("the log cannot be opened again: %s; the old file is written on",
+		    strerror(errno));
+	if (d->access_log != NULL && accesslog_reopen(d->access_log) != 0)
+		log_error("the access log cannot be opened again: %s; the old file is written on",
+		    strerror(errno));
+	log_info("logs opened again");
+}
+
+/* --- start, run, stop --- */
+
+static int
+start_with(
+    struct daemon *d, const struct server_conf *conf, struct arena *mem, struct conf_diag *diag)
+{
+	struct buf why = {0};
+	struct site *site;
+	int r = -1;
+
+	d->workers_count = server_conf_workers(conf);
+	d->workers = workers_new(d->workers_count,
+	    conf->cache.conf.is_off ? (size_t)1 << 20 : (size_t)conf->cache.memory,
+	    (size_t)conf->limits.rate_table, &why);
+	if (d->workers == NULL)
+		goto out;
+	d->sockets = sockets_new(d->workers_count);
+	site = compile(d, conf, mem, diag);
+	print_diag(diag);
+	if (site == NULL)
+		goto out;
+	if (apply_log(&conf->log) != 0 || apply_access_log(d, &conf->log) != 0 ||
+	    open_sockets(d, conf, &why) != 0 || publish(d, conf, site, &why) != 0) {
+		site_unref(&site);
+		goto out;
+	}
+	r = 0;
+out:
+	if (why.n > 0)
+		log_error("%.*s", SLICE_FMT(buf_slice(&why)));
+	buf_fini(&why);
+	return r;
+}
+
+static int
+start(struct daemon *d)
+{
+	struct conf_diag *diag = conf_diag_new();
+	struct arena mem = {0};
+	const struct server_conf *conf = load(d, &mem, diag);
+	int r = -1;
+
+	if (conf == NULL)
+		print_diag(diag);
+	else
+		r = start_with(d, conf, &mem, diag);
+	arena_fini(&mem);
+	conf_diag_free(&diag);
+	return r;
+}
+
+static void
+stop(struct daemon *d)
+{
+	int64_t drain_ms = d->site == NULL ? 0 : d->site->drain_timeout_ms;
+
+	if (d->workers != NULL)
+		workers_stop(d->workers, drain_ms);
+	if (d->access_log != NULL) {
+		accesslog_flush(d->access_log, 2000);
+		accesslog_free(&d->access_log);
+	}
+	workers_free(&d->workers);
+	if (d->site != NULL)
+		site_unref(&d->site);
+	if (d->admin_site != NULL)
+		site_unref(&d->admin_site);
+	sockets_free(&d->sockets);
+	notify_free(&d->notify);
+	free(d->redis_url);
+	arena_fini(&d->path_mem);
+}
+
+static void
+block_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* Waits for a signal, at most until the service manager's watchdog wants to hear of us. */
+static int
+next_signal(const struct daemon *d, const sigset_t *set)
+{
+	int64_t ms = notify_watchdog_ms(d->notify);
+	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+	return ms > 0 ? sigtimedwait(set, NULL, &t) : sigwaitinfo(set, NULL);
+}
+
+static void
+run(struct daemon *d, const sigset_t *set)
+{
+	for (;;) {
+		switch (next_signal(d, set)) {
+		case SIGHUP:
+			reload(d);
+			break;
+		case SIGUSR1:
+			reopen_logs(d);
+			break;
+		case SIGTERM:
+		case SIGINT:
+			log_info("stopping: finishing what runs, at most %lld s",
+			    (long long)(d->site->drain_timeout_ms / 1000));
+			notify_stopping(d->notify);
+			return;
+		default:
+			notify_watchdog(d->notify); /* time-out, or a signal that is none of ours */
+			break;
+		}
+	}
+}
+
+static int
+usage(FILE *to)
+{
+	fprintf(to,
+	    "usage: forebay serve [-c FILE]\n\n"
+	    "Serves with the configuration of FILE (default: conf/forebay.yaml beside the\n"
+	    "binary or here, else /etc/forebay/forebay.yaml). SIGHUP reads it again, SIGUSR1\n"
+	    "opens the logs again, SIGTERM stops.\n\n"
+	    "  forebay serve -c conf/forebay.yaml\n");
+	return to == stdout ? 0 : 2;
+}
+
+static int
+read_options(struct daemon *d, int argc, char **argv)
+{
+	static const struct option longs[] = {
+	    {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
+	int o;
+
+	while ((o = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
+		if (o == 'h')
+			return usage(stdout);
+		if (o != 'c')
+			return usage(stderr);
+		d->path = optarg;
+	}
+	if (optind < argc)
+		return usage(stderr);
+	if (d->path == NULL)
+		d->path = server_conf_default_path(&d->path_mem);
+	return -1;
+}
+
+int
+daemon_serve(int argc, char **argv)
+{
+	struct daemon d = {0};
+	sigset_t set;
+	int r = read_options(&d, argc, argv);
+
+	if (r >= 0)
+		return r;
+	block_signals(&set);
+	hash_seed();
+	d.notify = notify_new();
+	d.connections = limits_connections(limits_raise_files());
+	if (start(&d) != 0) {
+		stop(&d);
+		return 1;
+	}
+	log_info("forebay %s serves with %u workers, configuration %s", FOREBAY_VERSION,
+	    d.workers_count, d.path);
+	notify_ready(d.notify);
+	run(&d, &set);
+	stop(&d);
+	log_info("stopped");
+	return 0;
+}

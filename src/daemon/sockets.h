@@ -1,0 +1,44 @@
+/* daemon/sockets.h - the listening sockets: opened by the main thread, kept across reloads, closed at the very end.
+ *
+ * Closing a listening socket resets what waits in its queue, so an address that a new configuration still names keeps its
+ * sockets. TCP addresses have one socket for each worker (SO_REUSEPORT), unix sockets one for all.
+ */
+#ifndef DAEMON_SOCKETS_H
+#define DAEMON_SOCKETS_H
+
+#include "base/buf.h"
+#include "event/stream.h"
+
+struct sockets;
+struct tls_context;
+
+/* One address. */
+struct socket_set {
+	char *name; /* as configured */
+	struct address address;
+	bool is_admin;
+	struct tls_context *tls; /* own reference; NULL: plain */
+	unsigned count;
+	int *fds;
+	bool wanted; /* by the newest configuration */
+	bool fresh;  /* the workers have not opened it yet */
+};
+
+struct sockets *sockets_new(unsigned workers);
+/* Closes all and removes the files of unix sockets. */
+void sockets_free(struct sockets **sp);
+/* The set for the address, opened if it is new. NULL, and why one line. tls: a reference is taken. */
+struct socket_set *sockets_open(
+    struct sockets *s, const char *name, bool is_admin, struct tls_context *tls, struct buf *why);
+/* Begins a new round: what is not opened again is not wanted any more. */
+void sockets_begin(struct sockets *s);
+/* Goes back to what the round before wanted, closing what was fresh. */
+void sockets_undo(struct sockets *s);
+unsigned sockets_count(const struct sockets *s);
+struct socket_set *sockets_at(struct sockets *s, unsigned i);
+/* Closes the sets that are not wanted; the workers have closed their listeners on them. */
+void sockets_sweep(struct sockets *s);
+/* The socket of the set for that worker. */
+int socket_for(const struct socket_set *set, unsigned worker);
+
+#endif

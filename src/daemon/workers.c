@@ -1,0 +1,259 @@
+#include "daemon/workers.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cache/redis.h"
+#include "server/accesslog.h"
+
+struct member {
+	struct workers *all;
+	struct worker *worker;
+	pthread_t thread;
+	bool running;
+	struct letter letter; /* what the main thread tells it next */
+};
+
+/* What is told: the same for all, constant while it is on its way. */
+struct order {
+	struct site *site, *admin;
+	struct sockets *sockets;
+	const struct l2_conf *l2; /* NULL: leave it as it is */
+	bool stop;
+	int64_t deadline_ms;
+};
+
+struct workers {
+	unsigned count;
+	struct member *members;
+	struct commons commons;
+	struct order order;
+	sem_t done; /* one post for each worker that has carried the order out */
+	_Atomic bool failed;
+};
+
+struct commons *
+workers_commons(struct workers *ws)
+{
+	return &ws->commons;
+}
+
+static int
+commons_init(struct workers *ws, size_t cache_bytes, size_t rate_table_bytes)
+{
+	struct commons *c = &ws->commons;
+	struct flight_world world;
+
+	c->workers_count = ws->count;
+	c->workers = must_calloc(ws->count, sizeof(struct worker *));
+	c->loops = must_calloc(ws->count, sizeof(*c->loops));
+	c->mailboxes = must_calloc(ws->count, sizeof(*c->mailboxes));
+	c->started_wall_ms = clock_wall_ms();
+	c->store = store_new(cache_bytes, free);
+	if (c->store == NULL)
+		return -1;
+	c->purges = purgelog_new();
+	c->limits = limit_table_new(rate_table_bytes, worker_on_limit_wake, c);
+	c->observations = observations_new(ws->count);
+	world = (struct flight_world){
+	    .workers = ws->count, .loops = c->loops, .mailboxes = c->mailboxes};
+	c->flights = flights_new(&world);
+	return c->purges == NULL || c->limits == NULL || c->observations == NULL ? -1 : 0;
+}
+
+struct workers *
+workers_new(unsigned count, size_t cache_bytes, size_t rate_table_bytes, struct buf *why)
+{
+	struct workers *ws = must_calloc(1, sizeof(*ws));
+
+	ws->count = count;
+	ws->members = must_calloc(count, sizeof(*ws->members));
+	sem_init(&ws->done, 0, 0);
+	if (commons_init(ws, cache_bytes, rate_table_bytes) != 0) {
+		buf_printf(
+		    why, "no memory for the cache (%zu bytes): %s", cache_bytes, strerror(errno));
+		workers_free(&ws);
+		return NULL;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		struct worker *w = worker_new(&ws->commons, i);
+
+		if (w == NULL) {
+			buf_printf(why, "worker %u cannot be made: %s", i, strerror(errno));
+			workers_free(&ws);
+			return NULL;
+		}
+		ws->members[i] = (struct member){.all = ws, .worker = w};
+		ws->commons.workers[i] = w;
+		ws->commons.loops[i] = w->loop;
+		ws->commons.mailboxes[i] = w->mailbox;
+	}
+	return ws;
+}
+
+/* --- orders, on the worker's thread --- */
+
+static bool
+has_door(const struct worker *w, const struct socket_set *set)
+{
+	for (unsigned i = 0; i < w->doors_count; i++)
+		if (w->doors[i]->name == set->name)
+			return true;
+	return false;
+}
+
+/* The admin listener's one socket is served by the first worker. */
+static int
+open_doors(struct worker *w, struct sockets *sockets)
+{
+	for (unsigned i = 0; i < sockets_count(sockets); i++) {
+		struct socket_set *set = sockets_at(sockets, i);
+
+		if (!set->wanted) {
+			worker_close_door(w, set->name);
+			continue;
+		}
+		if (set->is_admin && w->index != 0)
+			continue;
+		if (has_door(w, set))
+			worker_update_door(w, set->name, set->tls);
+		else if (worker_open_door(w, socket_for(set, w->index), set->name, &set->address,
+			     set->is_admin, set->tls) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void
+use_l2(struct worker *w, const struct l2_conf *conf)
+{
+	struct l2_conf own;
+	const char *why;
+
+	if (conf == NULL)
+		return;
+	l2_free(&w->l2);
+	if (conf->url == NULL)
+		return;
+	own = *conf;
+	own.slab = store_slab(w->commons->store);
+	own.logs = w->index == 0;
+	w->l2 = l2_new(w->loop, w->resolver, &own, &why);
+	if (w->l2 == NULL)
+		log_error("cache.redis.url: %s", why);
+}
+
+static void
+on_order(struct letter *l)
+{
+	struct member *m = CONTAINER_OF(l, struct member, letter);
+	const struct order *o = &m->all->order;
+
+	if (o->stop) {
+		worker_drain(m->worker, o->deadline_ms);
+		return; /* the end of the thread is the answer */
+	}
+	worker_use_site(m->worker, o->site, o->admin);
+	use_l2(m->worker, o->l2);
+	if (open_doors(m->worker, o->sockets) != 0)
+		atomic_store(&m->all->failed, true);
+	sem_post(&m->all->done);
+}
+
+static void *
+thread_main(void *arg)
+{
+	struct member *m = arg;
+
+	loop_run(m->worker->loop);
+	return NULL;
+}
+
+static int
+start_thread(struct member *m)
+{
+	char name[16];
+	int e = pthread_create(&m->thread, NULL, thread_main, m);
+
+	if (e != 0) {
+		errno = e;
+		return -1;
+	}
+	m->running = true;
+	snprintf(name, sizeof(name), "worker-%u", m->worker->index);
+	pthread_setname_np(m->thread, name);
+	return 0;
+}
+
+int
+workers_use(struct workers *ws, struct site *site, struct site *admin, struct sockets *sockets,
+    const struct l2_conf *l2, struct buf *why)
+{
+	ws->order = (struct order){.site = site, .admin = admin, .sockets = sockets, .l2 = l2};
+	atomic_store(&ws->failed, false);
+	for (unsigned i = 0; i < ws->count; i++) {
+		struct member *m = &ws->members[i];
+
+		m->letter.deliver = on_order;
+		mailbox_post(m->worker->mailbox, &m->letter);
+		if (!m->running && start_thread(m) != 0) {
+			buf_printf(why, "worker %u cannot be started: %s", i, strerror(errno));
+			return -1;
+		}
+	}
+	for (unsigned i = 0; i < ws->count; i++)
+		while (sem_wait(&ws->done) != 0)
+			;
+	if (!atomic_load(&ws->failed))
+		return 0;
+	buf_printf(why, "a worker could not listen: no descriptors or memory");
+	return -1;
+}
+
+void
+workers_stop(struct workers *ws, int64_t drain_ms)
+{
+	atomic_store(&ws->commons.draining, true);
+	ws->order = (struct order){.stop = true, .deadline_ms = clock_mono_ms() + drain_ms};
+	for (unsigned i = 0; i < ws->count; i++)
+		if (ws->members[i].running)
+			mailbox_post(ws->members[i].worker->mailbox, &ws->members[i].letter);
+	for (unsigned i = 0; i < ws->count; i++)
+		if (ws->members[i].running) {
+			pthread_join(ws->members[i].thread, NULL);
+			ws->members[i].running = false;
+		}
+}
+
+/* The threads have ended; letters on their way between workers are delivered before any worker goes. */
+void
+workers_free(struct workers **wp)
+{
+	struct workers *ws = *wp;
+
+	if (ws == NULL)
+		return;
+	for (unsigned i = 0; i < ws->count; i++)
+		if (ws->members[i].worker != NULL)
+			worker_settle(ws->members[i].worker);
+	for (unsigned i = 0; i < ws->count; i++)
+		worker_free(&ws->members[i].worker);
+	flights_free(&ws->commons.flights);
+	store_free(&ws->commons.store);
+	purgelog_free(&ws->commons.purges);
+	limit_table_unref(&ws->commons.limits);
+	observations_free(&ws->commons.observations);
+	free(ws->commons.workers);
+	free(ws->commons.loops);
+	free(ws->commons.mailboxes);
+	free(ws->members);
+	sem_destroy(&ws->done);
+	free(ws);
+	*wp = NULL;
+}

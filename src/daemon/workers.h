@@ -1,0 +1,23 @@
+/* daemon/workers.h - the threads that serve: started, told of new configurations, stopped. Main thread. */
+#ifndef DAEMON_WORKERS_H
+#define DAEMON_WORKERS_H
+
+#include "daemon/sockets.h"
+#include "server/worker.h"
+
+struct workers;
+
+/* Makes the workers and what they share; threads are not running yet. NULL, and why one line. */
+struct workers *workers_new(
+    unsigned count, size_t cache_bytes, size_t rate_table_bytes, struct buf *why);
+struct commons *workers_commons(struct workers *ws);
+/* What Redis the workers use from the next workers_use on; NULL: none. */
+struct l2_conf;
+/* Gives all workers the site and the sockets, and waits until each has taken them. The first call starts the threads. 0, or -1 and why. */
+int workers_use(struct workers *ws, struct site *site, struct site *admin, struct sockets *sockets,
+    const struct l2_conf *l2, struct buf *why);
+/* Drains and joins all, within drain_ms and a little. */
+void workers_stop(struct workers *ws, int64_t drain_ms);
+void workers_free(struct workers **wp);
+
+#endif

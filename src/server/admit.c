@@ -1,0 +1,378 @@
+/* The first steps: the URL and its route, what may not pass at all, and the rate limits. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "server/exchange_priv.h"
+
+/* --- route --- */
+
+static bool
+names_hold(const struct names *names, struct slice s)
+{
+	for (unsigned i = 0; i < names->count; i++)
+		if (slice_eq(slice_from(names->items[i]), s))
+			return true;
+	return false;
+}
+
+static bool
+method_fits(const struct route *r, const struct head *h)
+{
+	if (r->methods == 0 && r->other_methods.count == 0)
+		return true;
+	if (h->method != METHOD_OTHER && (r->methods & (1u << h->method)))
+		return true;
+	/* Who routes GET means HEAD, too: it asks for the same without the body. */
+	if (h->method == METHOD_HEAD && (r->methods & (1u << METHOD_GET)))
+		return true;
+	return h->method == METHOD_OTHER && names_hold(&r->other_methods, head_method(h));
+}
+
+/* Without its port: a host pattern names machines. "*.example.com" stands for any depth below. */
+static bool
+host_fits(const struct route *r, struct slice host)
+{
+	if (r->hosts.count == 0)
+		return true;
+	for (unsigned i = 0; i < r->hosts.count; i++) {
+		struct slice pattern = slice_from(r->hosts.items[i]);
+
+		if (slice_eq(pattern, host))
+			return true;
+		if (slice_starts(pattern, SLICE_LIT("*.")) && host.n > pattern.n - 1 &&
+		    slice_ends(host, slice_skip(pattern, 1)))
+			return true;
+	}
+	return false;
+}
+
+static bool
+condition_holds(const struct header_condition *c, const struct head *h)
+{
+	struct slice name = slice_from(c->name);
+
+	for (const struct field *f = head_find_name(h, name); f != NULL; f = head_next_name(h, f)) {
+		struct slice value = field_value(h, f);
+
+		if (c->value == NULL)
+			return true;
+		if (c->is_regex ? regex_finds(c->regex, value)
+				: slice_eq(value, slice_from(c->value)))
+			return true;
+	}
+	return false;
+}
+
+static bool
+conditions_hold(const struct route *r, const struct head *h)
+{
+	for (unsigned i = 0; i < r->conditions_count; i++)
+		if (!condition_holds(&r->conditions[i], h))
+			return false;
+	return true;
+}
+
+static const struct route *
+find_route(struct exchange *x)
+{
+	for (unsigned i = 0; i < x->site->routes_count; i++) {
+		const struct route *r = &x->site->routes[i];
+
+		if (method_fits(r, &x->head) && host_fits(r, x->url.host) &&
+		    pattern_matches(r->path, x->url.path, &x->captures) &&
+		    conditions_hold(r, &x->head))
+			return r;
+	}
+	return NULL;
+}
+
+enum exchange_next
+step_route(struct exchange *x)
+{
+	char *space = arena_alloc(&x->mem, url_space(&x->head));
+	enum url_fault fault = url_of_request(&x->head, exchange_scheme(x), space, &x->url);
+
+	if (fault != URL_GOOD)
+		return exchange_own(x, 400, url_fault_text(fault));
+	x->route = find_route(x);
+	if (x->route == NULL)
+		return exchange_own(x, 404, "no route");
+	return exchange_to(x, STEP_admit);
+}
+
+/* --- admit --- */
+
+static struct exchange *
+exchange_of_upload(struct upload *u)
+{
+	return CONTAINER_OF(u, struct exchange, upload);
+}
+
+static void
+counted_begin(struct upload *u)
+{
+	struct upload *inner = &exchange_of_upload(u)->client->upload;
+
+	inner->begin(inner);
+}
+
+static int
+counted_peek(struct upload *u, struct iovec *iov, int max, bool *end_out)
+{
+	struct upload *inner = &exchange_of_upload(u)->client->upload;
+
+	*end_out = false;
+	if (exchange_of_upload(u)->upload_too_large)
+		return 0;
+	return inner->peek(inner, iov, max, end_out);
+}
+
+static void
+on_upload_too_large(struct exchange *x)
+{
+	x->upload_too_large = true;
+	loop_later(x->worker->loop, &x->turn);
+}
+
+static void
+counted_consume(struct upload *u, size_t n)
+{
+	struct exchange *x = exchange_of_upload(u);
+	struct upload *inner = &x->client->upload;
+
+	x->upload_bytes += n;
+	inner->consume(inner, n);
+	if (x->upload_bytes > (uint64_t)x->route->body_size)
+		on_upload_too_large(x);
+}
+
+static bool
+is_upgrade(const struct exchange *x)
+{
+	return x->head.minor >= 1 && head_has(&x->head, FIELD_UPGRADE) &&
+	    head_list_has(&x->head, FIELD_CONNECTION, SLICE_LIT("upgrade")) &&
+	    x->head.method == METHOD_GET && !x->client->has_upload &&
+	    !slice_ieq(head_value(&x->head, FIELD_UPGRADE), SLICE_LIT("h2c"));
+}
+
+static enum exchange_next
+run_action(struct exchange *x)
+{
+	const struct route *r = x->route;
+	struct buf text = {0};
+
+	switch (r->action) {
+	case ROUTE_PROXY:
+		return exchange_to(x, STEP_lookup);
+	case ROUTE_RESPOND:
+		x->answer = ANSWER_OWN;
+		x->status = (unsigned)r->status;
+		x->own_type = r->content_type;
+		x->tier = TIER_self;
+		x->reason = "fixed answer";
+		if (r->text != NULL)
+			template_expand(r->text, &x->captures, &x->own_body);
+		return exchange_to(x, STEP_respond);
+	case ROUTE_REDIRECT:
+		exchange_own(x, (unsigned)r->status, "redirect");
+		template_expand(r->text, &x->captures, &text);
+		buf_add_lit(&x->own_fields, "Location: ");
+		for (size_t i = 0; i < text.n; i++) /* captures come from a path in normal form */
+			buf_add_char(&x->own_fields, text.p[i]);
+		buf_add_lit(&x->own_fields, "\r\n");
+		buf_fini(&text);
+		return EXCHANGE_GO;
+	case ROUTE_HANDLER:
+		x->step = STEP_respond;
+		x->reason = "handler";
+		r->handler(x, r->handler_arg);
+		return x->answer == ANSWER_NONE ? EXCHANGE_WAIT : EXCHANGE_GO;
+	}
+	bug("no such action");
+}
+
+enum exchange_next
+step_admit(struct exchange *x)
+{
+	const struct upload *u = &x->client->upload;
+
+	if (x->head.method == METHOD_CONNECT || x->head.method == METHOD_TRACE)
+		return exchange_own(x, 405, "method not allowed here");
+	if (x->client->has_upload) {
+		if (u->length != BODY_LENGTH_UNKNOWN && u->length > (uint64_t)x->route->body_size)
+			return exchange_own(
+			    x, 413, "the request's body is larger than limits.body_size");
+		x->upload = (struct upload){.length = u->length,
+		    .peek = counted_peek,
+		    .consume = counted_consume,
+		    .begin = counted_begin};
+	}
+	cache_control_of_request(&x->head, &x->cc);
+	accept_encoding_read(&x->head, &x->accept);
+	x->has_cookie = head_has(&x->head, FIELD_COOKIE);
+	x->has_authorization = head_has(&x->head, FIELD_AUTHORIZATION);
+	x->is_upgrade = is_upgrade(x);
+	if (x->route->limits_count == 0)
+		return run_action(x);
+	return exchange_to(x, STEP_limit);
+}
+
+/* --- limit --- */
+
+/* The named cookie's value in the Cookie lines; SLICE_NONE if there is none. */
+struct slice
+cookie_value(const struct head *h, struct slice name)
+{
+	for (const struct field *f = head_find(h, FIELD_COOKIE); f != NULL; f = head_next(h, f)) {
+		struct slice rest = field_value(h, f);
+
+		while (rest.n > 0) {
+			size_t end = slice_index(rest, ';');
+			struct slice pair = slice_trim(slice_of(rest.p, end));
+			size_t eq = slice_index(pair, '=');
+
+			if (eq < pair.n && slice_eq(slice_of(pair.p, eq), name))
+				return slice_skip(pair, eq + 1);
+			rest = slice_skip(rest, end < rest.n ? end + 1 : end);
+		}
+	}
+	return SLICE_NONE;
+}
+
+static struct slice
+header_value(const struct head *h, const char *name)
+{
+	const struct field *f = head_find_name(h, slice_from(name));
+
+	return f == NULL ? SLICE_NONE : field_value(h, f);
+}
+
+static void
+build_limit_key(const struct exchange *x, const struct route_limit *l, struct limit_key *key)
+{
+	*key = (struct limit_key){0};
+	for (unsigned i = 0; i < l->parts_count; i++) {
+		const struct limit_part *p = &l->parts[i];
+
+		switch (p->kind) {
+		case LIMIT_KEY_CLIENT:
+			limit_key_add_client(key, &x->client_address.u.sa);
+			break;
+		case LIMIT_KEY_HEADER:
+			limit_key_add(key, p->kind, header_value(&x->head, p->name));
+			break;
+		case LIMIT_KEY_COOKIE:
+			limit_key_add(key, p->kind, cookie_value(&x->head, slice_from(p->name)));
+			break;
+		case LIMIT_KEY_ROUTE:
+			limit_key_add(key, p->kind, slice_from(x->route->name));
+			break;
+		case LIMIT_KEY_JWT:
+		case LIMIT_KEY_LITERAL:
+			limit_key_add(key, p->kind, slice_from(p->name));
+			break;
+		}
+	}
+}
+
+/* What earlier limits allowed is given back when a later one refuses. */
+static void
+refund_earlier(struct exchange *x, unsigned before)
+{
+	for (unsigned i = 0; i < before; i++)
+		limiter_refund(x->route->limits[i].limiter, limit_key_slice(&x->limit_keys[i]), 1,
+		    x->met[i].answer.decided_ms, loop_now_ms(x->worker->loop));
+}
+
+static enum exchange_next
+limit_refused(struct exchange *x, unsigned which)
+{
+	bool html = accept_prefers_html(&x->head);
+
+	refund_earlier(x, which);
+	exchange_own(x, 429, x->route->limits[which].name);
+	x->own_type = html ? "text/html; charset=utf-8" : "application/problem+json";
+	(html ? rate_page_write : rate_problem_write)(&x->own_body, 429, x->met, x->met_count);
+	return EXCHANGE_GO;
+}
+
+void
+worker_on_limit_wake(struct limit_waiter *lw, void *arg)
+{
+	struct commons *c = arg;
+	struct exchange *x = lw->owner;
+
+	mailbox_post(c->mailboxes[lw->worker], &x->limit_letter);
+}
+
+/* The queue has decided. If the exchange has ended meanwhile, only its memory was waiting for this. */
+static void
+on_limit_letter(struct letter *l)
+{
+	struct exchange *x = CONTAINER_OF(l, struct exchange, limit_letter);
+
+	x->waiter_is_out = false;
+	if (x->is_over) {
+		if (x->waiter.end == LIMIT_END_GRANTED)
+			limiter_refund(x->route->limits[x->met_count - 1].limiter,
+			    limit_key_slice(&x->limit_keys[x->met_count - 1]), 1,
+			    x->waiter.answer.decided_ms, loop_now_ms(x->worker->loop));
+		loop_later(x->worker->loop, &x->retire);
+		return;
+	}
+	exchange_wake(x);
+}
+
+bool
+exchange_leave_limits(struct exchange *x)
+{
+	if (!x->waiter_is_out)
+		return true;
+	if (limiter_cancel(&x->waiter, loop_now_ms(x->worker->loop))) {
+		x->waiter_is_out = false;
+		return true;
+	}
+	return false;
+}
+
+/* Asks the limits in order; the one that queues us is asked again by its wake. */
+enum exchange_next
+step_limit(struct exchange *x)
+{
+	struct loop *loop = x->worker->loop;
+
+	if (x->is_queued) {
+		struct rate_verdict *met = &x->met[x->met_count - 1];
+
+		if (x->waiter_is_out)
+			return EXCHANGE_WAIT;
+		x->is_queued = false;
+		x->queued_us += clock_mono_us() - x->queue_began_us;
+		met->answer = x->waiter.answer;
+		if (x->waiter.end != LIMIT_END_GRANTED)
+			return limit_refused(x, x->met_count - 1);
+	}
+	while (x->met_count < x->route->limits_count) {
+		unsigned i = x->met_count++;
+		const struct route_limit *l = &x->route->limits[i];
+		struct limit_ask ask = {.permits = 1,
+		    .now_ms = loop_now_ms(loop),
+		    .wall_ms = loop_wall_ms(loop),
+		    .waiter = &x->waiter};
+
+		build_limit_key(x, l, &x->limit_keys[i]);
+		ask.key = limit_key_slice(&x->limit_keys[i]);
+		x->waiter = (struct limit_waiter){.worker = x->worker->index, .owner = x};
+		x->limit_letter.deliver = on_limit_letter;
+		x->met[i].name = slice_from(l->name);
+		limiter_ask(l->limiter, &ask, &x->met[i].answer);
+		if (x->met[i].answer.verdict == LIMIT_REFUSED)
+			return limit_refused(x, i);
+		if (x->met[i].answer.verdict == LIMIT_QUEUED) {
+			x->is_queued = x->waiter_is_out = true;
+			x->queue_began_us = clock_mono_us();
+			worker_poll_limits_at(x->worker, x->met[i].answer.look_again_ms);
+			return EXCHANGE_WAIT;
+		}
+	}
+	return run_action(x);
+}

@@ -1,0 +1,400 @@
+/* The walk of a request. The table in exchange_priv.h is the list of steps; exchange_walk() is the only place where a
+ * request moves from one to the next, exchange_finish() the only way out. Callbacks call exchange_wake() and decide nothing. A walk
+ * that is woken while it runs goes on after the present step; an exchange is freed when the turn of the loop ends. */
+#include "server/exchange.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/accesslog.h"
+#include "server/exchange_priv.h"
+#include "server/request.h"
+#include "server/tunnel.h"
+
+static enum exchange_next
+step_finish(struct exchange *x)
+{
+	return EXCHANGE_OVER;
+}
+
+static const struct {
+	const char *name;
+	enum exchange_next (*run)(struct exchange *x);
+} steps[] = {
+#define X(name, text) [STEP_##name] = {#name, step_##name},
+    EXCHANGE_STEPS(X)
+#undef X
+};
+
+static void
+exchange_free(void *arg)
+{
+	struct exchange *x = arg;
+	struct worker *w = x->worker;
+
+	site_unref(&x->site);
+	arena_fini(&x->mem);
+	buf_fini(&x->own_body);
+	buf_fini(&x->own_fields);
+	buf_fini(&x->out);
+	if (!spare_keep(&w->spare_exchanges, x))
+		free(x);
+	w->exchanges--;
+	worker_note_quiet(w);
+}
+
+static void on_exchange_turn(void *arg);
+
+struct exchange *
+exchange_new(struct worker *w, struct client *c, bool is_admin)
+{
+	struct exchange *x = spare_take(&w->spare_exchanges);
+
+	if (x == NULL)
+		x = must_malloc(sizeof(*x));
+	memset(x, 0, offsetof(struct exchange, head));
+	x->client = c;
+	x->worker = w;
+	x->site = site_ref(is_admin ? w->admin_site : w->site);
+	x->started_us = clock_mono_us();
+	x->word = CACHE_WORD_BYPASS;
+	x->fwd = CACHE_FWD_BYPASS;
+	x->reason = "";
+	list_init(&x->rider.link);
+	task_init(&x->retire, exchange_free, x);
+	task_init(&x->turn, on_exchange_turn, x);
+	w->exchanges++;
+	return x;
+}
+
+struct head *
+exchange_head(struct exchange *x)
+{
+	return &x->head;
+}
+
+struct worker *
+exchange_worker(struct exchange *x)
+{
+	return x->worker;
+}
+
+struct slice
+exchange_path(const struct exchange *x)
+{
+	return x->url.path;
+}
+
+struct slice
+exchange_query(const struct exchange *x)
+{
+	return x->url.has_query ? x->url.query : SLICE_NONE;
+}
+
+struct slice
+exchange_scheme(const struct exchange *x)
+{
+	return x->client != NULL && x->client->is_tls ? SLICE_LIT("https") : SLICE_LIT("http");
+}
+
+void
+exchange_drop(struct exchange **xp)
+{
+	struct exchange *x = *xp;
+
+	*xp = NULL;
+	if (x == NULL)
+		return;
+	x->is_over = true;
+	x->client = NULL;
+	loop_later(x->worker->loop, &x->retire);
+}
+
+/* --- the end --- */
+
+static void
+exchange_record(struct exchange *x)
+{
+	struct outcome out = {
+	    .route_slot = x->route == NULL ? 0 : x->route->slot,
+	    .route = slice_from(x->route == NULL ? "" : x->route->name),
+	    .method = x->head.method,
+	    .method_text = x->head.base == NULL ? SLICE_NONE : head_method(&x->head),
+	    .target = x->head.base == NULL ? SLICE_NONE : head_target(&x->head),
+	    .host = x->url.authority,
+	    .scheme = exchange_scheme(x),
+	    .version_minor = x->head.minor,
+	    .status = (int)x->status,
+	    .cache_word = x->word,
+	    .tier = x->tier,
+	    .reason = x->reason,
+	    .end = x->end,
+	    .fetch_end = x->fetch_end,
+	    .client = x->client_ip,
+	    .request_id = x->request_id,
+	    .user_agent =
+		x->head.base == NULL ? SLICE_NONE : head_value(&x->head, FIELD_USER_AGENT),
+	    .referer = x->head.base == NULL ? SLICE_NONE : head_value(&x->head, FIELD_REFERER),
+	    .upstream = x->upstream_name,
+	    .started_wall_ms = x->started_wall_ms,
+	    .total_us = clock_mono_us() - x->started_us,
+	    .wait_us = x->queued_us,
+	    .origin_us = x->origin_us,
+	    .bytes_in = x->upload_bytes,
+	    .bytes_out = x->bytes_out,
+	};
+
+	observe_request(x->worker->observer, &out);
+	if (x->worker->commons->access_log != NULL && x->site->access_log)
+		accesslog_write(x->worker->commons->access_log, x->worker->index, &out);
+}
+
+/* Everything the exchange holds of others is given back. */
+static void
+exchange_let_go(struct exchange *x)
+{
+	if (x->rider.flight != NULL) {
+		fill_leader_left(x->rider.flight, x);
+		flight_leave(&x->rider);
+	}
+	codec_free(&x->codec);
+	if (x->coded != NULL)
+		body_unref(&x->coded);
+	if (x->source != NULL)
+		body_unref(&x->source);
+	object_unref(&x->object);
+	object_unref(&x->stale);
+	task_cancel(&x->turn);
+}
+
+/* The one exit: logs, counts, gives back. */
+static void
+exchange_finish(struct exchange *x)
+{
+	struct client *c = x->client;
+	bool whole = x->end == END_done;
+
+	x->is_over = true;
+	exchange_record(x);
+	exchange_let_go(x);
+	if (x->upstream != NULL)
+		upstream_unref(&x->upstream);
+	x->client = NULL;
+	if (exchange_leave_limits(x))
+		loop_later(x->worker->loop, &x->retire);
+	if (c != NULL)
+		c->ops->done(c, whole);
+}
+
+/* --- the walk --- */
+
+static void
+exchange_walk(struct exchange *x)
+{
+	enum exchange_next next;
+
+	if (x->walking) {
+		x->woken = true;
+		return;
+	}
+	x->walking = true;
+	do {
+		x->woken = false;
+		log_debug("request %.*s: %s", SLICE_FMT(x->request_id), steps[x->step].name);
+		next = steps[x->step].run(x);
+	} while (next == EXCHANGE_GO || (next == EXCHANGE_WAIT && x->woken));
+	x->walking = false;
+	if (next == EXCHANGE_OVER)
+		exchange_finish(x);
+}
+
+void
+exchange_wake(struct exchange *x)
+{
+	if (x->is_over)
+		return;
+	if (x->rider.flight != NULL && x->rider.is_leader && x->client != NULL &&
+	    x->client->has_upload)
+		fill_upload_ready(x->rider.flight);
+	if (!x->is_over)
+		exchange_walk(x);
+}
+
+static void
+on_exchange_turn(void *arg)
+{
+	struct exchange *x = arg;
+
+	if (!x->is_over)
+		exchange_walk(x);
+}
+
+static void
+on_rider_wake(struct flight_rider *r)
+{
+	exchange_walk(CONTAINER_OF(r, struct exchange, rider));
+}
+
+static void
+prepare(struct exchange *x)
+{
+	x->rider.worker = x->worker->index;
+	x->rider.wake = on_rider_wake;
+	x->started_wall_ms = loop_wall_ms(x->worker->loop);
+	request_identify_client(x);
+}
+
+void
+exchange_begin(struct exchange *x)
+{
+	prepare(x);
+	exchange_walk(x);
+}
+
+void
+exchange_refuse(struct exchange *x, unsigned status, const char *why)
+{
+	x->client->has_upload = false;
+	x->head.method = METHOD_OTHER;
+	x->head.count = 0;
+	memset(x->head.first, 0, sizeof(x->head.first));
+	x->head.method_len = 0;
+	x->head.target_len = 0;
+	x->head.minor = 1;
+	x->head.base = "";
+	prepare(x);
+	exchange_own(x, status, why);
+	exchange_walk(x);
+}
+
+void
+exchange_client_gone(struct exchange *x, bool is_malformed)
+{
+	if (x->is_over)
+		return;
+	/* A malformed upload is answered while nothing has been sent; what went upstream of it is cut off. */
+	if (is_malformed && !x->replied && x->step < STEP_respond) {
+		if (x->rider.flight != NULL) {
+			fill_leader_left(x->rider.flight, x);
+			flight_leave(&x->rider);
+		}
+		x->client->has_upload = false;
+		exchange_own(x, 400, "the request's body is not valid");
+		loop_later(x->worker->loop, &x->turn);
+		return;
+	}
+	x->end = is_malformed ? END_upload_broken : END_client_gone;
+	if (x->status == 0)
+		x->status = 499;
+	if (x->walking) {
+		x->step = STEP_finish;
+		x->woken = true;
+		return;
+	}
+	exchange_finish(x);
+}
+
+void
+exchange_upload_slow(struct exchange *x)
+{
+	if (x->is_over)
+		return;
+	if (x->replied || x->step >= STEP_respond) {
+		x->end = END_upload_broken;
+		exchange_finish(x);
+		return;
+	}
+	if (x->rider.flight != NULL) {
+		fill_leader_left(x->rider.flight, x);
+		flight_leave(&x->rider);
+	}
+	x->client->has_upload = false;
+	exchange_own(x, 408, "the request's body did not come in time");
+	exchange_walk(x);
+}
+
+void
+exchange_client_slow(struct exchange *x)
+{
+	if (x->is_over)
+		return;
+	x->end = END_client_slow;
+	exchange_finish(x);
+}
+
+void
+exchange_answer(struct exchange *x, unsigned status, const char *content_type, struct slice body)
+{
+	if (x->is_over)
+		return;
+	x->answer = ANSWER_OWN;
+	x->status = status;
+	x->own_type = content_type;
+	x->tier = TIER_self;
+	buf_add_slice(&x->own_body, body);
+	x->step = STEP_respond;
+	exchange_walk(x);
+}
+
+void
+exchange_interim(struct exchange *x, const struct head *h)
+{
+	struct buf text = {0};
+
+	if (x->client == NULL || x->replied)
+		return;
+	buf_printf(&text, "HTTP/1.1 %u %.*s\r\n", h->status, SLICE_FMT(head_reason(h)));
+	for (unsigned i = 0; i < h->count; i++)
+		if (!h->fields[i].is_hop) {
+			buf_add_slice(&text, field_name(h, &h->fields[i]));
+			buf_add_lit(&text, ": ");
+			buf_add_slice(&text, field_value(h, &h->fields[i]));
+			buf_add_lit(&text, "\r\n");
+		}
+	buf_add_lit(&text, "\r\n");
+	x->client->ops->interim(x->client, buf_slice(&text));
+	buf_fini(&text);
+}
+
+/* --- upgrades --- */
+
+static void
+on_tunnel_done(void *arg, uint64_t to_client, uint64_t to_origin)
+{
+	struct exchange *x = arg;
+
+	x->bytes_out = to_client;
+	x->upload_bytes = to_origin;
+	x->end = END_tunnel;
+	exchange_finish(x);
+}
+
+/* The origin's 101 goes to the client as it came, hop-by-hop fields included: they are what was agreed. */
+void
+tunnel_start(struct exchange *x, const struct head *h, struct upconn *conn, struct slice rest)
+{
+	struct client *c = x->client;
+	struct buf text = {0}, early = {0};
+	struct stream *s;
+
+	buf_printf(&text, "HTTP/1.1 101 %.*s\r\n", SLICE_FMT(head_reason(h)));
+	for (unsigned i = 0; i < h->count; i++) {
+		buf_add_slice(&text, field_name(h, &h->fields[i]));
+		buf_add_lit(&text, ": ");
+		buf_add_slice(&text, field_value(h, &h->fields[i]));
+		buf_add_lit(&text, "\r\n");
+	}
+	buf_printf(&text, "X-Cache-Status: %s\r\nX-Request-Id: %.*s\r\n\r\n",
+	    cache_word_name(x->word), SLICE_FMT(x->request_id));
+	flight_leave(&x->rider);
+	x->status = 101;
+	x->step = STEP_finish;
+	s = c->ops->take_stream(c, &early);
+	x->client = NULL;
+	tunnel_join(x->worker, s, conn, buf_slice(&text), rest, buf_slice(&early),
+	    x->site->tunnel_timeout_ms, on_tunnel_done, x);
+	buf_fini(&text);
+	buf_fini(&early);
+}

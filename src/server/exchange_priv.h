@@ -1,0 +1,182 @@
+/* server/exchange_priv.h - the insides of an exchange, shared by the files that are its steps: exchange.c (the walk),
+ * admit.c (route, access, limits), lookup.c (the cache), respond.c (the head), deliver.c (the body), tunnel.c. */
+#ifndef SERVER_EXCHANGE_PRIV_H
+#define SERVER_EXCHANGE_PRIV_H
+
+#include "base/arena.h"
+#include "http/cachecontrol.h"
+#include "http/cachestatus.h"
+#include "http/negotiate.h"
+#include "http/conditional.h"
+#include "http/range.h"
+#include "http/reuse.h"
+#include "http/url.h"
+#include "http/vary.h"
+#include "policy/codec.h"
+#include "policy/limitkey.h"
+#include "server/exchange.h"
+#include "server/fill.h"
+#include "server/worker.h"
+
+/* clang-format off */
+/* The steps, in the order a request meets them: exchange.c's loop runs them.
+ *        step       what it does, and what it may wait for */
+#define EXCHANGE_STEPS(X)                                                                         \
+	X(route,     "the URL in normal form, and the route it belongs to")                       \
+	X(admit,     "methods, sizes")                                                            \
+	X(limit,     "rate limits; waits in their queues")                                        \
+	X(lookup,    "the cache: fresh, stale or nothing")                                        \
+	X(board,     "joins the flight for the key, or leads one")                                \
+	X(await,     "waits for the response's head")                                             \
+	X(respond,   "conditional request, range, coding; the head")                              \
+	X(deliver,   "the body, as it comes and as the client takes it")                          \
+	X(finish,    "log, counters, everything given back")
+/* clang-format on */
+
+enum exchange_step {
+#define X(name, text) STEP_##name,
+	EXCHANGE_STEPS(X)
+#undef X
+};
+
+enum exchange_next { EXCHANGE_GO, EXCHANGE_WAIT, EXCHANGE_OVER };
+
+/* What the exchange is to answer from. */
+enum answer_kind {
+	ANSWER_NONE,
+	ANSWER_OBJECT, /* a response of the origin: stored, or on its way */
+	ANSWER_OWN,    /* made here: fixed answers, redirects, errors */
+};
+
+struct exchange {
+	/* who */
+	struct client *client; /* NULL once it has gone or is done */
+	struct worker *worker;
+	struct site *site;	   /* own reference */
+	const struct route *route; /* NULL before STEP_route has found one */
+	struct arena mem;
+	enum exchange_step step;
+	bool walking, woken; /* in the loop; woken meanwhile */
+	bool is_over;
+	struct task retire; /* frees it when the turn ends */
+
+	/* the request */
+	struct url url;
+	struct captures captures;
+	struct slice client_ip; /* as text, through trusted proxies; in mem */
+	struct address client_address;
+	struct slice request_id;
+	bool peer_is_trusted;
+	struct cache_control cc; /* the request's */
+	struct accept_encoding accept;
+	bool has_cookie, has_authorization;
+	bool is_upgrade;
+	struct upload upload; /* wraps the client's, counting */
+	uint64_t upload_bytes;
+	bool upload_too_large;
+
+	/* limits */
+	struct rate_verdict met[ROUTE_LIMITS_MAX];
+	unsigned met_count;
+	struct limit_key limit_keys[ROUTE_LIMITS_MAX];
+	struct limit_waiter waiter;
+	bool is_queued;
+	bool
+	    waiter_is_out; /* the table still has the waiter: the exchange must stand until its wake */
+	struct letter limit_letter;
+	int64_t queued_us, queue_began_us;
+
+	/* the cache */
+	struct cache_key key;  /* in mem */
+	struct slice tags;     /* the route's for this URL, NUL after each; in mem */
+	bool is_shared;	       /* may be answered from the cache and by others' flights */
+	bool asks_identity;    /* the origin is asked for the bare form; we do the coding */
+	bool passes_range;     /* Range goes to the origin as it came */
+	struct object *object; /* what is answered from; own reference */
+	struct object *stale;  /* may stand in, or be validated; own reference */
+	enum reuse reuse;      /* why stale is not served as it is */
+	struct flight_rider rider;
+	unsigned restarts; /* fetched anew because a flight was not for us */
+	enum cache_word word;
+	enum cache_fwd fwd;
+	enum tier tier;
+	bool is_collapsed;
+	enum store_verdict verdict; /* of the response fetched for it */
+	const char *reason; /* a literal: why */
+
+	/* the answer */
+	enum answer_kind answer;
+	unsigned status;
+	struct head origin; /* the object's head, parsed */
+	struct buf own_body;
+	const char *own_type;
+	struct buf own_fields; /* further lines of an answer of our own */
+	struct buf out;	       /* the rendered head, without what frames it */
+	struct body *source;   /* own reference; NULL: no body */
+	struct body_cursor cursor;
+	bool seeks; /* cursor.at is not the beginning: wait until it is there */
+	uint64_t send_until; /* position in source; BODY_LENGTH_UNKNOWN: its end */
+	bool replied;	     /* the client has been given the head */
+	bool source_ended;   /* everything of the body has been handed over */
+	/* several ranges: parts between which heads are put */
+	struct range_part {
+		struct slice head; /* in mem; the last part is the closing boundary alone */
+		struct byte_range range;
+	} * parts;
+	unsigned parts_count, part;
+	struct slice part_head; /* not yet sent of the present part's head */
+	/* another coding than the source's */
+	struct codec *codec;
+	struct body *coded;	   /* what the codec makes; read by the client */
+	struct body_cursor coding; /* how far the codec has read the source */
+	bool coded_is_kept;	   /* coded becomes a variant of the object */
+	bool codec_flushes, codec_done;
+	enum encoding coded_as;
+	struct task turn; /* go on in the next turn: a long coding lets others in */
+
+	/* for the log */
+	int64_t started_us, origin_us;
+	int64_t started_wall_ms;
+	uint64_t bytes_out;
+	enum request_end end;
+	const char *fetch_end; /* NULL: the origin did not fail */
+	struct slice upstream_name;
+	struct upstream *upstream; /* that upstream_name lies in; own reference */
+
+	struct head head; /* the request's; last: large */
+};
+
+static inline enum exchange_next
+exchange_to(struct exchange *x, enum exchange_step step)
+{
+	x->step = step;
+	return EXCHANGE_GO;
+}
+
+/* Each file's steps. */
+enum exchange_next step_route(struct exchange *x);
+enum exchange_next step_admit(struct exchange *x);
+enum exchange_next step_limit(struct exchange *x);
+enum exchange_next step_lookup(struct exchange *x);
+enum exchange_next step_board(struct exchange *x);
+enum exchange_next step_await(struct exchange *x);
+enum exchange_next step_respond(struct exchange *x);
+enum exchange_next step_deliver(struct exchange *x);
+
+/* An answer of our own: goes to STEP_respond. why stands in logs (a literal). */
+enum exchange_next exchange_own(struct exchange *x, unsigned status, const char *why);
+/* The object answers; takes over the reference. */
+void exchange_use_object(struct exchange *x, struct object *o);
+/* What the store may be asked with: the request as the origin would see it. */
+void exchange_expand_tags(struct exchange *x);
+/* Leaves limits' queues, giving back what is left of the request's hold on them. True: nothing of it is elsewhere. */
+bool exchange_leave_limits(struct exchange *x);
+/* 101: the connection to the origin and the client's become a tunnel. */
+void tunnel_start(struct exchange *x, const struct head *h, struct upconn *conn, struct slice rest);
+/* 103 and its like, passed on as they come. */
+void exchange_interim(struct exchange *x, const struct head *h);
+struct slice cookie_value(const struct head *h, struct slice name);
+struct slice exchange_scheme(const struct exchange *x);
+const char *status_phrase(unsigned status);
+
+#endif

@@ -1,0 +1,292 @@
+#include "server/request.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include "http/conditional.h"
+
+/* --- who asks --- */
+
+static void
+mapped_bytes(const struct address *a, uint8_t out[16])
+{
+	static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+	if (a->u.sa.sa_family == AF_INET6) {
+		memcpy(out, &a->u.in6.sin6_addr, 16);
+		return;
+	}
+	memcpy(out, prefix, 12);
+	memcpy(out + 12, &a->u.in4.sin_addr, 4);
+}
+
+static bool
+cidr_holds(const struct cidr *c, const uint8_t bytes[16])
+{
+	unsigned whole = c->bits / 8, rest = c->bits % 8;
+
+	if (memcmp(c->bytes, bytes, whole) != 0)
+		return false;
+	return rest == 0 || ((c->bytes[whole] ^ bytes[whole]) >> (8 - rest)) == 0;
+}
+
+/* A unix socket's peer is on this machine and was let in by the file's mode: trusted when anybody is. */
+static bool
+is_trusted(const struct site *site, const struct address *a)
+{
+	uint8_t bytes[16];
+
+	if (a->u.sa.sa_family == AF_UNIX)
+		return site->trusted_count > 0;
+	mapped_bytes(a, bytes);
+	for (unsigned i = 0; i < site->trusted_count; i++)
+		if (cidr_holds(&site->trusted[i], bytes))
+			return true;
+	return false;
+}
+
+/* An address in X-Forwarded-For: bare, or with a port, IPv6 also in brackets. */
+static bool
+parse_forwarded_address(struct slice s, struct address *out)
+{
+	char text[64];
+	size_t colon;
+
+	s = slice_trim(s);
+	if (s.n > 0 && s.p[0] == '[') {
+		size_t close = slice_index(s, ']');
+		if (close == s.n)
+			return false;
+		s = slice_of(s.p + 1, close - 1);
+	} else if ((colon = slice_index(s, ':')) < s.n &&
+	    slice_index(slice_skip(s, colon + 1), ':') == s.n - colon - 1)
+		s.n = colon;
+	if (s.n == 0 || s.n >= sizeof(text))
+		return false;
+	memcpy(text, s.p, s.n);
+	text[s.n] = '\0';
+	*out = (struct address){0};
+	if (inet_pton(AF_INET, text, &out->u.in4.sin_addr) == 1) {
+		out->u.sa.sa_family = AF_INET;
+		out->len = sizeof(out->u.in4);
+		return true;
+	}
+	if (inet_pton(AF_INET6, text, &out->u.in6.sin6_addr) != 1)
+		return false;
+	out->u.sa.sa_family = AF_INET6;
+	out->len = sizeof(out->u.in6);
+	return true;
+}
+
+static struct slice
+address_text(struct arena *mem, const struct address *a)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (a->u.sa.sa_family == AF_UNIX)
+		return SLICE_LIT("unix");
+	if (a->u.sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->u.in6.sin6_addr))
+		inet_ntop(AF_INET, (const char *)&a->u.in6.sin6_addr + 12, text, sizeof(text));
+	else if (a->u.sa.sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &a->u.in6.sin6_addr, text, sizeof(text));
+	else
+		inet_ntop(AF_INET, &a->u.in4.sin_addr, text, sizeof(text));
+	return arena_copy(mem, slice_from(text));
+}
+
+/* Backwards through X-Forwarded-For: the nearest address that is no trusted proxy is the client. */
+static void
+look_through_proxies(struct exchange *x)
+{
+	struct slice members[32];
+	struct list_walk walk = {0};
+	unsigned n = 0;
+
+	while (n < 32 && head_list_next(&x->head, FIELD_X_FORWARDED_FOR, &walk, &members[n]))
+		n++;
+	while (n > 0 && is_trusted(x->site, &x->client_address)) {
+		struct address a;
+
+		if (!parse_forwarded_address(members[--n], &a))
+			return;
+		x->client_address = a;
+	}
+}
+
+static bool
+is_good_id(struct slice id)
+{
+	if (id.n == 0 || id.n > 128)
+		return false;
+	for (size_t i = 0; i < id.n; i++) {
+		unsigned char c = (unsigned char)id.p[i];
+		if (c <= ' ' || c >= 127 || c == '"' || c == '\\')
+			return false;
+	}
+	return true;
+}
+
+void
+request_identify_client(struct exchange *x)
+{
+	struct slice id = head_value(&x->head, FIELD_X_REQUEST_ID);
+
+	x->client_address = *x->client->peer;
+	x->peer_is_trusted = x->site->trusted_count > 0 && is_trusted(x->site, &x->client_address);
+	if (x->peer_is_trusted)
+		look_through_proxies(x);
+	x->client_ip = address_text(&x->mem, &x->client_address);
+	if (x->peer_is_trusted && is_good_id(id))
+		x->request_id = id;
+	else
+		x->request_id = arena_printf(&x->mem, "%016llx%016llx",
+		    (unsigned long long)x->worker->request_prefix,
+		    (unsigned long long)x->worker->request_serial++);
+}
+
+/* --- the head that goes upstream --- */
+
+/* Fields that are written anew, or that would let the client decide for us. */
+static bool
+stays_behind(const struct exchange *x, const struct field *f)
+{
+	if (f->is_hop || field_flags((enum field_id)f->id) & F_FORGED)
+		return true;
+	switch (f->id) {
+	case FIELD_HOST:
+	case FIELD_CONTENT_LENGTH:
+	case FIELD_TRANSFER_ENCODING:
+	case FIELD_EXPECT:
+	case FIELD_VIA:
+	case FIELD_FORWARDED:
+	case FIELD_X_FORWARDED_FOR:
+	case FIELD_X_FORWARDED_HOST:
+	case FIELD_X_FORWARDED_PROTO:
+	case FIELD_X_REQUEST_ID:
+		return true;
+	case FIELD_ACCEPT_ENCODING:
+		return x->asks_identity;
+	case FIELD_RANGE:
+	case FIELD_IF_RANGE:
+		return x->is_shared && !x->passes_range;
+	case FIELD_IF_NONE_MATCH:
+	case FIELD_IF_MODIFIED_SINCE:
+	case FIELD_IF_MATCH:
+	case FIELD_IF_UNMODIFIED_SINCE:
+		return x->is_shared && !x->passes_range;
+	case FIELD_COOKIE:
+		return x->route->cache.cookies == COOKIES_STRIP && x->route->cache.is_on;
+	default:
+		return false;
+	}
+}
+
+static void
+write_target(const struct exchange *x, struct buf *out)
+{
+	struct slice path = x->url.path;
+	const struct route *r = x->route;
+
+	if (r->strip_prefix != NULL && slice_starts(path, slice_from(r->strip_prefix))) {
+		path = slice_skip(path, strlen(r->strip_prefix));
+		if (r->add_prefix == NULL && (path.n == 0 || path.p[0] != '/'))
+			buf_add_char(out, '/');
+	}
+	if (r->add_prefix != NULL)
+		buf_add_slice(out, slice_from(r->add_prefix));
+	buf_add_slice(out, path);
+	if (x->url.has_query) {
+		buf_add_char(out, '?');
+		buf_add_slice(out, x->url.query);
+	}
+}
+
+static void
+write_line(struct buf *out, const char *name, struct slice value)
+{
+	buf_add(out, name, strlen(name));
+	buf_add_lit(out, ": ");
+	buf_add_slice(out, value);
+	buf_add_lit(out, "\r\n");
+}
+
+/* A list field that a trusted proxy may have begun: its lines as one, and our member. */
+static void
+write_appended(const struct exchange *x, struct buf *out, const char *name, enum field_id id,
+    bool keep, struct slice own)
+{
+	buf_add(out, name, strlen(name));
+	buf_add_lit(out, ": ");
+	for (const struct field *f = keep ? head_find(&x->head, id) : NULL; f != NULL;
+	     f = head_next(&x->head, f)) {
+		buf_add_slice(out, field_value(&x->head, f));
+		buf_add_lit(out, ", ");
+	}
+	buf_add_slice(out, own);
+	buf_add_lit(out, "\r\n");
+}
+
+/* The forwarded fields: what the last hop could see. */
+static void
+write_origin_of_request(const struct exchange *x, struct buf *out)
+{
+	bool trusted = x->peer_is_trusted;
+	struct slice proto = head_value(&x->head, FIELD_X_FORWARDED_PROTO);
+	struct slice host = head_value(&x->head, FIELD_X_FORWARDED_HOST);
+	struct arena scratch = {0};
+	struct slice ip = address_text(&scratch, x->client->peer), member;
+	bool v6 = slice_index(ip, ':') < ip.n;
+
+	write_appended(x, out, "X-Forwarded-For", FIELD_X_FORWARDED_FOR, trusted, ip);
+	write_line(out, "X-Forwarded-Proto", trusted && proto.n > 0 ? proto : exchange_scheme(x));
+	write_line(out, "X-Forwarded-Host", trusted && host.n > 0 ? host : x->url.authority);
+	member = arena_printf(&scratch, "for=%s%.*s%s;host=\"%.*s\";proto=%.*s", v6 ? "\"[" : "",
+	    SLICE_FMT(ip), v6 ? "]\"" : "", SLICE_FMT(x->url.authority),
+	    SLICE_FMT(exchange_scheme(x)));
+	write_appended(x, out, "Forwarded", FIELD_FORWARDED, trusted, member);
+	arena_fini(&scratch);
+}
+
+void
+request_render(const struct exchange *x, const struct head *validate, struct buf *out)
+{
+	const struct upload *u = &x->client->upload;
+	char via[80];
+
+	buf_add_slice(out, head_method(&x->head));
+	buf_add_char(out, ' ');
+	write_target(x, out);
+	buf_add_lit(out, " HTTP/1.1\r\n");
+	write_line(out, "Host", x->url.authority);
+	for (unsigned i = 0; i < x->head.count; i++) {
+		const struct field *f = &x->head.fields[i];
+
+		if (stays_behind(x, f))
+			continue;
+		buf_add(out, x->head.base + f->name_at, f->name_len);
+		buf_add_lit(out, ": ");
+		buf_add(out, x->head.base + f->value_at, f->value_len);
+		buf_add_lit(out, "\r\n");
+	}
+	if (x->asks_identity)
+		buf_add_lit(out, "Accept-Encoding: identity\r\n");
+	if (validate != NULL)
+		conditional_write(validate, out);
+	snprintf(
+	    via, sizeof(via), "1.%u %s", x->head.minor > 1 ? 1u : x->head.minor, x->site->name);
+	write_appended(x, out, "Via", FIELD_VIA, true, slice_from(via));
+	write_origin_of_request(x, out);
+	write_line(out, "X-Request-Id", x->request_id);
+	if (x->is_upgrade) {
+		buf_add_lit(out, "Connection: Upgrade\r\n");
+		write_line(out, "Upgrade", head_value(&x->head, FIELD_UPGRADE));
+	}
+	if (x->client->has_upload && u->length == BODY_LENGTH_UNKNOWN)
+		buf_add_lit(out, "Transfer-Encoding: chunked\r\n");
+	else if (x->client->has_upload || head_has(&x->head, FIELD_CONTENT_LENGTH)) {
+		buf_add_lit(out, "Content-Length: ");
+		buf_add_u64(out, x->client->has_upload ? u->length : 0);
+		buf_add_lit(out, "\r\n");
+	}
+	buf_add_lit(out, "\r\n");
+}

@@ -1,0 +1,482 @@
+/* The answer's head: which representation, which part of it, and the fields. */
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "http/conditional.h"
+#include "http/vary.h"
+#include "server/exchange_priv.h"
+
+/* clang-format off */
+#define STATUSES(X)                                                                              \
+	X(100, "Continue") X(101, "Switching Protocols") X(200, "OK") X(201, "Created")          \
+	X(202, "Accepted") X(204, "No Content") X(206, "Partial Content")                        \
+	X(301, "Moved Permanently") X(302, "Found") X(303, "See Other") X(304, "Not Modified")   \
+	X(307, "Temporary Redirect") X(308, "Permanent Redirect") X(400, "Bad Request")          \
+	X(401, "Unauthorized") X(403, "Forbidden") X(404, "Not Found") X(405, "Method Not Allowed") \
+	X(408, "Request Timeout") X(409, "Conflict") X(410, "Gone") X(411, "Length Required")    \
+	X(412, "Precondition Failed") X(413, "Content Too Large") X(414, "URI Too Long")         \
+	X(416, "Range Not Satisfiable") X(421, "Misdirected Request") X(429, "Too Many Requests") \
+	X(431, "Request Header Fields Too Large") X(451, "Unavailable For Legal Reasons")        \
+	X(500, "Internal Server Error") X(501, "Not Implemented") X(502, "Bad Gateway")          \
+	X(503, "Service Unavailable") X(504, "Gateway Timeout") X(505, "HTTP Version Not Supported")
+/* clang-format on */
+
+const char *
+status_phrase(unsigned status)
+{
+	switch (status) {
+#define X(code, phrase) \
+	case code:      \
+		return phrase;
+		STATUSES(X)
+#undef X
+	default:
+		return "";
+	}
+}
+
+/* --- answers of our own --- */
+
+enum exchange_next
+exchange_own(struct exchange *x, unsigned status, const char *why)
+{
+	x->answer = ANSWER_OWN;
+	x->status = status;
+	x->reason = why;
+	x->tier = TIER_self;
+	x->own_type = NULL;
+	return exchange_to(x, STEP_respond);
+}
+
+/* An error without a body gets one: problem details (RFC 9457), or a page for people. */
+static void
+write_error_body(struct exchange *x)
+{
+	const char *phrase = status_phrase(x->status);
+
+	if (x->own_type != NULL || x->own_body.n > 0 || x->status < 300 || x->status == 304)
+		return;
+	if (x->head.base != NULL && accept_prefers_html(&x->head)) {
+		x->own_type = "text/html; charset=utf-8";
+		buf_printf(&x->own_body,
+		    "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>%u %s</title>"
+		    "<h1>%u %s</h1>\n",
+		    x->status, phrase, x->status, phrase);
+		return;
+	}
+	if (x->status < 400)
+		return;
+	x->own_type = "application/problem+json";
+	buf_printf(&x->own_body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u}\n",
+	    phrase, x->status);
+}
+
+/* --- lines that every answer carries --- */
+
+static void
+add_line(struct buf *out, const char *name, struct slice value)
+{
+	buf_add(out, name, strlen(name));
+	buf_add_lit(out, ": ");
+	buf_add_slice(out, value);
+	buf_add_lit(out, "\r\n");
+}
+
+/* Life left, in seconds, for Cache-Status; negative when stale. */
+static int64_t
+ttl_s(const struct exchange *x)
+{
+	const struct object *o = x->object;
+	int64_t left = o->facts.life_ms - object_age_ms(o, loop_now_ms(x->worker->loop));
+
+	return left >= 0 ? left / 1000 : (left - 999) / 1000;
+}
+
+static void
+add_cache_status(struct exchange *x)
+{
+	bool from_store = x->tier == TIER_memory || x->tier == TIER_redis;
+	struct cache_status s = {.name = slice_from(x->site->name),
+	    .fwd = from_store ? CACHE_FWD_NONE : x->fwd,
+	    .fwd_status = x->answer == ANSWER_OBJECT && !from_store ? x->object->facts.status : 0,
+	    .ttl_s = CACHE_TTL_NONE,
+	    .collapsed = x->is_collapsed,
+	    .stored = !from_store && x->answer == ANSWER_OBJECT && x->is_shared &&
+		(x->verdict == STORE_STORED || x->is_collapsed)};
+
+	add_line(&x->out, "X-Cache-Status", slice_from(cache_word_name(x->word)));
+	if (x->answer != ANSWER_OBJECT)
+		return; /* RFC 9211 section 2: not on answers made here */
+	if (from_store || s.stored)
+		s.ttl_s = ttl_s(x);
+	if (!from_store && !s.stored && x->is_shared)
+		s.detail = slice_from(store_verdict_detail(x->verdict));
+	else if (x->tier == TIER_redis)
+		s.detail = SLICE_LIT("redis");
+	buf_add_lit(&x->out, "Cache-Status: ");
+	cache_status_append(&x->out, &x->origin, &s);
+	buf_add_lit(&x->out, "\r\n");
+}
+
+static void
+add_limits(struct exchange *x)
+{
+	struct rate_field fields[RATE_FIELDS_MAX];
+	struct buf text = {0};
+	unsigned n;
+
+	if (x->met_count == 0)
+		return;
+	n = rate_fields_write(&text, x->site->rate_style, x->met, x->met_count, fields);
+	for (unsigned i = 0; i < n; i++) {
+		buf_add_slice(&x->out, fields[i].name);
+		buf_add_lit(&x->out, ": ");
+		buf_add_slice(&x->out, fields[i].value);
+		buf_add_lit(&x->out, "\r\n");
+	}
+	buf_fini(&text);
+}
+
+static void
+add_date(struct exchange *x, struct buf *out)
+{
+	char date[DATE_LEN];
+
+	date_format(loop_wall_ms(x->worker->loop) / 1000, date);
+	add_line(out, "Date", slice_of(date, DATE_LEN));
+}
+
+static const struct headers *
+header_rules(const struct exchange *x)
+{
+	return x->route != NULL ? x->route->headers : x->site->headers;
+}
+
+static void
+add_own_lines(struct exchange *x, const struct head *origin)
+{
+	if (header_rules(x) != NULL)
+		headers_apply(header_rules(x), origin, x->client->is_tls, &x->out);
+	add_cache_status(x);
+	add_limits(x);
+	add_line(&x->out, "X-Request-Id", x->request_id);
+}
+
+static void
+start_line(struct exchange *x, struct slice reason)
+{
+	buf_add_lit(&x->out, "HTTP/1.1 ");
+	buf_add_u64(&x->out, x->status);
+	buf_add_char(&x->out, ' ');
+	buf_add_slice(&x->out, reason);
+	buf_add_lit(&x->out, "\r\n");
+}
+
+/* Hands the head to the client; the body follows by STEP_deliver. */
+static enum exchange_next
+reply(struct exchange *x, bool has_body, bool has_length, uint64_t length)
+{
+	struct reply r = {.status = x->status,
+	    .head = {{x->out.p, x->out.n}},
+	    .head_count = 1,
+	    .has_body = has_body,
+	    .has_length = has_length,
+	    .length = length,
+	    .must_close = x->worker->draining};
+
+	x->replied = true;
+	x->client->ops->reply(x->client, &r);
+	if (!has_body && x->source != NULL)
+		body_unref(&x->source);
+	return exchange_to(x, STEP_deliver);
+}
+
+static enum exchange_next
+respond_own(struct exchange *x)
+{
+	bool bodyless = x->head.method == METHOD_HEAD || x->status == 304 || x->status == 204;
+
+	write_error_body(x);
+	start_line(x, slice_from(status_phrase(x->status)));
+	add_date(x, &x->out);
+	if (x->own_body.n > 0 && x->own_type != NULL)
+		add_line(&x->out, "Content-Type", slice_from(x->own_type));
+	if (x->tier == TIER_self && x->status >= 400)
+		add_line(&x->out, "Cache-Control", SLICE_LIT("no-store"));
+	buf_add_slice(&x->out, buf_slice(&x->own_fields));
+	add_own_lines(x, NULL);
+	if (!bodyless && x->own_body.n > 0) {
+		x->source = body_of(NULL, buf_slice(&x->own_body));
+		if (x->source == NULL) {
+			x->end = END_body_broken;
+			return EXCHANGE_OVER;
+		}
+	}
+	x->send_until = x->own_body.n;
+	return reply(x, !bodyless, x->status != 304 && x->status != 204, x->own_body.n);
+}
+
+/* --- answers from an object --- */
+
+/* Length of the object's own body, if it is known by now. */
+static uint64_t
+source_length(const struct body *b)
+{
+	if (b->expected != BODY_LENGTH_UNKNOWN)
+		return b->expected;
+	return body_state(b) == BODY_WHOLE ? body_length(b) : BODY_LENGTH_UNKNOWN;
+}
+
+static struct validators
+validators_of(const struct object *o)
+{
+	return (struct validators){
+	    .etag = object_etag(o), .modified_s = o->facts.modified_s, .date_s = o->facts.date_s};
+}
+
+/* The origin's fields, but for those that are written anew. part: the answer is a 206 or 416. */
+static void
+copy_fields(struct exchange *x, const struct compress_plan *plan, bool for_304, bool own_type)
+{
+	const struct head *h = &x->origin;
+
+	for (unsigned i = 0; i < h->count; i++) {
+		const struct field *f = &h->fields[i];
+
+		switch (f->id) {
+		case FIELD_CONTENT_LENGTH:
+		case FIELD_AGE:
+		case FIELD_CACHE_STATUS:
+		case FIELD_X_CACHE_STATUS:
+		case FIELD_X_REQUEST_ID:
+			continue;
+		case FIELD_CONTENT_TYPE:
+			if (own_type)
+				continue;
+			break;
+		default:
+			break;
+		}
+		if ((header_rules(x) != NULL && headers_drops(header_rules(x), h, f)) ||
+		    (plan != NULL && compress_replaces(plan, (enum field_id)f->id)) ||
+		    (for_304 && !field_goes_in_304(h, f)))
+			continue;
+		buf_add(&x->out, h->base + f->name_at, f->name_len);
+		buf_add_lit(&x->out, ": ");
+		buf_add(&x->out, h->base + f->value_at, f->value_len);
+		buf_add_lit(&x->out, "\r\n");
+	}
+}
+
+static void
+add_age(struct exchange *x)
+{
+	int64_t age_ms = object_age_ms(x->object, loop_now_ms(x->worker->loop));
+	bool fetched_now = x->tier == TIER_origin && x->word != CACHE_WORD_REVALIDATED;
+
+	if (fetched_now && x->object->facts.age_ms < 1000)
+		return; /* straight from the origin: no age to tell */
+	buf_add_lit(&x->out, "Age: ");
+	buf_add_u64(&x->out, (uint64_t)age_to_send_s(age_ms));
+	buf_add_lit(&x->out, "\r\n");
+}
+
+static enum exchange_next
+respond_304(struct exchange *x, const struct compress_plan *plan)
+{
+	struct compress_plan named = *plan;
+
+	/* A 304 names the form by its ETag and Vary; a coding it does not carry. */
+	if (named.verb == COMPRESS_ENCODE)
+		named.verb = COMPRESS_DECODE;
+	x->status = 304;
+	start_line(x, SLICE_LIT("Not Modified"));
+	copy_fields(x, &named, true, false);
+	compress_add_fields(&named, &x->origin, &x->out);
+	add_age(x);
+	add_own_lines(x, &x->origin);
+	return reply(x, false, false, 0);
+}
+
+static enum exchange_next
+respond_416(struct exchange *x, uint64_t length)
+{
+	exchange_own(x, 416, "the range lies behind the end");
+	x->tier = TIER_memory;
+	content_range_write_unsatisfied(&x->own_fields, length);
+	return respond_own(x);
+}
+
+static enum exchange_next
+respond_one_range(struct exchange *x, const struct byte_range *r, uint64_t length)
+{
+	content_range_write(&x->out, r, length);
+	x->cursor.at = r->from;
+	x->seeks = r->from > 0;
+	x->send_until = r->to + 1;
+	return reply(x, true, true, r->to + 1 - r->from);
+}
+
+/* Several: the parts in the order asked for, each behind its own head. */
+static enum exchange_next
+respond_ranges(struct exchange *x, const struct ranges *rs, uint64_t length)
+{
+	struct slice type = head_value(&x->origin, FIELD_CONTENT_TYPE), boundary;
+	struct buf text = {0};
+	uint64_t random;
+
+	random_bytes(&random, sizeof(random));
+	boundary = arena_printf(&x->mem, "forebay%016llx", (unsigned long long)random);
+	x->parts = arena_zalloc(&x->mem, (rs->count + 1) * sizeof(*x->parts));
+	x->parts_count = rs->count;
+	for (unsigned i = 0; i <= rs->count; i++) {
+		text.n = 0;
+		if (i < rs->count)
+			multipart_part_head(&text, i == 0, boundary, type, &rs->at[i], length);
+		else
+			multipart_end(&text, boundary);
+		x->parts[i].head = arena_copy(&x->mem, buf_slice(&text));
+		if (i < rs->count)
+			x->parts[i].range = rs->at[i];
+	}
+	buf_fini(&text);
+	multipart_type_write(&x->out, boundary);
+	x->part = 0;
+	x->part_head = x->parts[0].head;
+	x->cursor.at = rs->at[0].from;
+	x->seeks = true;
+	x->send_until = rs->at[0].to + 1;
+	return reply(x, true, true, multipart_length(rs, boundary, type, length));
+}
+
+static struct compress_plan
+choose_coding(struct exchange *x, bool has_range)
+{
+	const struct object *o = x->object;
+	struct slice type = head_value(&x->origin, FIELD_CONTENT_TYPE);
+	struct compress_facts facts = {.status = o->facts.status,
+	    .origin_coding = (enum encoding)o->facts.encoding,
+	    .length = source_length(o->body),
+	    .is_listed = compress_type_is_listed(&x->route->compress, type),
+	    .is_events = compress_type_is_events(type),
+	    .no_transform = o->facts.no_transform,
+	    .has_range = has_range};
+
+	return compress_choose(&x->route->compress, &facts, &x->accept);
+}
+
+/* A coded variant that is there already is sent as it is. Else a codec makes it while it goes out, and what comes out of a
+ * stored object is kept with it. */
+static void
+begin_coding(struct exchange *x, const struct compress_plan *plan)
+{
+	struct codec_options options;
+	struct object *o = x->object;
+
+	x->coded_as = plan->verb == COMPRESS_ENCODE ? plan->coding : ENC_IDENTITY;
+	for (struct object_variant *v = atomic_load_explicit(&o->variants, memory_order_acquire);
+	     v != NULL; v = atomic_load_explicit(&v->next, memory_order_acquire))
+		if (v->encoding == x->coded_as) {
+			body_unref(&x->source);
+			x->source = body_ref(v->body);
+			return;
+		}
+	options = compress_options(&x->route->compress, plan, source_length(o->body));
+	x->codec = plan->verb == COMPRESS_ENCODE
+	    ? codec_new_encoder(x->worker->codecs, &options)
+	    : codec_new_decoder(x->worker->codecs, plan->coding, &x->route->compress.decode);
+	if (x->codec == NULL)
+		return;
+	x->codec_flushes = plan->verb == COMPRESS_ENCODE;
+	x->coded_is_kept = o->slab != NULL && o->queue != 0 && plan->verb == COMPRESS_ENCODE;
+	x->coded = body_new(x->coded_is_kept ? o->slab : NULL, BODY_LENGTH_UNKNOWN);
+	if (x->coded == NULL)
+		codec_free(&x->codec);
+	observe_add(x->worker->observer, COUNT_compressed, 1);
+}
+
+static enum exchange_next
+respond_whole(struct exchange *x, const struct compress_plan *plan, bool bodyless)
+{
+	bool coded = plan->verb != COMPRESS_PASS;
+	uint64_t length = source_length(x->object->body);
+
+	x->source = body_ref(x->object->body);
+	x->send_until = BODY_LENGTH_UNKNOWN;
+	if (coded && !bodyless) {
+		begin_coding(x, plan);
+		length = x->codec != NULL ? BODY_LENGTH_UNKNOWN : source_length(x->source);
+	} else if (coded)
+		length = BODY_LENGTH_UNKNOWN;
+	if (bodyless && x->head.method == METHOD_HEAD && !coded &&
+	    head_has(&x->origin, FIELD_CONTENT_LENGTH) && body_length(x->object->body) == 0)
+		slice_to_u64(head_value(&x->origin, FIELD_CONTENT_LENGTH), &length);
+	return reply(
+	    x, !bodyless, x->head.method == METHOD_HEAD && length != BODY_LENGTH_UNKNOWN, length);
+}
+
+static bool
+status_has_no_body(unsigned status)
+{
+	return status == 204 || status == 304 || status < 200;
+}
+
+/* Conditional, then range, then coding: RFC 9110 section 13.2.2 gives the order. */
+static enum exchange_next
+respond_object(struct exchange *x)
+{
+	struct object *o = x->object;
+	struct validators v = validators_of(o);
+	int64_t now_s = loop_wall_ms(x->worker->loop) / 1000;
+	uint64_t length = source_length(o->body);
+	bool bodyless = x->head.method == METHOD_HEAD || status_has_no_body(o->facts.status);
+	enum range_answer ranged = RANGE_WHOLE;
+	struct compress_plan plan;
+	struct ranges rs;
+	bool wants_range;
+
+	if (!head_of_stored(&x->origin, object_head(o)))
+		bug("a stored head does not parse");
+	x->status = o->facts.status;
+	wants_range = x->is_shared && x->status == 200 && length != BODY_LENGTH_UNKNOWN &&
+	    x->head.method == METHOD_GET && range_condition_holds(&x->head, &v, now_s);
+	if (wants_range)
+		ranged = range_judge_request(&x->head, length, &rs);
+	plan = choose_coding(x, ranged != RANGE_WHOLE);
+	if (x->is_shared &&
+	    condition_judge(&x->head, &v, o->facts.status, now_s) == CONDITION_NOT_MODIFIED)
+		return respond_304(x, &plan);
+	if (ranged == RANGE_UNSATISFIABLE)
+		return respond_416(x, length);
+	if (ranged == RANGE_PARTS)
+		x->status = 206;
+	start_line(x,
+	    x->status == o->facts.status ? head_reason(&x->origin)
+					 : slice_from(status_phrase(x->status)));
+	copy_fields(x, &plan, false, ranged == RANGE_PARTS && rs.count > 1);
+	compress_add_fields(&plan, &x->origin, &x->out);
+	if (!head_has(&x->origin, FIELD_DATE))
+		add_date(x, &x->out);
+	add_age(x);
+	add_own_lines(x, &x->origin);
+	if (ranged == RANGE_PARTS) {
+		x->source = body_ref(o->body);
+		return rs.count == 1 ? respond_one_range(x, &rs.at[0], length)
+				     : respond_ranges(x, &rs, length);
+	}
+	return respond_whole(x, &plan, bodyless);
+}
+
+enum exchange_next
+step_respond(struct exchange *x)
+{
+	if (x->answer == ANSWER_NONE)
+		return EXCHANGE_WAIT; /* a handler that answers later */
+	if (x->upstream == NULL && x->route != NULL && x->route->upstream != NULL &&
+	    x->tier == TIER_origin) {
+		x->upstream = upstream_ref(x->route->upstream);
+		x->upstream_name = slice_from(x->upstream->conf.name);
+	}
+	return x->answer == ANSWER_OWN ? respond_own(x) : respond_object(x);
+}

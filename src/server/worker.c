@@ -1,0 +1,269 @@
+#include "server/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cache/redis.h"
+#include "event/resolver.h"
+#include "server/h1conn.h"
+
+#define CODEC_KEEP_BYTES ((size_t)8 << 20)
+#define CODEC_LIVE_BYTES ((size_t)64 << 20)
+
+void *
+spare_take(struct spare *s)
+{
+	return s->count == 0 ? NULL : s->items[--s->count];
+}
+
+bool
+spare_keep(struct spare *s, void *p)
+{
+	if (s->count == sizeof(s->items) / sizeof(*s->items))
+		return false;
+	s->items[s->count++] = p;
+	return true;
+}
+
+static void
+spare_empty(struct spare *s)
+{
+	void *p;
+
+	while ((p = spare_take(s)) != NULL)
+		free(p);
+}
+
+/* --- the limits' queues --- */
+
+static void
+on_limit_poll(void *arg)
+{
+	struct worker *w = arg;
+	int64_t next_ms = limit_table_poll(w->commons->limits, loop_now_ms(w->loop));
+
+	if (next_ms != INT64_MAX)
+		timer_arm(w->loop, &w->limit_poll, next_ms);
+}
+
+void
+worker_poll_limits_at(struct worker *w, int64_t look_again_ms)
+{
+	if (!timer_is_armed(&w->limit_poll) || w->limit_poll.due_ms > look_again_ms)
+		timer_arm(w->loop, &w->limit_poll, look_again_ms);
+}
+
+/* --- beginning and end --- */
+
+static void on_drain_deadline(void *arg);
+
+struct worker *
+worker_new(struct commons *c, unsigned index)
+{
+	struct worker *w = must_calloc(1, sizeof(*w));
+
+	w->index = index;
+	w->commons = c;
+	w->loop = loop_new();
+	if (w->loop == NULL)
+		goto fail;
+	w->mailbox = mailbox_new(w->loop);
+	if (w->mailbox == NULL)
+		goto fail_loop;
+	w->resolver = resolver_new(w->loop, NULL);
+	if (w->resolver == NULL)
+		goto fail_mailbox;
+	w->pool = pool_new(w->loop, index);
+	w->codecs = codec_pool_new(CODEC_KEEP_BYTES, CODEC_LIVE_BYTES);
+	w->observer = observations_worker(c->observations, index);
+	list_init(&w->conns);
+	timer_init(&w->limit_poll, on_limit_poll, w);
+	timer_init(&w->drain, on_drain_deadline, w);
+	random_bytes(&w->request_prefix, sizeof(w->request_prefix));
+	return w;
+fail_mailbox:
+	mailbox_free(&w->mailbox);
+fail_loop:
+	loop_free(&w->loop);
+fail:
+	free(w);
+	return NULL;
+}
+
+static void
+close_idle_upstreams(struct worker *w, const struct site *site)
+{
+	for (unsigned i = 0; site != NULL && i < site->upstreams_count; i++)
+		pool_close_idle(w->pool, site->upstreams[i]);
+}
+
+static void
+door_close(struct door *d)
+{
+	listener_free(&d->listener);
+	free(d);
+}
+
+void
+worker_free(struct worker **wp)
+{
+	struct worker *w = *wp;
+
+	if (w == NULL)
+		return;
+	for (unsigned i = 0; i < w->doors_count; i++)
+		door_close(w->doors[i]);
+	free(w->doors);
+	close_idle_upstreams(w, w->site);
+	timer_disarm(&w->limit_poll);
+	timer_disarm(&w->drain);
+	l2_free(&w->l2);
+	resolver_free(&w->resolver);
+	mailbox_free(&w->mailbox);
+	site_unref(&w->site);
+	site_unref(&w->admin_site);
+	pool_free(&w->pool);
+	codec_pool_free(&w->codecs);
+	spare_empty(&w->spare_inputs);
+	spare_empty(&w->spare_exchanges);
+	loop_free(&w->loop);
+	pattern_thread_end();
+	free(w);
+	*wp = NULL;
+}
+
+static bool
+site_has_upstream(const struct site *site, const struct upstream *u)
+{
+	for (unsigned i = 0; i < site->upstreams_count; i++)
+		if (site->upstreams[i] == u)
+			return true;
+	return false;
+}
+
+/* Idle connections to what the new generation no longer names are closed; requests under way keep theirs. */
+void
+worker_use_site(struct worker *w, struct site *site, struct site *admin_site)
+{
+	for (unsigned i = 0; w->site != NULL && i < w->site->upstreams_count; i++)
+		if (!site_has_upstream(site, w->site->upstreams[i]))
+			pool_close_idle(w->pool, w->site->upstreams[i]);
+	site_ref(site);
+	site_ref(admin_site);
+	if (w->site != NULL)
+		site_unref(&w->site);
+	if (w->admin_site != NULL)
+		site_unref(&w->admin_site);
+	w->site = site;
+	w->admin_site = admin_site;
+}
+
+/* --- doors --- */
+
+static void
+on_door_accepted(void *arg, int fd, const struct address *peer)
+{
+	h1conn_accept(arg, fd, peer);
+}
+
+int
+worker_open_door(struct worker *w, int fd, const char *name, const struct address *local,
+    bool is_admin, struct tls_context *tls)
+{
+	struct door *d = must_calloc(1, sizeof(*d));
+
+	*d = (struct door){
+	    .worker = w, .name = name, .local = *local, .is_admin = is_admin, .tls = tls};
+	d->listener = listener_new(w->loop, fd, on_door_accepted, d);
+	if (d->listener == NULL) {
+		free(d);
+		return -1;
+	}
+	w->doors = must_realloc(w->doors, (w->doors_count + 1) * sizeof(*w->doors));
+	w->doors[w->doors_count++] = d;
+	return 0;
+}
+
+static struct door **
+find_door(struct worker *w, const char *name)
+{
+	for (unsigned i = 0; i < w->doors_count; i++)
+		if (w->doors[i]->name == name)
+			return &w->doors[i];
+	return NULL;
+}
+
+/* Connections that came by the door point at it: it stays, shut, as long as they do. */
+void
+worker_close_door(struct worker *w, const char *name)
+{
+	struct door **d = find_door(w, name);
+
+	if (d == NULL)
+		return;
+	listener_free(&(*d)->listener);
+	(*d)->name = "closed";
+}
+
+void
+worker_update_door(struct worker *w, const char *name, struct tls_context *tls)
+{
+	struct door **d = find_door(w, name);
+
+	if (d != NULL)
+		(*d)->tls = tls;
+}
+
+/* --- stopping --- */
+
+/* Runs on each end of something: a draining worker stops its loop when nothing is left. */
+void
+worker_note_quiet(struct worker *w)
+{
+	if (w->draining && w->conns_count == 0 && w->exchanges == 0)
+		loop_stop(w->loop);
+}
+
+static void
+retire_conns(struct worker *w, void (*act)(struct h1conn *c))
+{
+	struct link *at, *next;
+
+	for (at = w->conns.next; at != &w->conns; at = next) {
+		next = at->next;
+		act(h1conn_of_link(at));
+	}
+}
+
+static void
+on_drain_deadline(void *arg)
+{
+	struct worker *w = arg;
+
+	log_warn(
+	    "worker %u: %u requests did not end in time and are cut off", w->index, w->exchanges);
+	retire_conns(w, h1conn_cut);
+	loop_stop(w->loop);
+}
+
+void
+worker_drain(struct worker *w, int64_t deadline_ms)
+{
+	w->draining = true;
+	for (unsigned i = 0; i < w->doors_count; i++)
+		if (!w->doors[i]->is_admin)
+			listener_free(&w->doors[i]->listener);
+	retire_conns(w, h1conn_retire);
+	timer_arm(w->loop, &w->drain, deadline_ms);
+	worker_note_quiet(w);
+}
+
+void
+worker_settle(struct worker *w)
+{
+	mailbox_settle(w->mailbox);
+	loop_settle(w->loop);
+}

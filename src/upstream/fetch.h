@@ -1,0 +1,111 @@
+/* upstream/fetch.h - one request to one upstream and its response: HTTP/1.1, one connection,
+ * streamed both ways.
+ *
+ * The story of a fetch: it picks a server, borrows an idle connection or opens one, sends the
+ * rendered head and pulls the request's body from an upload, reads interim responses, then the
+ * head, asks its owner where the body goes and receives into that body until its end. Whatever
+ * arrives is judged strictly; a body cut short ends BROKEN and is never passed off as whole.
+ *
+ * Tried again, by itself: a connection that could not be made goes to the next server (nothing was
+ * sent); a reused connection that dies before any byte of the response is replaced once, if the
+ * request is idempotent and its body has not been touched.
+ *
+ * Belongs to one worker. No callback runs inside fetch_start. After on_done, and after fetch_abort,
+ * the fetch is gone.
+ */
+#ifndef UPSTREAM_FETCH_H
+#define UPSTREAM_FETCH_H
+
+#include "cache/body.h"
+#include "http/h1.h"
+#include "http/head.h"
+#include "upstream/pool.h"
+
+struct fetch;
+struct resolver;
+
+/* clang-format off */
+/*  name               status  text: for the access log, the metrics' label and docs; Proxy-Status error (RFC 9209) */
+#define FETCH_ENDS(X)                                                                                            \
+	X(done,              0,  "the response was received in full",                      "")                       \
+	X(unresolved,        502, "the server's name could not be resolved",                "dns_error")              \
+	X(refused,           502, "no connection to any server",                            "connection_refused")     \
+	X(connect_slow,      504, "no connection within timeouts.connect",                  "connection_timeout")     \
+	X(no_connection,     503, "all connections are in use and the queue is full",       "connection_limit_reached") \
+	X(send_failed,       502, "the server closed while the request was being sent",     "connection_terminated")  \
+	X(closed_early,      502, "the server closed without a response",                   "connection_terminated")  \
+	X(response_slow,     504, "no response head within timeouts.response",              "http_response_timeout")  \
+	X(response_bad,      502, "the response is not valid HTTP",                         "http_protocol_error")    \
+	X(head_too_large,    502, "the response head is larger than limits.head_size",      "http_response_header_section_size") \
+	X(upgrade_unasked,   502, "the server switched protocols without being asked",      "http_upgrade_failed")    \
+	X(truncated,         502, "the response ended before its announced end",            "http_response_incomplete") \
+	X(body_slow,         504, "the response's body stalled for timeouts.response",      "connection_read_timeout") \
+	X(no_memory,         503, "no memory for the response",                             "proxy_internal_error")
+/* clang-format on */
+enum fetch_end {
+#define X(name, status, text, proxy_status) FETCH_##name,
+	FETCH_ENDS(X)
+#undef X
+	    FETCH_ENDS_COUNT
+};
+struct fetch_end_row {
+	const char *name;
+	int status; /* for the client when nothing has been sent to it */
+	const char *text;
+	const char *proxy_status;
+};
+extern const struct fetch_end_row fetch_ends[FETCH_ENDS_COUNT];
+
+/* Where a request's body comes from; the owner's, embedded in what knows. */
+struct upload {
+	uint64_t length; /* announced, or BODY_LENGTH_UNKNOWN: sent chunked */
+	/* Up to max pieces that are there now (0: none yet); *end_out: nothing comes after them. */
+	int (*peek)(struct upload *u, struct iovec *iov, int max, bool *end_out);
+	/* n bytes of them were sent. */
+	void (*consume)(struct upload *u, size_t n);
+	/* The server is ready for the body: time for 100 Continue. Called once, before the first
+	 * peek. */
+	void (*begin)(struct upload *u);
+};
+
+struct fetch_plan {
+	struct upstream *upstream;
+	struct slice head; /* rendered, with its empty line; the owner's, good until the end */
+	enum method method;
+	bool is_idempotent;
+	bool wants_upgrade;    /* a 101 is welcome */
+	struct upload *upload; /* NULL: no body */
+	uint32_t head_limit;   /* bytes of a response head */
+};
+
+struct fetch_handler {
+	/* 102, 103 and their like. */
+	void (*on_interim)(void *arg, const struct head *h);
+	/* The final head; borrowed. Returns the body to receive into (the fetch takes a reference),
+	 * or NULL to end the fetch, which then is gone. */
+	struct body *(*on_head)(void *arg, const struct head *h, const struct framing *framing);
+	/* Bytes were published. The owner may pause or abort. */
+	void (*on_body)(void *arg);
+	/* 101: the connection is the owner's now (pool_discard when the tunnel ends), rest are
+	 * bytes that came after the head. The fetch is gone. */
+	void (*on_upgrade)(void *arg, const struct head *h, struct upconn *conn, struct slice rest);
+	/* The last word. The body, if there is one, has ended. The fetch is gone. */
+	void (*on_done)(void *arg, enum fetch_end end);
+};
+
+/* resolver may be NULL when all servers are literal addresses. */
+struct fetch *fetch_start(struct pool *p, struct resolver *resolver, const struct fetch_plan *plan,
+    const struct fetch_handler *h, void *arg);
+/* Drops it: no callback comes any more, the connection is closed. */
+void fetch_abort(struct fetch **fp);
+/* Back-pressure: nothing is received while paused (and time-outs rest). */
+void fetch_pause(struct fetch *f);
+void fetch_resume(struct fetch *f);
+/* The upload has more to peek at, or its end. */
+void fetch_upload_ready(struct fetch *f);
+/* The server asked last, for logs; NULL before there is one. */
+const struct server *fetch_server(const struct fetch *f);
+/* Whether the whole upload has been sent. */
+bool fetch_upload_is_done(const struct fetch *f);
+
+#endif
