@@ -119,6 +119,7 @@ the_least_configuration_works(void **state)
 		assert_int_equal(r->cache.cookies, COOKIES_GUARD);
 		assert_int_equal(headers_count(r->headers), 6);
 		assert_int_equal(t.site->body_size, 100 << 20);
+		assert_int_equal(headers_count(t.site->headers), 6);
 	}
 }
 
@@ -489,6 +490,8 @@ what_cannot_be_meant_is_refused(void **state)
 	    "ignored or stripped by \"cookies\"", "origin: override wants a life that wins",
 	    "test.yaml:6:52: error: security_headers: this field belongs to the message itself",
 	    "\"a.test:80\" is no name of a host", "the regular expression is wrong");
+	MUST_SAY("security_headers: {force: {x-a: \"\\n\"}}\n" LEAST "  - match: /**\n",
+	    "test.yaml:1:33: error: security_headers: ");
 	MUST_SAY("trusted_proxies: [10.0.0.0/33]\n" LEAST "  - match: /**\n",
 	    "\"10.0.0.0/33\" is no network");
 	MUST_SAY("admin: \":9090\"\nlisten: [\":8080\", \":8080\", \":9090\"]\nroutes: [{match: "
