@@ -72,7 +72,7 @@ json_of(const struct outcome *out)
 {
 	json_error_t e;
 	json_t *j =
-	    json_loads(line_of(ACCESS_json, out), JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &e);
+	    json_loads(line_of(ACCESS_JSON, out), JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &e);
 
 	if (j == NULL)
 		fail_msg("%s: %s", e.text, line);
@@ -90,7 +90,7 @@ a_json_line_tells_everything_in_a_fixed_shape(void **state)
 {
 	struct outcome out = a_request();
 
-	assert_string_equal(line_of(ACCESS_json, &out),
+	assert_string_equal(line_of(ACCESS_JSON, &out),
 	    "{\"time\":\"2026-11-21T12:00:00.123Z\",\"request_id\":\"0a1b\",\"client\":"
 	    "\"192.0.2.7\","
 	    "\"method\":\"GET\",\"scheme\":\"https\",\"host\":\"example.com\",\"path\":\"/"
@@ -102,7 +102,7 @@ a_json_line_tells_everything_in_a_fixed_shape(void **state)
 	    "\"end\":\"done\",\"fetch_end\":\"\",\"referer\":\"https://example.com/\","
 	    "\"user_agent\":\"curl/8\"}");
 	out.origin_us = 70005;
-	assert_non_null(strstr(line_of(ACCESS_json, &out), "\"origin_ms\":70.005,"));
+	assert_non_null(strstr(line_of(ACCESS_JSON, &out), "\"origin_ms\":70.005,"));
 }
 
 static void
@@ -110,12 +110,12 @@ a_combined_line_is_what_every_tool_reads(void **state)
 {
 	struct outcome out = a_request();
 
-	assert_string_equal(line_of(ACCESS_combined, &out),
+	assert_string_equal(line_of(ACCESS_COMBINED, &out),
 	    "192.0.2.7 - - [21/Nov/2026:12:00:00 +0000] \"GET /news?page=2 HTTP/1.1\" 200 5120 "
 	    "\"https://example.com/\" \"curl/8\"");
 	out.referer = out.user_agent = out.method_text = out.client = SLICE_NONE;
 	out.status = 0;
-	assert_string_equal(line_of(ACCESS_combined, &out),
+	assert_string_equal(line_of(ACCESS_COMBINED, &out),
 	    "- - - [21/Nov/2026:12:00:00 +0000] \"-\" 000 5120 \"-\" \"-\"");
 }
 
@@ -132,7 +132,7 @@ what_a_peer_sent_cannot_leave_its_place(void **state)
 	    "\xef\xbf\xbd"
 	    "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd z");
 	json_decref(j);
-	assert_non_null(strstr(line_of(ACCESS_combined, &out),
+	assert_non_null(strstr(line_of(ACCESS_COMBINED, &out),
 	    "\"a\\x22},{\\x22b\\x5c\\x0a\\x09\\x01\\x7f\\xc3\\xa9\\xff\\xed\\xa0\\x80 z\""));
 }
 
@@ -154,7 +154,7 @@ any_bytes_of_any_length_make_a_line_that_parses(void **state)
 		out.bytes_in = out.bytes_out = INT64_MAX; /* what JSON readers take */
 		out.total_us = out.wait_us = out.origin_us = INT64_MAX;
 		json_decref(json_of(&out));
-		line_of(ACCESS_combined, &out);
+		line_of(ACCESS_COMBINED, &out);
 	}
 }
 
@@ -189,7 +189,7 @@ a_password_in_a_url_is_not_logged(void **state)
 	assert_string_equal(member(j, "referer"), "https://example.com?x=y@z");
 	json_decref(j);
 	out.target = SLICE_LIT("/go?to=http://a@b/");
-	assert_non_null(strstr(line_of(ACCESS_combined, &out), "GET /go?to=http://a@b/ "));
+	assert_non_null(strstr(line_of(ACCESS_COMBINED, &out), "GET /go?to=http://a@b/ "));
 }
 
 /* The writer */
@@ -206,7 +206,7 @@ in_directory(const char *name)
 static struct accesslog *
 a_log(const char *path, unsigned workers, size_t ring)
 {
-	struct accesslog_conf conf = {path, ACCESS_json, workers, ring};
+	struct accesslog_conf conf = {path, ACCESS_JSON, workers, ring};
 	struct accesslog *a = accesslog_new(&conf);
 
 	assert_non_null(a);
@@ -289,7 +289,7 @@ lines_of_all_workers_arrive_whole_and_in_order(void **state)
 
 	out.status = 1;
 	out.bytes_out = FIRST;
-	one_length = access_line(line, ACCESS_json, &stamp, &out);
+	one_length = access_line(line, ACCESS_JSON, &stamp, &out);
 
 	for (unsigned i = 0; i < 2; i++)
 		pthread_create(&threads[i], NULL, write_many, &w[i]);
@@ -333,12 +333,12 @@ static void
 a_path_that_cannot_be_opened_changes_nothing(void **state)
 {
 	char *path = in_directory("stays.log"), *wrong = in_directory("no/such/dir.log");
-	struct accesslog_conf conf = {wrong, ACCESS_json, 1, 0};
+	struct accesslog_conf conf = {wrong, ACCESS_JSON, 1, 0};
 	struct accesslog *a = a_log(path, 1, 0);
 
 	assert_null(accesslog_new(&conf));
 	assert_int_equal(errno, ENOENT);
-	assert_int_equal(accesslog_change(a, wrong, ACCESS_combined), -1);
+	assert_int_equal(accesslog_change(a, wrong, ACCESS_COMBINED), -1);
 	write_numbered(a, 0, 0);
 	assert_int_equal(accesslog_flush(a, PATIENCE_MS), 0);
 	assert_int_equal(count_whole(path, 1, NULL), 1);
@@ -363,7 +363,7 @@ a_full_disk_costs_lines_and_nothing_else(void **state)
 	assert_int_equal(c.bytes, 0);
 	/* What had room is written as soon as there is a file that takes it. */
 	kept = 1000 - (unsigned)c.dropped;
-	assert_int_equal(accesslog_change(a, path, ACCESS_json), 0);
+	assert_int_equal(accesslog_change(a, path, ACCESS_JSON), 0);
 	assert_int_equal(accesslog_flush(a, PATIENCE_MS), 0);
 	assert_int_equal(count_whole(path, 1, &(unsigned){0}), kept);
 	accesslog_free(&a);
@@ -388,7 +388,7 @@ a_line_cut_by_a_full_disk_is_completed_or_left_behind(void **state)
 	assert_int_equal(accesslog_flush(a, PATIENCE_MS), -1);
 	assert_int_equal(read(reader, drained, sizeof(drained)), sizeof(drained));
 	assert_int_not_equal(drained[sizeof(drained) - 1], '\n');
-	assert_int_equal(accesslog_change(a, other, ACCESS_json), 0);
+	assert_int_equal(accesslog_change(a, other, ACCESS_JSON), 0);
 	accesslog_flush(a, PATIENCE_MS);
 	accesslog_flush(a, PATIENCE_MS);
 	assert_in_range(count_whole(other, 1, NULL), 1, 30);
@@ -445,13 +445,13 @@ a_line_is_cheap(void **state)
 		skip();
 	out.user_agent = SLICE_LIT("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, "
 				   "like Gecko) Chrome/126.0.0.0 Safari/537.36");
-	for (enum access_format f = ACCESS_combined; f <= ACCESS_json; f++) {
+	for (enum access_format f = ACCESS_COMBINED; f <= ACCESS_JSON; f++) {
 		from_us = clock_mono_us();
 		for (unsigned i = 0; i < n; i++) {
 			out.started_wall_ms++;
 			access_line(line, f, &stamp, &out);
 		}
-		printf("%s: %.0f ns to format\n", f == ACCESS_json ? "json" : "combined",
+		printf("%s: %.0f ns to format\n", f == ACCESS_JSON ? "json" : "combined",
 		    (double)(clock_mono_us() - from_us) * 1e3 / n);
 	}
 	a = a_log("/dev/null", 1, 0);

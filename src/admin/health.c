@@ -1,0 +1,353 @@
+#include "admin/health.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "admin/probe.h"
+#include "admin/process.h"
+#include "base/mem.h"
+#include "base/version.h"
+#include "cache/redis.h"
+#include "event/redisurl.h"
+#include "server/conf.h"
+#include "server/handler.h"
+#include "server/worker.h"
+
+#define JSON "application/json"
+
+/* One thing we depend on: an upstream with a probe for each server, or Redis. */
+struct check {
+	char *name;
+	bool is_redis;
+	unsigned first, count; /* probes */
+	bool healthy;
+	char message[256];
+	int64_t latency_us; /* -1: no connection */
+};
+
+/* One asking of /health/ready. Ends with its answer, or with its exchange. */
+struct run {
+	struct later later;
+	struct worker *worker;
+	struct site *site; /* own reference: whose upstreams are probed */
+	struct timer timer;
+	unsigned checks_count, probes_count;
+	struct check *checks;
+	struct probe *probes;
+	unsigned waiting; /* probes under way, and one more while they are started */
+	bool is_draining;
+};
+
+static _Atomic unsigned runs; /* bounds what strangers can make us connect */
+
+/* What is told */
+
+static json_t *
+json_timestamp(int64_t wall_ms)
+{
+	time_t s = wall_ms / 1000;
+	char text[32];
+	struct tm tm;
+
+	gmtime_r(&s, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	return json_sprintf("%s.%03dZ", text, (int)(wall_ms % 1000));
+}
+
+/* Name, time and how long it has been running: common to both answers. */
+static json_t *
+json_service(struct worker *w, const char *status)
+{
+	int64_t now_ms = loop_wall_ms(w->loop);
+	json_t *top = json_object();
+
+	json_object_set_new(top, "service", json_string("forebay"));
+	json_object_set_new(top, "status", json_string(status));
+	json_object_set_new(top, "timestamp", json_timestamp(now_ms));
+	json_object_set_new(
+	    top, "uptime", json_integer((now_ms - w->commons->started_wall_ms) / 1000));
+	return top;
+}
+
+static json_t *
+json_system(struct worker *w)
+{
+	struct process_facts f = process_facts();
+	json_t *system = json_object();
+
+	json_object_set_new(system, "version", json_string(FOREBAY_VERSION));
+	json_object_set_new(system, "pid", json_integer(getpid()));
+	json_object_set_new(system, "workers", json_integer(w->commons->workers_count));
+	json_object_set_new(system, "connections", json_integer(w->commons->connections));
+	json_object_set_new(system, "memory_rss_bytes", json_integer((json_int_t)f.resident_bytes));
+	json_object_set_new(system, "heap_bytes", json_integer((json_int_t)f.heap_bytes));
+	json_object_set_new(system, "cpu_seconds", json_real(f.cpu_seconds));
+	json_object_set_new(system, "load", json_pack("[f,f,f]", f.load1, f.load5, f.load15));
+	return system;
+}
+
+static json_t *
+json_check(const struct check *c)
+{
+	json_t *check = json_object();
+
+	json_object_set_new(check, "healthy", json_boolean(c->healthy));
+	json_object_set_new(check, "message", json_string(c->message));
+	json_object_set_new(check, "latency",
+	    c->latency_us < 0 ? json_null() : json_real((double)c->latency_us / 1000));
+	return check;
+}
+
+static const char *
+run_status(const struct run *r)
+{
+	unsigned upstreams = 0, healthy = 0, all_healthy = 0;
+
+	for (unsigned i = 0; i < r->checks_count; i++) {
+		upstreams += !r->checks[i].is_redis;
+		healthy += !r->checks[i].is_redis && r->checks[i].healthy;
+		all_healthy += r->checks[i].healthy;
+	}
+	if (r->is_draining)
+		return "draining";
+	if (upstreams > 0 && healthy == 0)
+		return "unavailable";
+	return all_healthy == r->checks_count ? "ok" : "degraded";
+}
+
+/* Judging */
+
+static void
+judge_upstream(struct run *r, struct check *c)
+{
+	const char *why = "";
+	unsigned up = 0;
+
+	c->latency_us = -1;
+	for (unsigned i = c->first; i < c->first + c->count; i++) {
+		const struct probe *p = &r->probes[i];
+
+		if (!p->is_connected) {
+			why = p->why;
+			continue;
+		}
+		up++;
+		if (c->latency_us < 0 || p->took_us < c->latency_us)
+			c->latency_us = p->took_us;
+	}
+	c->healthy = up > 0;
+	snprintf(c->message, sizeof(c->message), "%u of %u servers accept connections%s%s", up,
+	    c->count, why[0] == '\0' ? "" : "; the others: ", why);
+	if (up == 0)
+		snprintf(c->message, sizeof(c->message), "no server accepts connections: %s", why);
+}
+
+/* It is used when it answered as it should: its link knows. The probe tells how far away it is. */
+static void
+judge_redis(struct run *r, struct check *c)
+{
+	const struct probe *p = &r->probes[c->first];
+	struct l2 *l2 = r->worker->l2;
+	const char *trouble = l2 == NULL ? "" : l2_trouble(l2);
+
+	c->latency_us = p->is_connected ? p->took_us : -1;
+	c->healthy = p->is_connected && l2 != NULL && l2_counters(l2)->reads_up &&
+	    l2_counters(l2)->writes_up;
+	if (c->healthy)
+		snprintf(c->message, sizeof(c->message), "in use");
+	else
+		snprintf(c->message, sizeof(c->message), "%s",
+		    !p->is_connected	     ? p->why
+			: trouble[0] != '\0' ? trouble
+					     : "connected, not in use yet");
+}
+
+/* The end of a run */
+
+static void
+run_free(struct run *r)
+{
+	for (unsigned i = 0; i < r->probes_count; i++)
+		probe_stop(&r->probes[i], "");
+	for (unsigned i = 0; i < r->checks_count; i++)
+		free(r->checks[i].name);
+	timer_disarm(&r->timer);
+	site_unref(&r->site);
+	free(r->probes);
+	free(r->checks);
+	free(r);
+	atomic_fetch_sub(&runs, 1);
+}
+
+static void
+on_run_over(struct later *l)
+{
+	run_free(CONTAINER_OF(l, struct run, later));
+}
+
+static void
+run_answer(struct run *r)
+{
+	const char *status;
+	json_t *top, *checks = json_object();
+	char *text;
+
+	for (unsigned i = 0; i < r->checks_count; i++) {
+		struct check *c = &r->checks[i];
+
+		(c->is_redis ? judge_redis : judge_upstream)(r, c);
+		json_object_set_new(checks, c->name, json_check(c));
+	}
+	status = run_status(r);
+	top = json_service(r->worker, status);
+	json_object_set_new(top, "checks", checks);
+	json_object_set_new(top, "system", json_system(r->worker));
+	text = json_dumps(top, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	json_decref(top);
+	later_answer(&r->later,
+	    strcmp(status, "ok") == 0 || strcmp(status, "degraded") == 0 ? 200 : 503, JSON,
+	    text == NULL ? SLICE_LIT("{}") : slice_from(text));
+	free(text);
+	run_free(r);
+}
+
+static void
+run_one_less(struct run *r)
+{
+	if (--r->waiting == 0)
+		run_answer(r);
+}
+
+static void
+on_probe_done(struct probe *p)
+{
+	run_one_less(p->arg);
+}
+
+static void
+on_run_timeout(void *arg)
+{
+	struct run *r = arg;
+
+	for (unsigned i = 0; i < r->probes_count; i++)
+		probe_stop(&r->probes[i], "no connection within 5 s");
+	run_answer(r);
+}
+
+/* Its beginning */
+
+static const char *
+redis_url_of(const struct site *s)
+{
+	const struct server_conf *conf = s->conf;
+
+	if (conf == NULL || conf->cache.conf.is_off || conf->cache.redis.conf.is_off)
+		return NULL;
+	return conf->cache.redis.url;
+}
+
+static void
+count_checks(struct run *r)
+{
+	r->checks_count = r->site->upstreams_count + (redis_url_of(r->site) != NULL);
+	for (unsigned i = 0; i < r->site->upstreams_count; i++)
+		r->probes_count += r->site->upstreams[i]->servers_count;
+	r->probes_count += redis_url_of(r->site) != NULL;
+	r->checks = must_calloc(r->checks_count + 1, sizeof(*r->checks));
+	r->probes = must_calloc(r->probes_count + 1, sizeof(*r->probes));
+	r->waiting = r->probes_count + 1;
+	for (unsigned i = 0; i < r->probes_count; i++)
+		r->probes[i] = (struct probe){.done = on_probe_done, .arg = r};
+}
+
+static void
+probe_server(struct run *r, struct probe *p, const struct server *s)
+{
+	if (s->is_literal)
+		probe_start_address(p, r->worker->loop, &s->address);
+	else
+		probe_start(
+		    p, r->worker->loop, r->worker->resolver, s->host, s->port, READY_TIMEOUT_MS);
+}
+
+static void
+probe_redis(struct run *r, struct probe *p, const char *text)
+{
+	struct redis_url url;
+	const char *why;
+
+	if (redis_url_parse(text, &url, &why) != 0) {
+		p->is_over = true;
+		snprintf(p->why, sizeof(p->why), "%s", why);
+		run_one_less(r);
+		return;
+	}
+	probe_start(p, r->worker->loop, r->worker->resolver, url.host, url.port, READY_TIMEOUT_MS);
+	redis_url_fini(&url);
+}
+
+static void
+start_checks(struct run *r)
+{
+	const char *redis = redis_url_of(r->site);
+	unsigned next = 0, i;
+
+	for (i = 0; i < r->site->upstreams_count; i++) {
+		struct upstream *u = r->site->upstreams[i];
+		struct check *c = &r->checks[i];
+
+		if (asprintf(&c->name, "upstream.%s", u->conf.name) < 0)
+			bug("no memory for a name");
+		c->first = next;
+		c->count = u->servers_count;
+		for (unsigned k = 0; k < u->servers_count; k++)
+			probe_server(r, &r->probes[next++], &u->servers[k]);
+	}
+	if (redis == NULL)
+		return;
+	r->checks[i] = (struct check){
+	    .name = must_strdup("redis"), .is_redis = true, .first = next, .count = 1};
+	probe_redis(r, &r->probes[next], redis);
+}
+
+static void
+answer_simple(struct exchange *x, unsigned status, const char *word)
+{
+	json_t *top = json_service(exchange_worker(x), word);
+	char *text = json_dumps(top, JSON_INDENT(2));
+
+	json_decref(top);
+	exchange_answer(x, status, JSON, text == NULL ? SLICE_LIT("{}") : slice_from(text));
+	free(text);
+}
+
+void
+health_alive(struct exchange *x)
+{
+	answer_simple(x, 200, "ok");
+}
+
+void
+health_ready(struct exchange *x)
+{
+	struct run *r;
+
+	if (atomic_fetch_add(&runs, 1) >= READY_RUNS_MAX) {
+		atomic_fetch_sub(&runs, 1);
+		answer_simple(x, 503, "busy");
+		return;
+	}
+	r = must_calloc(1, sizeof(*r));
+	r->worker = exchange_worker(x);
+	r->site = site_ref(r->worker->site);
+	r->is_draining = r->worker->commons->draining;
+	timer_init(&r->timer, on_run_timeout, r);
+	later_begin(&r->later, x, on_run_over);
+	count_checks(r);
+	timer_arm(r->worker->loop, &r->timer, loop_now_ms(r->worker->loop) + READY_TIMEOUT_MS);
+	start_checks(r);
+	run_one_less(r);
+}

@@ -1,0 +1,492 @@
+#include "admin/metrics.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "admin/process.h"
+#include "base/mem.h"
+#include "base/version.h"
+#include "cache/redis.h"
+#include "server/accesslog.h"
+#include "server/handler.h"
+#include "server/worker.h"
+
+#define TEXT "text/plain; version=0.0.4; charset=utf-8"
+#define WAIT_MS 1000 /* for the numbers of other workers; then what has come is told */
+
+/* What all workers' links to Redis have counted. */
+struct redis_sums {
+	unsigned links, up;
+	uint64_t requests[L2_OPS_COUNT][L2_RESULTS_COUNT];
+};
+
+/* The page being written. */
+struct page {
+	struct buf *out;
+	struct buf labels;
+	struct worker *worker; /* the one that answers */
+	struct commons *commons;
+	struct site *site;
+	const struct redis_sums *redis;
+	const struct row *row;
+	/* read once for the page */
+	struct process_facts process;
+	struct store_usage store;
+	struct accesslog_counts access;
+	struct limit_table_size limits;
+};
+
+struct row {
+	struct metric_family family;
+	void (*collect)(struct page *p);
+	size_t at; /* of the value in what collect looks at */
+};
+
+static void collect_build(struct page *p);
+static void collect_uptime(struct page *p);
+static void collect_generation(struct page *p);
+static void collect_draining(struct page *p);
+static void collect_workers(struct page *p);
+static void collect_start(struct page *p);
+static void collect_store(struct page *p);
+static void collect_redis_up(struct page *p);
+static void collect_redis(struct page *p);
+static void collect_limits(struct page *p);
+static void collect_limit_table(struct page *p);
+static void collect_server_count(struct page *p);
+static void collect_server_gauge(struct page *p);
+static void collect_access(struct page *p);
+static void collect_process(struct page *p);
+
+/* clang-format off */
+/*    family                              kind     labels              collect        of                       help */
+#define FAMILIES(X)                                                                                                             \
+	X("forebay_build_info",               gauge,   "version",          build,         0,                       "Always 1; its label tells the version") \
+	X("forebay_uptime_seconds",           gauge,   "",                 uptime,        0,                       "Since the start") \
+	X("forebay_workers",                  gauge,   "",                 workers,       0,                       "Threads that serve") \
+	X("forebay_config_generation",        gauge,   "",                 generation,    0,                       "Configurations used since the start; grows with each reload that succeeded") \
+	X("forebay_draining",                 gauge,   "",                 draining,      0,                       "1 while it is being stopped") \
+	X("forebay_cache_bytes",              gauge,   "",                 store,         STORE(bytes),            "Held by the memory cache: bodies, heads, variants, index") \
+	X("forebay_cache_limit_bytes",        gauge,   "",                 store,         STORE(limit_bytes),      "What it may hold at most (cache.memory)") \
+	X("forebay_cache_objects",            gauge,   "",                 store,         STORE(objects),          "Responses in the memory cache") \
+	X("forebay_cache_evictions_total",    counter, "",                 store,         STORE(evictions),        "Responses evicted for want of memory") \
+	X("forebay_cache_ghost_hits_total",   counter, "",                 store,         STORE(ghost_hits),       "Responses that came back soon after their eviction: more memory would have kept them") \
+	X("forebay_redis_up",                 gauge,   "",                 redis_up,      0,                       "Part of the workers whose link to Redis is in use, 0 to 1; missing without Redis") \
+	X("forebay_redis_requests_total",     counter, "op, result",       redis,         0,                       "Asked of Redis, by how it ended") \
+	X("forebay_ratelimit_decisions_total", counter, "limit, decision", limits,        0,                       "Decisions of rate limits") \
+	X("forebay_ratelimit_keys",           gauge,   "",                 limit_table,   LIMITS(keys),            "Keys that rate limits remember") \
+	X("forebay_ratelimit_bytes",          gauge,   "",                 limit_table,   LIMITS(bytes),           "Memory of their table") \
+	X("forebay_ratelimit_limit_bytes",    gauge,   "",                 limit_table,   LIMITS(max_bytes),       "What their table may take at most (limits.rate_table)") \
+	X("forebay_upstream_in_flight",       gauge,   "upstream, server", server_gauge,  SERVER(in_flight),       "Requests on their way to the server") \
+	X("forebay_upstream_connections",     gauge,   "upstream, server", server_gauge,  SERVER(connections),     "Connections open to the server, idle ones included") \
+	X("process_cpu_seconds_total",        counter, "",                 process,       PROCESS(cpu_seconds),    "User and system time") \
+	X("process_resident_memory_bytes",    gauge,   "",                 process,       PROCESS(resident_bytes), "Memory resident (RSS)") \
+	X("process_virtual_memory_bytes",     gauge,   "",                 process,       PROCESS(virtual_bytes),  "Memory mapped") \
+	X("process_heap_bytes",               gauge,   "",                 process,       PROCESS(heap_bytes),     "Memory taken by malloc and in use") \
+	X("process_open_fds",                 gauge,   "",                 process,       PROCESS(open_fds),       "File descriptors open") \
+	X("process_max_fds",                  gauge,   "",                 process,       PROCESS(max_fds),        "File descriptors that may be open") \
+	X("process_threads",                  gauge,   "",                 process,       PROCESS(threads),        "Threads") \
+	X("process_start_time_seconds",       gauge,   "",                 start,         0,                       "Start, in seconds since 1970") \
+	X("system_load1",                     gauge,   "",                 process,       PROCESS(load1),          "The machine's load over one minute")
+/* clang-format on */
+
+#define STORE(member) offsetof(struct store_usage, member)
+#define LIMITS(member) offsetof(struct limit_table_size, member)
+#define SERVER(member) offsetof(struct server, member)
+#define PROCESS(member) offsetof(struct process_facts, member)
+static_assert(sizeof(size_t) == sizeof(uint64_t), "a row reads both alike");
+
+static const struct row rows[] = {
+#define X(name, kind, labels, collect, at, help) \
+	{{name, METRIC_##kind, labels, help}, collect_##collect, at},
+    FAMILIES(X)
+#undef X
+#define X(name, kind, text)                                                             \
+	{{"forebay_upstream_" #name "_total", METRIC_##kind, "upstream, server", text}, \
+	    collect_server_count, SERVER(name)},
+	SERVER_COUNTERS(X)
+#undef X
+#define X(name, series, help)                                \
+	{{series, METRIC_counter, "", help}, collect_access, \
+	    offsetof(struct accesslog_counts, name)},
+	    ACCESS_COUNTERS(X)
+#undef X
+};
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+/* Collecting */
+
+static void
+show(struct page *p, double value)
+{
+	struct metric_sample s = {&p->row->family, "", buf_slice(&p->labels), value};
+
+	metric_write_sample(p->out, &s);
+	p->labels.n = 0;
+}
+
+static uint64_t
+member_u64(const void *of, size_t at)
+{
+	uint64_t v;
+
+	memcpy(&v, (const char *)of + at, sizeof(v));
+	return v;
+}
+
+static void
+collect_build(struct page *p)
+{
+	metric_label(&p->labels, "version", SLICE_LIT(FOREBAY_VERSION));
+	show(p, 1);
+}
+
+static void
+collect_uptime(struct page *p)
+{
+	int64_t up_ms = loop_wall_ms(p->worker->loop) - p->commons->started_wall_ms;
+
+	show(p, (double)up_ms / 1000);
+}
+
+static void
+collect_workers(struct page *p)
+{
+	show(p, p->commons->workers_count);
+}
+
+static void
+collect_generation(struct page *p)
+{
+	show(p, p->site->generation);
+}
+
+static void
+collect_draining(struct page *p)
+{
+	show(p, p->commons->draining);
+}
+
+static void
+collect_start(struct page *p)
+{
+	show(p, (double)p->commons->started_wall_ms / 1000);
+}
+
+static void
+collect_store(struct page *p)
+{
+	show(p, (double)member_u64(&p->store, p->row->at));
+}
+
+static void
+collect_limit_table(struct page *p)
+{
+	show(p, (double)member_u64(&p->limits, p->row->at));
+}
+
+static void
+collect_access(struct page *p)
+{
+	if (p->commons->access_log != NULL)
+		show(p, (double)member_u64(&p->access, p->row->at));
+}
+
+static void
+collect_process(struct page *p)
+{
+	double v;
+
+	memcpy(&v, (const char *)&p->process + p->row->at, sizeof(v));
+	show(p, v);
+}
+
+static void
+collect_redis_up(struct page *p)
+{
+	if (p->redis->links > 0)
+		show(p, (double)p->redis->up / p->redis->links);
+}
+
+static void
+collect_redis(struct page *p)
+{
+	for (unsigned op = 0; op < L2_OPS_COUNT; op++)
+		for (unsigned r = 0; r < L2_RESULTS_COUNT; r++) {
+			uint64_t n = p->redis->requests[op][r];
+
+			if (n == 0)
+				continue;
+			metric_label(&p->labels, "op", slice_from(l2_op_names[op]));
+			metric_label(&p->labels, "result", slice_from(l2_result_names[r]));
+			show(p, (double)n);
+		}
+}
+
+static const char *const decision_names[] = {
+#define X(name, text) #name,
+    LIMIT_COUNT_TABLE(X)
+#undef X
+};
+
+static void
+show_limit(struct page *p, const struct limiter *l)
+{
+	struct limit_counts counts;
+
+	limiter_read_counts(l, &counts);
+	for (unsigned i = 0; i < LIMIT_COUNTS; i++) {
+		metric_label(&p->labels, "limit", slice_from(limiter_name(l)));
+		metric_label(&p->labels, "decision", slice_from(decision_names[i]));
+		show(p, (double)counts.n[i]);
+	}
+}
+
+/* Whether an earlier limit of the site's routes is of the same name: one name, one set of counts. */
+static bool
+is_shown(const struct site *s, unsigned route, unsigned limit)
+{
+	const char *name = limiter_name(s->routes[route].limits[limit].limiter);
+
+	for (unsigned r = 0; r <= route; r++) {
+		unsigned end = r == route ? limit : s->routes[r].limits_count;
+
+		for (unsigned i = 0; i < end; i++)
+			if (strcmp(limiter_name(s->routes[r].limits[i].limiter), name) == 0)
+				return true;
+	}
+	return false;
+}
+
+static void
+collect_limits(struct page *p)
+{
+	for (unsigned r = 0; r < p->site->routes_count; r++)
+		for (unsigned i = 0; i < p->site->routes[r].limits_count; i++)
+			if (!is_shown(p->site, r, i))
+				show_limit(p, p->site->routes[r].limits[i].limiter);
+}
+
+static void
+each_server(struct page *p, double (*value)(const struct server *s, size_t at))
+{
+	for (unsigned i = 0; i < p->site->upstreams_count; i++) {
+		const struct upstream *u = p->site->upstreams[i];
+
+		for (unsigned k = 0; k < u->servers_count; k++) {
+			metric_label(&p->labels, "upstream", slice_from(u->conf.name));
+			metric_label(&p->labels, "server", slice_from(u->servers[k].name));
+			show(p, value(&u->servers[k], p->row->at));
+		}
+	}
+}
+
+static double
+server_count(const struct server *s, size_t at)
+{
+	const void *counter = (const char *)s + at;
+
+	return (double)atomic_load_explicit(
+	    (const _Atomic uint64_t *)counter, memory_order_relaxed);
+}
+
+static double
+server_gauge(const struct server *s, size_t at)
+{
+	const void *gauge = (const char *)s + at;
+
+	return atomic_load_explicit((const _Atomic unsigned *)gauge, memory_order_relaxed);
+}
+
+static void
+collect_server_count(struct page *p)
+{
+	each_server(p, server_count);
+}
+
+static void
+collect_server_gauge(struct page *p)
+{
+	each_server(p, server_gauge);
+}
+
+static void
+write_sample(void *arg, const struct metric_sample *s)
+{
+	metric_write_sample(arg, s);
+}
+
+static void
+write_page(struct page *p)
+{
+	p->process = process_facts();
+	p->store = store_usage(p->commons->store);
+	p->limits = limit_table_measure(p->commons->limits);
+	if (p->commons->access_log != NULL)
+		p->access = accesslog_counts(p->commons->access_log);
+	for (unsigned i = 0; i < observer_families_count(); i++) {
+		metric_write_family(p->out, observer_family(i));
+		observations_read(p->commons->observations, i, write_sample, p->out);
+	}
+	for (unsigned i = 0; i < ROWS; i++) {
+		p->row = &rows[i];
+		metric_write_family(p->out, &p->row->family);
+		p->row->collect(p);
+	}
+	buf_fini(&p->labels);
+}
+
+/* Asking the workers */
+
+/* One scrape of ours: lives until the last worker has told, though it may have been answered before. */
+struct scrape {
+	struct later later;
+	struct worker *worker;
+	struct timer timer;
+	struct redis_sums redis;
+	unsigned waiting;
+	struct ask {
+		struct letter letter;
+		struct scrape *scrape;
+		struct worker *asked;
+		struct redis_sums sums;
+	} asks[];
+};
+
+static void
+add_link(struct redis_sums *s, const struct l2 *l)
+{
+	const struct l2_counters *c;
+
+	if (l == NULL)
+		return;
+	c = l2_counters(l);
+	s->links++;
+	s->up += c->reads_up && c->writes_up;
+	for (unsigned op = 0; op < L2_OPS_COUNT; op++)
+		for (unsigned r = 0; r < L2_RESULTS_COUNT; r++)
+			s->requests[op][r] +=
+			    atomic_load_explicit(&c->requests[op][r], memory_order_relaxed);
+}
+
+static void
+add_sums(struct redis_sums *to, const struct redis_sums *from)
+{
+	to->links += from->links;
+	to->up += from->up;
+	for (unsigned op = 0; op < L2_OPS_COUNT; op++)
+		for (unsigned r = 0; r < L2_RESULTS_COUNT; r++)
+			to->requests[op][r] += from->requests[op][r];
+}
+
+static void
+scrape_answer(struct scrape *s)
+{
+	struct buf out = {0};
+	struct page p = {.out = &out,
+	    .worker = s->worker,
+	    .commons = s->worker->commons,
+	    .site = s->worker->site,
+	    .redis = &s->redis};
+
+	timer_disarm(&s->timer);
+	if (s->later.x == NULL)
+		return;
+	write_page(&p);
+	later_answer(&s->later, 200, TEXT, buf_slice(&out));
+	buf_fini(&out);
+}
+
+static void
+scrape_one_less(struct scrape *s)
+{
+	if (--s->waiting > 0)
+		return;
+	scrape_answer(s);
+	free(s);
+}
+
+static void
+on_scrape_timeout(void *arg)
+{
+	scrape_answer(arg);
+}
+
+static void
+on_scrape_over(struct later *l)
+{
+	timer_disarm(&CONTAINER_OF(l, struct scrape, later)->timer);
+}
+
+/* On the asking worker again. */
+static void
+on_told(struct letter *l)
+{
+	struct ask *a = CONTAINER_OF(l, struct ask, letter);
+
+	add_sums(&a->scrape->redis, &a->sums);
+	scrape_one_less(a->scrape);
+}
+
+/* On the asked worker. */
+static void
+on_asked(struct letter *l)
+{
+	struct ask *a = CONTAINER_OF(l, struct ask, letter);
+
+	add_link(&a->sums, a->asked->l2);
+	a->letter.deliver = on_told;
+	mailbox_post(a->scrape->worker->mailbox, &a->letter);
+}
+
+static void
+ask_others(struct scrape *s)
+{
+	struct commons *c = s->worker->commons;
+
+	for (unsigned i = 0; i < c->workers_count; i++) {
+		struct ask *a = &s->asks[i];
+
+		if (c->workers[i] == s->worker)
+			continue;
+		*a = (struct ask){.letter.deliver = on_asked, .scrape = s, .asked = c->workers[i]};
+		s->waiting++;
+		mailbox_post(c->workers[i]->mailbox, &a->letter);
+	}
+}
+
+void
+metrics_serve(struct exchange *x)
+{
+	struct worker *w = exchange_worker(x);
+	struct commons *c = w->commons;
+	struct scrape *s = must_calloc(1, sizeof(*s) + c->workers_count * sizeof(struct ask));
+
+	s->worker = w;
+	s->waiting = 1;
+	timer_init(&s->timer, on_scrape_timeout, s);
+	later_begin(&s->later, x, on_scrape_over);
+	add_link(&s->redis, w->l2);
+	if (w->l2 != NULL && !c->draining) { /* one that is being stopped may not read its mail */
+		timer_arm(w->loop, &s->timer, loop_now_ms(w->loop) + WAIT_MS);
+		ask_others(s);
+	}
+	scrape_one_less(s);
+}
+
+/* The reference */
+
+void
+metrics_reference(struct buf *b)
+{
+	buf_printf(b,
+	    "# Metrics\n\n"
+	    "`GET /metrics` on the admin listener, in Prometheus' text format. Written from the "
+	    "tables in the code;\n"
+	    "a unit test holds this page to them.\n\n"
+	    "| name | type | labels | meaning |\n|---|---|---|---|\n");
+	for (unsigned i = 0; i < observer_families_count(); i++)
+		metric_write_reference(b, observer_family(i));
+	for (unsigned i = 0; i < ROWS; i++)
+		metric_write_reference(b, &rows[i].family);
+}
