@@ -14,7 +14,7 @@
 #define SHARD_LEAST_BYTES ((size_t)4 << 20) /* of the limit, before there is another shard */
 #define SMALL_DIVISOR 10		    /* the small queue's part of its shard */
 #define HITS_MAX 3			    /* S3-FIFO's counter */
-#define HITS_TO_MOVE 2	     /* what takes an object from the small queue to the main one */
+#define HITS_TO_MOVE 1	     /* small to main; 2 kept less on each trace of bench_evict.c */
 #define EVICT_BATCH 16	     /* objects taken out under one hold of a lock */
 #define EVICT_STEPS 64	     /* and queue ends looked at */
 #define FREE_SLOTS_DIVISOR 8 /* more than this part in free slots: large needs empty a page first */

@@ -190,8 +190,8 @@ an_object_being_sent_survives_eviction(void **state)
 	struct body_cursor c = {0};
 	struct iovec iov[1];
 
-	assert_true(put(s, 7, 30000));
-	sent = find(s, 7);
+	sent = make(s, 7, 30000, SLICE_NONE);
+	store_put(s, sent);
 	for (unsigned i = 100; i < 1000; i++)
 		assert_true(put(s, i, 30000));
 	assert_null(find(s, 7));
