@@ -55,7 +55,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $$(call links,tests/fuzz/$$*.c) | deps-test
 	@mkdir -p $(@D); echo "  FUZZ  $@"; $(CC) $(ALLC) -MMD -MP -fsanitize=fuzzer $(LDHARD) -o $@ $(filter %.c %.o,$^) $(LIBS)
 
 # Debian packages that are missing; nothing to do, quickly, when none is.
-deps-build deps-test: ; @scripts/deps $(@:deps-%=%)
+deps-build deps-run deps-test: ; @scripts/deps $(@:deps-%=%)
 
 units: $(UNITS)
 unit: $(UNITS)
@@ -78,7 +78,7 @@ install: $(BUILD)/forebay
 	install -D -m 755 $< $(DESTDIR)$(PREFIX)/bin/forebay
 	[ -e $(DESTDIR)$(SYSCONF)/forebay.yaml ] || install -D -m 644 conf/forebay.yaml $(DESTDIR)$(SYSCONF)/forebay.yaml
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/forebay $(DESTDIR)$(PREFIX)/share/doc/forebay
-	for u in systemd/forebay.*; do sed 's|/usr/bin/|$(PREFIX)/bin/|' $$u >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/}; done
+	for u in systemd/forebay.*; do sed 's|/usr/\(bin\|share\)/|$(PREFIX)/\1/|' $$u >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/}; done
 	cp -R conf/* $(DESTDIR)$(PREFIX)/share/forebay/
 	cp -R README.md LICENSE docs $(DESTDIR)$(PREFIX)/share/doc/forebay/
 	for m in $(wildcard docs/man/*.[1-8]); do install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/}; done
@@ -88,5 +88,5 @@ clean:
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 .PHONY: all units unit run test check generate asan tsan fuzz packaging conformance bench soak install clean \
-        deps-build deps-test
+        deps-build deps-run deps-test
 .SECONDARY:
