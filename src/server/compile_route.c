@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "policy/token.h"
 #include "server/compile_priv.h"
+#include "server/pathtext.h"
 
 /* --- when it applies ---------------------------------------------------------------------------- */
 
@@ -128,6 +129,18 @@ compile_condition(struct compiling *k, const struct conf_pair *p, struct header_
 		    offset + 1, problem);
 }
 
+static struct pattern *
+pattern_of_line(struct arena *mem, const char *path, const char **problem_out)
+{
+	const char *normal;
+
+	*problem_out = "a path ends before ? and #";
+	if (strpbrk(path, "?#") != NULL)
+		return NULL;
+	normal = path_text_normal(mem, path, problem_out);
+	return normal == NULL ? NULL : pattern_new(mem, normal, problem_out);
+}
+
 static void
 compile_path(struct compiling *k, const struct match_conf *m, struct route *r)
 {
@@ -136,7 +149,7 @@ compile_path(struct compiling *k, const struct match_conf *m, struct route *r)
 	size_t offset;
 
 	if (m->path_regex == NULL) {
-		r->path = pattern_new(mem, m->path.path, &problem);
+		r->path = pattern_of_line(mem, m->path.path, &problem);
 		if (r->path == NULL)
 			conf_error(k->diag, conf_place(&match_table, m, "path"), "match: %s: %s",
 			    m->path.path, problem);
@@ -182,6 +195,20 @@ name_of(struct compiling *k, const struct route_conf *c)
 	name = arena_copy(k->world->mem, buf_slice(&b)).p;
 	buf_fini(&b);
 	return name;
+}
+
+/* Of a directive that holds a path; NULL stays NULL. */
+static const char *
+normal_path(struct compiling *k, const char *path, struct conf_place at, const char *directive)
+{
+	const char *problem, *normal = path;
+
+	if (path == NULL)
+		return NULL;
+	normal = path_text_normal(k->world->mem, path, &problem);
+	if (normal == NULL)
+		conf_error(k->diag, at, "%s: \"%s\": %s", directive, path, problem);
+	return normal == NULL ? path : normal;
 }
 
 static struct template **
@@ -237,8 +264,10 @@ compile_action(struct compiling *k, const struct route_conf *c, struct route *r)
 {
 	struct arena *mem = k->world->mem;
 
-	r->strip_prefix = c->strip_prefix;
-	r->add_prefix = c->add_prefix;
+	r->strip_prefix = normal_path(
+	    k, c->strip_prefix, conf_place(&route_table, c, "strip_prefix"), "strip_prefix");
+	r->add_prefix =
+	    normal_path(k, c->add_prefix, conf_place(&route_table, c, "add_prefix"), "add_prefix");
 	if (!c->respond.conf.is_off) {
 		r->action = ROUTE_RESPOND;
 		r->status = c->respond.status;
@@ -337,6 +366,19 @@ compile_cache(struct compiling *k, const struct route_conf *c, struct route *r)
 	out->tags = TEMPLATES(k, r, route_cache_table, &merged, tags);
 }
 
+/* Paths, as the log of purges has them: in normal form. */
+static struct template **
+compile_paths(struct compiling *k, const struct route *r, struct names texts, struct conf_place at,
+    const char *directive)
+{
+	const char **normal = arena_alloc(k->world->mem, (texts.count + 1) * sizeof(*normal));
+
+	for (unsigned i = 0; i < texts.count; i++)
+		normal[i] = normal_path(k, texts.items[i], at, directive);
+	return compile_templates(k, r, texts.count, normal, at, directive);
+}
+#define NAMES_OF(list) ((struct names){(unsigned)(list).count, (list).items})
+
 static void
 compile_purge(struct compiling *k, const struct purge_conf *c, struct route *r)
 {
@@ -344,9 +386,11 @@ compile_purge(struct compiling *k, const struct purge_conf *c, struct route *r)
 	    .tags_count = (unsigned)c->tags.count,
 	    .tags = TEMPLATES(k, r, purge_table, c, tags),
 	    .urls_count = (unsigned)c->urls.count,
-	    .urls = TEMPLATES(k, r, purge_table, c, urls),
+	    .urls =
+		compile_paths(k, r, NAMES_OF(c->urls), conf_place(&purge_table, c, "urls"), "urls"),
 	    .prefixes_count = (unsigned)c->prefixes.count,
-	    .prefixes = TEMPLATES(k, r, purge_table, c, prefixes),
+	    .prefixes = compile_paths(
+		k, r, NAMES_OF(c->prefixes), conf_place(&purge_table, c, "prefixes"), "prefixes"),
 	    .soft = c->soft,
 	};
 }

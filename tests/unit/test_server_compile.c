@@ -1,4 +1,4 @@
-/* LINK: server/compile server/compile_route server/judge server/conf server/conf_route server/pattern cache/conf upstream/conf upstream/target policy/conf policy/compress policy/headers policy/ratelimit policy/limittable policy/window policy/ratefields http/negotiate http/head http/fields event/redisurl conf/load conf/fill conf/scalar conf/table conf/inherit conf/value conf/yaml conf/include conf/substitute conf/diagnostic conf/excerpt conf/glyph conf/nearest conf/source base/arena base/buf base/mem base/hash */
+/* LINK: server/compile server/compile_route server/judge server/pathtext server/conf server/conf_route server/pattern cache/conf upstream/conf upstream/target policy/conf policy/compress policy/headers policy/ratelimit policy/limittable policy/window policy/ratefields http/negotiate http/url http/head http/fields event/redisurl conf/load conf/fill conf/scalar conf/table conf/inherit conf/value conf/yaml conf/include conf/substitute conf/diagnostic conf/excerpt conf/glyph conf/nearest conf/source base/arena base/buf base/mem base/hash */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -97,6 +97,22 @@ must_be_good(const struct trial *t)
 	if (t->site == NULL || t->told.n > 1)
 		fail_msg("%s", t->told.p);
 }
+
+/* The text must be refused, with each of the lines somewhere. */
+static void
+must_say(const char *text, const char *const *lines, size_t count)
+{
+	WITH_SITE(t, text)
+	{
+		assert_null(t.site);
+		for (size_t i = 0; i < count; i++)
+			if (strstr(t.told.p, lines[i]) == NULL)
+				fail_msg("not said: %s\nbut: %s", lines[i], t.told.p);
+	}
+}
+#define MUST_SAY(text, ...)                                \
+	must_say(text, (const char *const[]){__VA_ARGS__}, \
+	    sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
 
 /* --- what configurations come to ---------------------------------------------------------------- */
 
@@ -262,6 +278,31 @@ a_match_has_a_short_and_a_long_form(void **state)
 }
 
 static void
+paths_are_meant_in_normal_form(void **state)
+{
+	WITH_SITE(t,
+	    LEAST "  - match: /caf%c3%a9/%7Euser/{x}/**\n"
+		  "  - match: \"PUT /\u00e4/{x}\"\n"
+		  "    purge: {urls: [\"/\u00e4/a-{x}-%7e?q=%7e\"], prefixes: [\"/a b/\"]}\n")
+	{
+		struct captures c = {1, {SLICE_LIT("7")}};
+		struct buf b = {0};
+
+		must_be_good(&t);
+		assert_true(pattern_matches(
+		    t.site->routes[0].path, SLICE_LIT("/caf%C3%A9/~user/7/8/9"), &c));
+		assert_true(pattern_matches(t.site->routes[1].path, SLICE_LIT("/%C3%A4/7"), &c));
+		template_expand(t.site->routes[1].purge.urls[0], &c, &b);
+		template_expand(t.site->routes[1].purge.prefixes[0], &c, &b);
+		assert_true(slice_eq(buf_slice(&b), SLICE_LIT("/%C3%A4/a-7-~?q=%7e/a%20b/")));
+		buf_fini(&b);
+	}
+	MUST_SAY(LEAST "  - match: /a/../b\n  - match: /a%2\n  - match: /a?b\n",
+	    "/a/../b: no path in normal form has . or ..",
+	    "/a%2: the path has a percent sign without", "/a?b: a path ends before ? and #");
+}
+
+static void
 the_key_takes_what_it_is_told(void **state)
 {
 	WITH_SITE(t,
@@ -410,22 +451,6 @@ a_site_lives_until_the_last_has_let_go(void **state)
 }
 
 /* --- errors ------------------------------------------------------------------------------------- */
-
-/* The text must be refused, with each of the lines somewhere. */
-static void
-must_say(const char *text, const char *const *lines, size_t count)
-{
-	WITH_SITE(t, text)
-	{
-		assert_null(t.site);
-		for (size_t i = 0; i < count; i++)
-			if (strstr(t.told.p, lines[i]) == NULL)
-				fail_msg("not said: %s\nbut: %s", lines[i], t.told.p);
-	}
-}
-#define MUST_SAY(text, ...)                                \
-	must_say(text, (const char *const[]){__VA_ARGS__}, \
-	    sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
 
 static void
 every_error_is_told_in_its_place(void **state)
@@ -638,6 +663,7 @@ main(void)
 	    cmocka_unit_test(a_route_adds_to_the_general_settings),
 	    cmocka_unit_test(what_is_off_for_all_may_be_on_for_one),
 	    cmocka_unit_test(a_match_has_a_short_and_a_long_form),
+	    cmocka_unit_test(paths_are_meant_in_normal_form),
 	    cmocka_unit_test(the_key_takes_what_it_is_told),
 	    cmocka_unit_test(answers_of_our_own_need_no_upstream),
 	    cmocka_unit_test(the_names_of_dotnet_count_as_dotnet_does),
