@@ -1,0 +1,101 @@
+"""A configuration is judged before it is used: what is wrong, where, and what was meant."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.smoke
+CONF = Path(__file__).resolve().parents[2] / "conf"
+OURS = [CONF / "forebay.yaml", *sorted((CONF / "examples").glob("*.yaml"))]
+LEAST = 'listen: ":8080"\nupstreams: {app: "127.0.0.1:3000"}\nroutes:\n'
+
+
+@pytest.fixture
+def check(cli, tmp_path):
+    def run(text, *words):
+        path = tmp_path / "site.yaml"
+        path.write_text(text)
+        return cli("check", "-c", path, *words)
+    return run
+
+
+def test_the_least_is_good(check):
+    done = check(LEAST + "  - match: /**\n")
+    assert (done.returncode, done.stderr) == (0, "") and "good" in done.stdout
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
+def test_what_we_hand_out_is_good(cli, path):
+    done = cli("check", "-c", path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_error_is_told_at_once_with_its_place(check):
+    done = check(LEAST + "  - match: /a\n    cahce: off\n  - match: /b/{id}\n    purge: {tags: ['x:{di}']}\n    upstream: ap\n")
+    assert done.returncode == 1
+    assert "site.yaml:5:5: error" in done.stderr and 'did you mean "cache"?' in done.stderr
+    fixed = check(LEAST + "  - match: /a\n  - match: /b/{id}\n    purge: {tags: ['x:{di}']}\n    upstream: ap\n")
+    assert fixed.returncode == 1 and "2 errors" in fixed.stdout
+    assert "site.yaml:6:19: error" in fixed.stderr and "site.yaml:7:15: error" in fixed.stderr
+
+
+def test_a_warning_is_told_and_counts_only_when_strict(check):
+    shadowed = LEAST + "  - match: /**\n  - match: /news\n"
+    done = check(shadowed)
+    assert done.returncode == 0 and "site.yaml:5:12: warning: this route can never match" in done.stderr
+    assert "1 warning" in done.stdout
+    assert check(shadowed, "--strict").returncode == 1
+
+
+def test_programs_read_it_as_json(check):
+    done = check(LEAST + "  - match: /**\n  - match: /news\n    ttl: 5\n", "--json")
+    told = json.loads(done.stdout)
+    assert done.returncode == 1 and done.stderr == "" and told["errors"] == 1
+    first = told["diagnostics"][0]
+    assert (first["severity"], first["line"], first["column"]) == ("error", 6, 5) and "ttl" in first["message"]
+
+
+def test_a_secret_is_never_shown(check, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("swordfish\n")
+    token.chmod(0o644)
+    done = check(f'admin: {{token: "${{file:{token}}}", adress: x}}\n' + LEAST + "  - match: /**\n")
+    assert done.returncode == 1 and "everybody on this machine can read" in done.stderr
+    assert "swordfish" not in done.stdout + done.stderr
+
+
+def test_without_a_name_the_usual_file_is_taken(cli, tmp_path):
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "forebay.yaml").write_text(LEAST + "  - match: [\n")
+    done = cli("check")
+    assert done.returncode == 1 and "conf/forebay.yaml" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--colour"], ["-c"], ["this.yaml"]], ids=" ".join)
+def test_a_misuse_is_told(cli, words):
+    done = cli("check", *words)
+    assert done.returncode == 2 and "--help" in done.stderr
+
+
+def test_a_file_that_is_not_there_is_told(cli, tmp_path):
+    done = cli("check", "-c", tmp_path / "nowhere.yaml")
+    assert done.returncode == 1 and "nowhere.yaml" in done.stderr and "No such file" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "schema"])
+def test_each_command_explains_itself(cli, command):
+    done = cli(command, "--help")
+    assert done.returncode == 0 and done.stdout.startswith(f"usage: forebay {command}")
+
+
+def test_editors_have_a_schema_that_knows_what_is_good(cli):
+    jsonschema, yaml = pytest.importorskip("jsonschema"), pytest.importorskip("yaml")
+    schema = json.loads(cli("schema").stdout)
+    judge = jsonschema.Draft202012Validator(schema)
+    judge.check_schema(schema)
+    for path in OURS:
+        judge.validate(yaml.safe_load(path.read_text()))
+    assert not judge.is_valid({"listen": ":8080", "routes": [{"match": "/**", "cahce": "off"}]})
+    assert not judge.is_valid({"listen": ":8080"})
+    assert not judge.is_valid({"listen": ":8080", "routes": [{"match": "products"}]})
