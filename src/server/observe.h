@@ -61,7 +61,7 @@ struct observations;
 /* What observe_request counts.
  *     name           family                                   kind       labels                 help */
 #define OBSERVER_FAMILIES(X)                                                                                        \
-	X(requests,    "forebay_http_requests_total",           counter,   "route, method, code", "Requests answered; code 0: the client left before there was an answer") \
+	X(requests,    "forebay_http_requests_total",           counter,   "route, method, code", "Requests answered; code 499: the client left before there was an answer") \
 	X(duration,    "forebay_http_request_duration_seconds", histogram, "route, status",       "From the request's first byte to the last of its answer, by what the cache did") \
 	X(origin,      "forebay_origin_duration_seconds",       histogram, "route",               "From asking the origin to the head of its response") \
 	X(cache,       "forebay_cache_requests_total",          counter,   "route, status, tier", "Requests by what the cache did, and where the answer came from") \
