@@ -3,19 +3,12 @@
 static const char hex[] = "0123456789abcdef";
 
 /* The tail in three pieces: the last chunk, the trailers, the empty line. */
-#define LAST "\r\n0\r\n"
-#define LAST_LEN 5
-
-static struct slice
-last_chunk(const struct chunker *c)
-{
-	return c->begun ? SLICE_LIT(LAST) : SLICE_LIT("0\r\n");
-}
+static const struct slice last_chunk = {"0\r\n", 3}, line_end = {"\r\n", 2};
 
 static size_t
 tail_len(const struct chunker *c)
 {
-	return last_chunk(c).n + c->trailers.n + 2;
+	return last_chunk.n + c->trailers.n + line_end.n;
 }
 
 static void
@@ -24,10 +17,6 @@ open_chunk(struct chunker *c, uint64_t bytes)
 	char digits[16];
 	size_t n = 0, at = 0;
 
-	if (c->begun) {
-		c->frame[at++] = '\r';
-		c->frame[at++] = '\n';
-	}
 	for (uint64_t v = bytes; v > 0; v >>= 4)
 		digits[n++] = hex[v & 15];
 	while (n > 0)
@@ -37,14 +26,14 @@ open_chunk(struct chunker *c, uint64_t bytes)
 	c->frame_len = (uint8_t)at;
 	c->frame_sent = 0;
 	c->left = bytes;
-	c->begun = true;
+	c->end_left = 2;
 }
 
 /* The tail from where it was sent to, as up to three pieces. */
 static int
 add_tail(const struct chunker *c, struct iovec *iov)
 {
-	struct slice parts[3] = {last_chunk(c), c->trailers, SLICE_LIT("\r\n")};
+	struct slice parts[3] = {last_chunk, c->trailers, line_end};
 	size_t skip = c->tail_sent;
 	int n = 0;
 
@@ -80,7 +69,7 @@ chunker_frame(struct chunker *c, struct iovec *iov, int n, bool last, size_t *pa
 
 	for (int i = 1; i <= n; i++)
 		bytes += iov[i].iov_len;
-	if (c->left == 0 && bytes > 0)
+	if (c->left == 0 && c->end_left == 0 && bytes > 0)
 		open_chunk(c, bytes);
 	if (bytes > c->left) { /* more has come since the chunk was opened: it waits for the next */
 		n = cut_pieces(iov + 1, n, c->left);
@@ -89,11 +78,15 @@ chunker_frame(struct chunker *c, struct iovec *iov, int n, bool last, size_t *pa
 	}
 	*payload_out = (size_t)bytes;
 	iov[0] = (struct iovec){c->frame + c->frame_sent, (size_t)(c->frame_len - c->frame_sent)};
-	if (iov[0].iov_len == 0 && n > 0) {
+	if (iov[0].iov_len == 0)
 		memmove(iov, iov + 1, (size_t)n * sizeof(*iov));
-		n--;
-	}
-	n += iov[0].iov_len > 0 ? 1 : 0;
+	else
+		n++;
+	if (bytes < c->left) /* the rest of the chunk's payload comes first */
+		return n;
+	if (c->end_left > 0)
+		iov[n++] = (struct iovec){
+		    (void *)(uintptr_t)(line_end.p + line_end.n - c->end_left), c->end_left};
 	if (last) {
 		c->ending = true;
 		n += add_tail(c, iov + n);
@@ -104,14 +97,17 @@ chunker_frame(struct chunker *c, struct iovec *iov, int n, bool last, size_t *pa
 size_t
 chunker_sent(struct chunker *c, size_t sent)
 {
-	size_t frame = (size_t)(c->frame_len - c->frame_sent), payload;
+	size_t frame = (size_t)(c->frame_len - c->frame_sent), payload, end;
 
 	frame = sent < frame ? sent : frame;
 	c->frame_sent = (uint8_t)(c->frame_sent + frame);
 	sent -= frame;
 	payload = sent < c->left ? sent : (size_t)c->left;
 	c->left -= payload;
-	c->tail_sent += sent - payload;
+	sent -= payload;
+	end = sent < c->end_left ? sent : c->end_left;
+	c->end_left = (uint8_t)(c->end_left - end);
+	c->tail_sent += sent - end;
 	return payload;
 }
 

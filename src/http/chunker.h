@@ -11,15 +11,16 @@
 #include "base/slice.h"
 
 struct chunker {
-	char frame[24]; /* CRLF of the chunk before, size, CRLF */
+	char frame[20]; /* size and CRLF of the open chunk */
 	uint8_t frame_len, frame_sent;
-	bool begun, ending;
+	uint8_t end_left; /* of the CRLF behind the open chunk's payload, not yet sent */
+	bool ending;
 	uint64_t left;	       /* payload of the open chunk not yet sent */
 	struct slice trailers; /* canonical lines for behind the last chunk; the caller's */
 	size_t tail_sent;      /* of the last chunk and what follows it */
 };
 
-#define CHUNKER_EXTRA 4 /* pieces it may need besides the payload's */
+#define CHUNKER_EXTRA 5 /* pieces it may need besides the payload's */
 
 /* Frames what is to be sent now. The caller has put n pieces of payload at iov[1], leaving iov[0] free and room for
  * CHUNKER_EXTRA pieces in all; last: nothing comes after them. Returns how many pieces from iov[0] on are to be written; *payload_out

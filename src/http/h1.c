@@ -293,6 +293,16 @@ h1_parse(struct h1_parser *p, struct head *h, const char *bytes, size_t n)
 	}
 }
 
+bool
+head_of_stored(struct head *h, struct slice text)
+{
+	static const struct h1_limits limits = {.head_bytes = UINT32_MAX};
+	struct h1_parser p;
+
+	h1_parser_init(&p, H1_RESPONSE, &limits);
+	return h1_parse(&p, h, text.p, text.n) == H1_WHOLE;
+}
+
 /* --- framing --- */
 
 static bool

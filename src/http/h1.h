@@ -71,6 +71,9 @@ void h1_parser_init(struct h1_parser *p, enum h1_kind kind, const struct h1_limi
 /* Looks at what is new in the n bytes that have come so far, from the message's first on. H1_WHOLE: *h is complete, its
  * base is bytes. H1_BAD: p->fault. */
 enum h1_result h1_parse(struct h1_parser *p, struct head *h, const char *bytes, size_t n);
+/* Parses the head of a stored response, as our own text has it; it bears any size. False: it is not a whole, valid head.
+ * The head borrows the text. */
+bool head_of_stored(struct head *h, struct slice text);
 
 /* How a body is framed (RFC 9112 section 6). */
 enum framing_kind { FRAMING_NONE, FRAMING_LENGTH, FRAMING_CHUNKED, FRAMING_CLOSE };
