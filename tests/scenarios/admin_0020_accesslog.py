@@ -1,0 +1,103 @@
+"""The access log: one line for each request, whatever becomes of the file."""
+
+import json
+import re
+import signal
+
+import pytest
+
+from stage.waiting import wait_until
+
+COMBINED = re.compile(r'(\S+) - - \[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "(.*?)" (\d{3}) (\d+) "(.*?)" "(.*?)"')
+MEMBERS = ["time", "request_id", "client", "method", "scheme", "host", "path", "protocol", "status", "bytes", "bytes_in",
+           "duration_ms", "wait_ms", "origin_ms", "route", "cache", "tier", "reason", "upstream", "end", "fetch_end",
+           "referer", "user_agent"]
+
+
+@pytest.mark.smoke
+def test_a_json_line_tells_what_became_of_a_request(origin, forebay):
+    origin.on("GET /news").reply(200, "spring flood", cache_control="max-age=60")
+    w1 = forebay(app=origin)
+    answer = w1.get("/news?page=2", user_agent="Play/1.0", referer="https://example.com/").expect(200)
+    w1.get("/news?page=2").expect(200, x_cache_status="HIT")
+
+    miss, = w1.access(path="/news?page=2", cache="MISS")
+    hit, = w1.access(path="/news?page=2", cache="HIT")
+    assert list(miss) == MEMBERS
+    assert miss["request_id"] == answer.headers.get("X-Request-Id") != hit["request_id"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", miss["time"])
+    assert (miss["client"], miss["method"], miss["scheme"], miss["protocol"], miss["status"], miss["end"]) == \
+        ("127.0.0.1", "GET", "http", "HTTP/1.1", 200, "done")
+    assert (miss["tier"], miss["upstream"], miss["user_agent"], miss["referer"]) == \
+        ("origin", "app", "Play/1.0", "https://example.com/")
+    assert 0 < miss["origin_ms"] <= miss["duration_ms"]
+    assert (hit["tier"], hit["origin_ms"]) == ("memory", None)
+
+
+def test_what_a_client_sends_cannot_forge_a_line_and_secrets_stay_out(origin, forebay):
+    origin.on("GET /").reply(200, cache_control="no-store")
+    w1 = forebay(app=origin)
+    w1.get("/", user_agent='x"} {"status":500,"a":"\\', authorization="Bearer t0psecret", cookie="sid=t0psecret").expect(200)
+    line, = w1.access()
+    assert line["user_agent"] == 'x"} {"status":500,"a":"\\' and line["status"] == 200
+    assert "t0psecret" not in w1.access_path.read_text()
+
+
+def test_a_combined_line_is_read_by_every_tool(origin, forebay):
+    origin.on("GET /news").reply(200, "spring flood", cache_control="no-store")
+    w1 = forebay('log: {access: {path: "@DIR@/access.log", format: combined}}', app=origin)
+    w1.get("/news", user_agent='Play "1"').expect(200)
+    text = wait_until(lambda: w1.access_path.exists() and w1.access_path.read_text(), "a line")
+    client, _, request, status, size, referer, agent = COMBINED.fullmatch(text.rstrip("\n")).groups()
+    assert (client, request, status, referer, agent) == ("127.0.0.1", "GET /news HTTP/1.1", "200", "-", r"Play \x221\x22")
+    assert int(size) >= len("spring flood")
+
+
+def test_after_a_rotation_lines_go_to_the_new_file_and_none_is_lost(origin, forebay):
+    origin.on("GET /").reply(200, cache_control="no-store")
+    w1 = forebay(app=origin)
+    rotated = w1.access_path.with_suffix(".1")
+    for _ in range(5):
+        w1.get("/").expect(200)
+    w1.access_path.rename(rotated)
+    w1.get("/").expect(200)
+    w1.signal(signal.SIGUSR1)
+    wait_until(w1.access_path.exists, "the new file")
+    for _ in range(3):
+        w1.get("/").expect(200)
+    w1.access(3)
+    w1.stop()
+    old, new = ([json.loads(line) for line in path.read_text().splitlines()] for path in (rotated, w1.access_path))
+    assert len(old) + len(new) == 9 and len(old) >= 6
+
+
+def test_a_stop_writes_the_last_lines(origin, forebay):
+    origin.on("GET /").reply(200, cache_control="no-store")
+    w1 = forebay(app=origin)
+    for _ in range(20):
+        w1.get("/").expect(200)
+    w1.stop()
+    assert len(w1.access_path.read_text().splitlines()) == 20
+
+
+def test_a_full_disk_costs_no_request_and_is_said_once(origin, forebay):
+    origin.on("GET /").reply(200, "still here", cache_control="no-store")
+    w1 = forebay('log: {access: {path: /dev/full, format: json}}', app=origin)
+    for _ in range(10):
+        w1.get("/").expect(200, "still here")
+    w1.wait_metric("forebay_access_log_errors_total", lambda n: n >= 1)
+    assert w1.metric("forebay_access_log_bytes_total") == 0
+    assert w1.metric("forebay_access_log_lines_total") == 10
+    assert len(re.findall("access log: No space left", w1.log)) == 1
+
+    w1.reload('log: {access: {path: "@DIR@/access.log", format: json}}', says="generation 2")     # there is room again
+    assert len(w1.access(10)) == 10
+    w1.wait_log("lines are written again")
+
+
+def test_off_means_off(origin, forebay):
+    origin.on("GET /").reply(200, cache_control="no-store")
+    w1 = forebay("log: {access: off}", app=origin)
+    w1.get("/").expect(200)
+    w1.wait_metric("forebay_http_requests_total", 1)
+    assert not w1.access_path.exists()
