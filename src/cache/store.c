@@ -228,7 +228,8 @@ shard_evict(struct store *s, struct shard *sh, unsigned *steps)
 			atomic_store_explicit(&o->hits, (uint8_t)(hits - 1), memory_order_relaxed);
 			shard_move(sh, o, QUEUE_MAIN);
 		} else if (q == small && hits >= HITS_TO_MOVE) {
-			atomic_store_explicit(&o->hits, 0, memory_order_relaxed);
+			atomic_store_explicit(
+			    &o->hits, (uint8_t)(hits - HITS_TO_MOVE), memory_order_relaxed);
 			shard_move(sh, o, QUEUE_MAIN);
 		} else {
 			if (q == small)

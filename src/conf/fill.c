@@ -102,7 +102,7 @@ fill_values(struct conf_context *cx, const struct conf_directive *row, const str
 	int result = check_count(cx, row, n, count);
 
 	for (size_t i = 0; i < count; i++)
-		if (!items[i]->is_broken &&
+		if (items[i]->is_broken ||
 		    conf_fill_scalar(cx, row, items[i], (char *)list.items + i * each) < 0)
 			result = -1;
 	memcpy(field, &list, sizeof(list));

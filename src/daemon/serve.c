@@ -211,7 +211,7 @@ no_change(struct daemon *d, struct arena *mem)
 {
 	sockets_undo(d->sockets);
 	arena_fini(mem);
-	return "the running configuration stays in place";
+	return "the running configuration is kept";
 }
 
 /* SIGHUP. Whatever is wrong, nothing has changed then. */
@@ -250,7 +250,7 @@ reload(struct daemon *d)
 			log_warn("cache.memory cannot be changed to that without a restart: %s",
 			    strerror(errno));
 		log_info(
-		    "configuration of %s in use (generation %u)", d->path, d->site->generation);
+		    "configuration of %s loaded (generation %u)", d->path, d->site->generation);
 	}
 	buf_fini(&why);
 	conf_diag_free(&diag);

@@ -20,6 +20,8 @@ struct listener {
 	struct event readable;
 	struct timer resume; /* after a shortage of descriptors */
 	bool paused, starved;
+	bool told;		  /* of the shortage that lasts */
+	bool in_callback, closed; /* freed in a callback: its memory goes when that ends */
 	void (*accepted)(void *arg, int fd, const struct address *peer);
 	void *arg;
 };
@@ -44,41 +46,77 @@ on_listener_resume(void *arg)
 	listener_arm(ls);
 }
 
+/* Errors of one connection, which has gone before it was accepted; accept(2) passes on those of the
+ * network, too. */
+static bool
+is_lost_connection(int e)
+{
+	switch (e) {
+	case ECONNABORTED:
+	case EINTR:
+	case EPERM:
+	case EPROTO:
+	case ENOPROTOOPT:
+	case EOPNOTSUPP:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENONET:
+	case ETIMEDOUT:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* What accept could not do: nothing waits (done), one connection was lost (go on), or the machine
  * is short (pause). */
 static bool
 listener_trouble(struct listener *ls, int e)
 {
-	if (e == ECONNABORTED || e == EINTR || e == EPERM || e == EPROTO)
+	if (is_lost_connection(e))
 		return true;
 	if (e == EAGAIN || e == EWOULDBLOCK)
 		return false;
-	log_warn("accept: %s; trying again in %d ms", strerror(e), SHORTAGE_PAUSE_MS);
+	if (!ls->told)
+		log_warn("accept: %s; trying again every %d ms", strerror(e), SHORTAGE_PAUSE_MS);
+	ls->told = true;
 	ls->starved = true;
 	listener_arm(ls);
 	timer_arm(ls->loop, &ls->resume, loop_now_ms(ls->loop) + SHORTAGE_PAUSE_MS);
 	return false;
 }
 
-static void
-on_listener_readable(evutil_socket_t lfd, short what, void *arg)
+/* False: no more for now. */
+static bool
+accept_one(struct listener *ls)
 {
-	struct listener *ls = arg;
+	struct address peer = {.len = sizeof(peer.u)};
+	int fd = accept4(ls->fd, &peer.u.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	const int one = 1;
 
-	for (int i = 0; i < BATCH && !ls->paused; i++) {
-		struct address peer = {.len = sizeof(peer.u)};
-		int fd = accept4(lfd, &peer.u.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0)
+		return listener_trouble(ls, errno);
+	ls->told = false;
+	if (peer.u.sa.sa_family != AF_UNIX) /* only slower without */
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	ls->accepted(ls->arg, fd, &peer);
+	return true;
+}
 
-		if (fd < 0) {
-			if (listener_trouble(ls, errno))
-				continue;
-			return;
-		}
-		if (peer.u.sa.sa_family != AF_UNIX)
-			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		ls->accepted(ls->arg, fd, &peer);
-	}
+static void
+on_listener_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *ls = arg;
+
+	ls->in_callback = true;
+	for (int i = 0; i < BATCH && !ls->paused && !ls->closed; i++)
+		if (!accept_one(ls))
+			break;
+	ls->in_callback = false;
+	if (ls->closed)
+		free(ls);
 }
 
 struct listener *
@@ -110,7 +148,9 @@ listener_free(struct listener **lp)
 		return;
 	timer_disarm(&ls->resume);
 	event_del(&ls->readable);
-	free(ls);
+	ls->closed = true;
+	if (!ls->in_callback)
+		free(ls);
 	*lp = NULL;
 }
 

@@ -15,7 +15,8 @@ struct listener;
  * (non-blocking, its own from then on). NULL (errno). */
 struct listener *listener_new(struct loop *l, int fd,
     void (*accepted)(void *arg, int fd, const struct address *peer), void *arg);
-/* Stops accepting; what waits in the kernel's queue stays for whoever has the socket. */
+/* Stops accepting; what waits in the kernel's queue stays for whoever has the socket. Allowed in
+ * accepted. */
 void listener_free(struct listener **lp);
 /* Stop or go on accepting, e.g. at the limit on connections. */
 void listener_pause(struct listener *ls, bool pause);

@@ -142,7 +142,8 @@ on_stream_announce(void *arg)
 	leave_callback(s);
 }
 
-/* Writable comes first. An owner that came meanwhile (stream_set_handler) gets no event that was
+/* Writable comes first; what is armed is looked at only afterwards, so that a long body costs no change
+ * of registration from one piece to the next. An owner that came meanwhile (stream_set_handler) gets no event that was
  * not meant for it: what is still readable comes again in the next turn. */
 static void
 on_stream_event(evutil_socket_t fd, short what, void *arg)
@@ -158,8 +159,9 @@ on_stream_event(evutil_socket_t fd, short what, void *arg)
 		what = s->transport->on_event(s, what);
 	if ((what & EV_WRITE) && s->want_write) {
 		s->want_write = false;
-		stream_arm(s);
 		h->on_writable(owner);
+		if (!s->closed)
+			stream_arm(s);
 	}
 	if ((what & EV_READ) && !s->closed && s->want_read && s->handler == h && s->arg == owner)
 		h->on_readable(owner);
@@ -282,13 +284,16 @@ stream_readv(struct stream *s, const struct iovec *iov, int n)
 ssize_t
 stream_writev(struct stream *s, const struct iovec *iov, int n, bool more)
 {
-	ssize_t sent = s->transport->writev(s, iov, n, more);
 	size_t offered = 0;
+	ssize_t sent;
 
-	if (sent == STREAM_ERROR)
-		return sent;
 	for (int i = 0; i < n; i++)
 		offered += iov[i].iov_len;
+	if (offered == 0)
+		return 0;
+	sent = s->transport->writev(s, iov, n, more);
+	if (sent == STREAM_ERROR)
+		return sent;
 	if (sent == STREAM_AGAIN || (size_t)sent < offered)
 		stream_want_write(s, true);
 	return sent;

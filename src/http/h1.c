@@ -164,42 +164,43 @@ take_field(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t
 
 /* --- the whole head --- */
 
-/* Fields that carry the message's meaning to its end: Connection cannot take them away (design, section 11.6). */
+/* Fields that Connection cannot take away (design, section 11.6). A client's wish takes away nothing that has a row: the
+ * origin must see what the key, Vary and the access rules saw, or one client fills the cache for another. */
 static bool
 is_vital(enum field_id id, enum h1_kind kind)
 {
 	switch (id) {
-	case FIELD_HOST:
 	case FIELD_CONTENT_LENGTH:
 	case FIELD_CONTENT_TYPE:
 	case FIELD_CONTENT_ENCODING:
 	case FIELD_CONTENT_RANGE:
 		return true;
-	case FIELD_CACHE_CONTROL:
-	case FIELD_AUTHORIZATION:
-	case FIELD_COOKIE:
-	case FIELD_RANGE:
-	case FIELD_X_FORWARDED_FOR:
-	case FIELD_FORWARDED:
-		return kind == H1_REQUEST;
 	default:
-		return false;
+		return kind == H1_REQUEST && id != FIELD_OTHER;
 	}
 }
 
-static void
-mark_hops(struct head *h, enum h1_kind kind)
+/* Each name costs a look at each field, so there are only so many. */
+#define CONNECTION_NAMES_MAX 64
+
+static bool
+mark_hops(struct h1_parser *p, struct head *h)
 {
 	struct list_walk walk = {0};
 	struct slice member;
+	unsigned names = 0;
 
 	if (!head_has(h, FIELD_CONNECTION))
-		return;
-	while (head_list_next(h, FIELD_CONNECTION, &walk, &member))
+		return true;
+	while (head_list_next(h, FIELD_CONNECTION, &walk, &member)) {
+		if (++names > CONNECTION_NAMES_MAX)
+			return bad(p, H1_FAULT_connection, walk.field->value_at);
 		for (unsigned i = 0; i < h->count; i++)
 			if (slice_ieq(field_name(h, &h->fields[i]), member) &&
-			    !is_vital((enum field_id)h->fields[i].id, kind))
+			    !is_vital((enum field_id)h->fields[i].id, p->kind))
 				h->fields[i].is_hop = true;
+	}
+	return true;
 }
 
 static bool
@@ -207,7 +208,8 @@ judge_whole(struct h1_parser *p, struct head *h)
 {
 	const struct field *host;
 
-	mark_hops(h, p->kind);
+	if (!mark_hops(p, h))
+		return false;
 	if (p->kind == H1_RESPONSE)
 		return true;
 	host = head_find(h, FIELD_HOST);
@@ -385,6 +387,8 @@ h1_response_framing(
 		out->kind = FRAMING_CHUNKED;
 	else if (*fault == H1_FAULT_coding)
 		return false;
+	else
+		out->is_coded = true;
 	return true;
 }
 

@@ -28,6 +28,7 @@
 	X(too_many_fields,   431, "the head has too many fields")                          \
 	X(no_host,           400, "there is no Host field")                                \
 	X(repeated_host,     400, "there is more than one Host field")                     \
+	X(connection,        400, "Connection names more than 64 fields")                  \
 	X(length,            400, "Content-Length is not one decimal number")              \
 	X(length_and_coding, 400, "both Content-Length and Transfer-Encoding")             \
 	X(coding,            400, "Transfer-Encoding does not end in one chunked")         \
@@ -80,10 +81,11 @@ enum framing_kind { FRAMING_NONE, FRAMING_LENGTH, FRAMING_CHUNKED, FRAMING_CLOSE
 struct framing {
 	enum framing_kind kind;
 	uint64_t length; /* FRAMING_LENGTH */
+	bool is_coded;   /* of a response: in a coding we never asked for, so its bytes are not what its fields say */
 };
 /* False: *fault says what is wrong. */
 bool h1_request_framing(const struct head *h, struct framing *out, enum h1_fault *fault);
-/* An unknown transfer coding means: until the connection closes. */
+/* An unknown transfer coding means: until the connection closes, and is_coded. */
 bool h1_response_framing(
     const struct head *h, enum method method, struct framing *out, enum h1_fault *fault);
 /* Whether the sender keeps the connection after this message. */

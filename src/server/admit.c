@@ -91,8 +91,10 @@ step_route(struct exchange *x)
 	char *space = arena_alloc(&x->mem, url_space(&x->head));
 	enum url_fault fault = url_of_request(&x->head, exchange_scheme(x), space, &x->url);
 
-	if (fault != URL_GOOD)
+	if (fault != URL_GOOD) {
+		x->closes = true;
 		return exchange_own(x, 400, url_fault_text(fault));
+	}
 	x->route = find_route(x);
 	if (x->route == NULL)
 		return exchange_own(x, 404, "no route");

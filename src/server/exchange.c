@@ -269,23 +269,21 @@ exchange_refuse(struct exchange *x, unsigned status, const char *why)
 	exchange_walk(x);
 }
 
+/* Found out in the middle of sending the upload on: the walk hears of it when that is over. */
 void
-exchange_client_gone(struct exchange *x, bool is_malformed)
+exchange_upload_bad(struct exchange *x)
+{
+	x->upload_is_bad = true;
+	x->closes = true;
+	loop_later(x->worker->loop, &x->turn);
+}
+
+void
+exchange_client_gone(struct exchange *x)
 {
 	if (x->is_over)
 		return;
-	/* A malformed upload is answered while nothing has been sent; what went upstream of it is cut off. */
-	if (is_malformed && !x->replied && x->step < STEP_respond) {
-		if (x->rider.flight != NULL) {
-			fill_leader_left(x->rider.flight, x);
-			flight_leave(&x->rider);
-		}
-		x->client->has_upload = false;
-		exchange_own(x, 400, "the request's body is not valid");
-		loop_later(x->worker->loop, &x->turn);
-		return;
-	}
-	x->end = is_malformed ? END_upload_broken : END_client_gone;
+	x->end = END_client_gone;
 	if (x->status == 0)
 		x->status = 499;
 	if (x->walking) {
@@ -310,7 +308,7 @@ exchange_upload_slow(struct exchange *x)
 		fill_leader_left(x->rider.flight, x);
 		flight_leave(&x->rider);
 	}
-	x->client->has_upload = false;
+	x->closes = true;
 	exchange_own(x, 408, "the request's body did not come in time");
 	exchange_walk(x);
 }

@@ -19,8 +19,10 @@ struct head *exchange_head(struct exchange *x);
 void exchange_begin(struct exchange *x);
 /* Something the exchange may wait for has happened: more of the upload, room to write, a turn of the loop. */
 void exchange_wake(struct exchange *x);
-/* The client has left, or its request broke off (is_malformed: the upload was not valid). */
-void exchange_client_gone(struct exchange *x, bool is_malformed);
+/* The client has left. */
+void exchange_client_gone(struct exchange *x);
+/* The request's body is not valid: answered with 400 while nothing has been sent, and what went upstream is cut off. */
+void exchange_upload_bad(struct exchange *x);
 /* It will not begin: the head was not valid. Frees it. */
 void exchange_drop(struct exchange **xp);
 

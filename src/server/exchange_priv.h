@@ -73,7 +73,8 @@ struct exchange {
 	bool is_upgrade;
 	struct upload upload; /* wraps the client's, counting */
 	uint64_t upload_bytes;
-	bool upload_too_large;
+	bool upload_too_large, upload_is_bad;
+	bool closes; /* the connection serves no other request after this one */
 
 	/* limits */
 	struct rate_verdict met[ROUTE_LIMITS_MAX];

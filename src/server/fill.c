@@ -290,14 +290,6 @@ fill_upload_ready(struct flight *flight)
 		fetch_upload_ready(f->fetch);
 }
 
-int64_t
-fill_origin_us(const struct flight *flight)
-{
-	const struct fill *f = flight_owner(flight);
-
-	return f == NULL || f->head_us == 0 ? 0 : f->head_us - f->sent_us;
-}
-
 static void
 on_fill_interim(void *arg, const struct head *h)
 {
@@ -563,6 +555,8 @@ on_fill_head(void *arg, const struct head *h, const struct framing *framing)
 	struct life life;
 
 	f->head_us = clock_mono_us();
+	if (f->x != NULL)
+		f->x->origin_us = f->head_us - f->sent_us;
 	purge_after_response(&f->purges, f->worker, h);
 	if (h->status == 304 && f->stale != NULL && f->stale_head.base != NULL) {
 		struct fetch *spent = f->fetch;

@@ -25,7 +25,5 @@ void fill_start_refresh(struct exchange *x, struct flight *f, struct object *o);
 void fill_leader_left(struct flight *f, struct exchange *x);
 /* The leader's upload has more, or its end. */
 void fill_upload_ready(struct flight *f);
-/* Microseconds it took the origin to send a head, and who it was; for the leader's log line. */
-int64_t fill_origin_us(const struct flight *f);
 
 #endif

@@ -33,6 +33,7 @@ struct h1conn {
 	bool walking; /* conn_walk is on the stack */
 	bool keep;    /* may serve another request */
 	bool retiring;
+	bool is_spoilt; /* half of something was sent: nothing can follow */
 	struct task walk, bury;
 	struct timer deadline;
 	/* What came in: the head being parsed begins at 0; the exchange's head points here. */
@@ -253,7 +254,7 @@ void
 h1conn_cut(struct h1conn *c)
 {
 	if (c->x != NULL)
-		exchange_client_gone(c->x, false);
+		exchange_client_gone(c->x);
 	if (c->phase != PHASE_CLOSED) {
 		stream_reset(&c->stream);
 		conn_leave(c);
@@ -356,7 +357,7 @@ decode_chunk(struct h1conn *c)
 	case CHUNK_BAD:
 		c->keep = false;
 		c->up.kind = FRAMING_NONE;
-		exchange_client_gone(c->x, true);
+		exchange_upload_bad(c->x);
 		return false;
 	}
 	return false;
@@ -527,6 +528,10 @@ conn_walk(struct h1conn *c)
 {
 	if (c->walking || c->phase == PHASE_CLOSED)
 		return;
+	if (c->is_spoilt) {
+		h1conn_cut(c);
+		return;
+	}
 	c->walking = true;
 	while ((c->phase == PHASE_IDLE || c->phase == PHASE_HEAD) && c->in_len > 0)
 		if (!parse_head(c))
@@ -540,7 +545,7 @@ static void
 read_ended(struct h1conn *c)
 {
 	if (c->phase == PHASE_SERVING) {
-		exchange_client_gone(c->x, false);
+		exchange_client_gone(c->x);
 		return;
 	}
 	if (c->phase == PHASE_HEAD)
@@ -656,8 +661,10 @@ h1_interim(struct client *client, struct slice head)
 	if (exchange_head(c->x)->minor == 0 || c->replying)
 		return;
 	/* Hints may be lost, half of one may not: what the socket does not take at once ends the connection's use. */
-	if (stream_writev(c->stream, &iov, 1, false) != (ssize_t)head.n)
-		h1conn_cut(c);
+	if (stream_writev(c->stream, &iov, 1, false) != (ssize_t)head.n) {
+		c->is_spoilt = true;
+		loop_later(c->worker->loop, &c->walk);
+	}
 }
 
 static void

@@ -359,8 +359,6 @@ take_from_flight(struct exchange *x, struct object *o)
 {
 	if (status_is_failure(o->facts.status) && may_serve_stale(x))
 		return serve_stale(x, "the origin answered with a failure");
-	if (x->rider.is_leader)
-		x->origin_us = fill_origin_us(x->rider.flight);
 	if (x->stale != NULL && o->body == x->stale->body) {
 		x->word = CACHE_WORD_REVALIDATED;
 		x->reason = "the origin says that it is still good";
@@ -384,8 +382,13 @@ step_await(struct exchange *x)
 	struct object *o;
 	int fault;
 
+	if (x->upload_is_bad) {
+		leave_flight(x);
+		return exchange_own(x, 400, "the request's body is not valid");
+	}
 	if (x->upload_too_large) {
 		leave_flight(x);
+		x->closes = true;
 		return exchange_own(x, 413, "the request's body is larger than limits.body_size");
 	}
 	switch (flight_state(f)) {

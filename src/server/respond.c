@@ -183,7 +183,7 @@ reply(struct exchange *x, bool has_body, bool has_length, uint64_t length)
 	    .has_body = has_body,
 	    .has_length = has_length,
 	    .length = length,
-	    .must_close = x->worker->draining};
+	    .must_close = x->closes || x->worker->draining};
 
 	x->replied = true;
 	x->client->ops->reply(x->client, &r);

@@ -39,6 +39,7 @@ new_root() {
 	tarball=$(base_tarball) || return
 	mkdir -p "$root" "$cache/$suite-archives/partial"
 	tar -C "$root" -xf "$tarball"
+	mkdir -p "$root/proc" "$root/dev"
 	cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 	echo "deb http://deb.debian.org/debian-security $suite-security main" >>"$root/etc/apt/sources.list"
 	furnish "$root"
@@ -47,7 +48,6 @@ new_root() {
 }
 
 furnish() {
-	mkdir -p "$1/proc" "$1/dev"
 	mount -t proc proc "$1/proc"
 	mount --rbind /dev "$1/dev"
 	mount --make-rslave "$1/dev"

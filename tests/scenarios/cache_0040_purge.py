@@ -56,9 +56,3 @@ def test_an_answer_that_was_under_way_during_a_purge_is_not_kept(origin, forebay
     gate.release()
     reader.answer().expect(200)
     w1.get("/products/1").expect(200, "new", x_cache_status="MISS")
-
-
-def test_the_command_line_purges(w1):
-    w1.cli("purge", "--tag", "products")
-    for n in (1, 2):
-        w1.get(f"/products/{n}").expect(200, f"new {n}", x_cache_status="MISS")

@@ -275,7 +275,6 @@ struct stream {
 	struct body *body;
 	_Atomic uint64_t read_to[READERS];
 	bool is_windowed;
-	unsigned reader;
 };
 
 struct stream_reader {
@@ -310,9 +309,10 @@ stream_read(void *arg)
 			got += iov[i].iov_len;
 		}
 		body_advance(&c, got);
-		atomic_store(&r->stream->read_to[r->number], c.at);
 		if (n == 0)
 			sched_yield();
+		else
+			atomic_store(&r->stream->read_to[r->number], c.at);
 	}
 	r->ok = right && c.at == STREAM_BYTES;
 	body_unref(&(struct body *){body_ref(r->stream->body)});
@@ -330,8 +330,6 @@ slowest(struct stream *s)
 	return least;
 }
 
-/* The bytes as a cheap memcpy of what byte_at says would be: the pattern is periodic in nothing, so
- * it is made in place. */
 static void
 stream_write(struct stream *s)
 {

@@ -562,6 +562,31 @@ a_walk_misses_nothing_that_was_there(void **state)
 }
 
 static void
+see_and_remove_most(struct object *o, void *arg)
+{
+	struct seen *seen = arg;
+	unsigned number = (unsigned)atoi(object_key(o).p + strlen("http://shop.test/item/"));
+
+	seen->times[number]++;
+	if (number % 16 != 0)
+		store_remove(seen->store, o);
+}
+
+static void
+a_walk_that_empties_the_store_misses_nothing(void **state)
+{
+	struct seen seen = {.store = store_new(15 * MIB, NULL), .times = calloc(1, 20000)};
+
+	for (unsigned i = 0; i < 20000; i++)
+		assert_true(put(seen.store, i, 1));
+	store_walk(seen.store, see_and_remove_most, &seen);
+	for (unsigned i = 0; i < 20000; i++)
+		assert_int_equal(seen.times[i], 1);
+	free(seen.times);
+	store_free(&seen.store);
+}
+
+static void
 a_sweep_takes_out_what_was_purged(void **state)
 {
 	struct store *s = store_new(16 * MIB, NULL);
@@ -595,6 +620,27 @@ what_is_asked_for_often_survives_a_scan(void **state)
 	for (unsigned i = 0; i < 500; i++)
 		kept += ask(s, i);
 	assert_true(kept > 450);
+	store_free(&s);
+}
+
+static void
+what_is_still_asked_for_stays_in_the_main_queue(void **state)
+{
+	struct store *s = store_new(8 * MIB, NULL);
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < 500; i++)
+		put(s, i, 1000);
+	/* All others are asked for once and so come to the main queue too, and leave it again. */
+	for (unsigned i = 0; i < 50000; i++) {
+		put(s, 10000 + i, 1000);
+		ask(s, 10000 + i);
+		if (i % 4 == 0)
+			ask(s, i / 4 % 500);
+	}
+	for (unsigned i = 0; i < 500; i++)
+		kept += ask(s, i);
+	assert_true(kept > 490);
 	store_free(&s);
 }
 
@@ -703,8 +749,10 @@ main(void)
 	    cmocka_unit_test(room_is_made_when_asked_for),
 	    cmocka_unit_test(the_index_grows_and_shrinks_with_the_objects),
 	    cmocka_unit_test(a_walk_misses_nothing_that_was_there),
+	    cmocka_unit_test(a_walk_that_empties_the_store_misses_nothing),
 	    cmocka_unit_test(a_sweep_takes_out_what_was_purged),
 	    cmocka_unit_test(what_is_asked_for_often_survives_a_scan),
+	    cmocka_unit_test(what_is_still_asked_for_stays_in_the_main_queue),
 	    cmocka_unit_test(what_comes_back_soon_after_eviction_stays),
 	    cmocka_unit_test(workers_share_the_store),
 	};

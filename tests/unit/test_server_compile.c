@@ -480,6 +480,13 @@ what_does_not_work_yet_is_not_accepted(void **state)
 }
 
 static void
+a_list_with_a_variable_that_is_not_set_is_refused(void **state)
+{
+	MUST_SAY(LEAST "  - {match: /**, purge: {urls: [/a, \"${FOREBAY_NOT_SET}\"]}}\n",
+	    "the environment variable FOREBAY_NOT_SET is not set");
+}
+
+static void
 a_route_needs_somewhere_to_go(void **state)
 {
 	MUST_SAY("listen: \":8080\"\nroutes: [{match: /**}]\n", "there are no upstreams");
@@ -672,6 +679,7 @@ main(void)
 	    cmocka_unit_test(a_site_lives_until_the_last_has_let_go),
 	    cmocka_unit_test(every_error_is_told_in_its_place),
 	    cmocka_unit_test(what_does_not_work_yet_is_not_accepted),
+	    cmocka_unit_test(a_list_with_a_variable_that_is_not_set_is_refused),
 	    cmocka_unit_test(a_route_needs_somewhere_to_go),
 	    cmocka_unit_test(what_cannot_be_meant_is_refused),
 	    cmocka_unit_test(a_route_that_can_never_match_is_told),

@@ -1,0 +1,582 @@
+/* One SSL_CTX per context has the settings and the ticket keys, and no certificate. Those are given
+ * to each connection by on_certificate_wanted, after the ClientHello has named the host and the
+ * kinds of key the client knows; OpenSSL then takes the kind that suits both. */
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "event/tls_priv.h"
+
+#define NAME_BYTES 256 /* of a host, RFC 1035 allows 253 */
+#define ALPN_BYTES 256
+#define KINDS 4 /* of keys, a certificate of each at once: RSA, ECDSA, EdDSA, others */
+
+/* Mozilla's intermediate recommendation; its DHE suites are left out: they are slow, made for
+ * clients that are gone, and a way to make servers work (CVE-2002-20001). */
+#define CIPHERS_12                                                   \
+	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:" \
+	"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:" \
+	"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+#define CIPHERS_13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define GROUPS "X25519:P-256:P-384"
+#define GROUPS_HYBRID "X25519MLKEM768:" GROUPS /* where OpenSSL has it (3.5) */
+
+struct identity {
+	X509 *leaf;
+	STACK_OF(X509) * chain; /* above the leaf */
+	EVP_PKEY *key;
+};
+
+/* A name that some identity is good for, in lower case, "*.example.com" included. */
+struct name {
+	char *text;
+	unsigned identity;
+};
+
+struct tls_context {
+	_Atomic unsigned refs;
+	SSL_CTX *ssl;
+	struct identity *identities;
+	unsigned count;
+	struct name *names; /* sorted by text, then by identity */
+	unsigned names_count;
+	char *first_name; /* of the first identity; NULL: it has none */
+	unsigned char alpn[ALPN_BYTES];
+	unsigned alpn_len;
+};
+
+/* Where the trouble of a constructor is told. */
+struct problem {
+	char *text;
+	size_t cap;
+};
+
+/* Always -1. */
+static int __attribute__((format(printf, 2, 3))) say(const struct problem *p, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(p->text, p->cap, fmt, ap);
+	va_end(ap);
+	ERR_clear_error();
+	return -1;
+}
+
+const char *
+tls_complaint(char *text, size_t cap)
+{
+	unsigned long e = ERR_get_error();
+	const char *reason = ERR_reason_error_string(e);
+
+	if (e == 0)
+		snprintf(text, cap, "no reason given");
+	else if (ERR_SYSTEM_ERROR(e))
+		snprintf(text, cap, "%s", strerror(ERR_GET_REASON(e)));
+	else
+		snprintf(text, cap, "%s", reason == NULL ? "unknown reason" : reason);
+	ERR_clear_error();
+	return text;
+}
+
+/* --- files --- */
+
+/* An open file that can hold PEM, or NULL and the problem told. */
+static FILE *
+open_pem(const char *path, struct stat *st, const struct problem *p)
+{
+	FILE *f = fopen(path, "re");
+
+	if (f == NULL || fstat(fileno(f), st) != 0)
+		say(p, "%s: %s", path, strerror(errno));
+	else if (S_ISDIR(st->st_mode))
+		say(p, "%s: is a directory, not a PEM file", path);
+	else
+		return f;
+	if (f != NULL)
+		fclose(f);
+	return NULL;
+}
+
+/* Never asks on the terminal. */
+static int
+on_pass_phrase_wanted(char *text, int cap, int writing, void *arg)
+{
+	*(bool *)arg = true;
+	return -1;
+}
+
+/* Whether the queue says only that there is no further block. */
+static bool
+is_end_of_pem(void)
+{
+	unsigned long e = ERR_peek_last_error();
+
+	return ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE;
+}
+
+static int
+read_certificates(FILE *f, const char *path, struct identity *id, const struct problem *p)
+{
+	char why[256];
+	X509 *x;
+
+	id->chain = sk_X509_new_null();
+	ERR_clear_error();
+	/* The first may be in OpenSSL's own format, which carries trust settings. */
+	id->leaf = PEM_read_X509_AUX(f, NULL, NULL, NULL);
+	if (id->leaf == NULL && is_end_of_pem())
+		return say(p, "%s: not PEM, or no certificate in it", path);
+	if (id->leaf == NULL)
+		return say(p, "%s: bad certificate: %s", path, tls_complaint(why, sizeof(why)));
+	while ((x = PEM_read_X509(f, NULL, NULL, NULL)) != NULL)
+		sk_X509_push(id->chain, x);
+	if (!is_end_of_pem())
+		return say(p, "%s: bad certificate above the first: %s", path,
+		    tls_complaint(why, sizeof(why)));
+	ERR_clear_error();
+	return 0;
+}
+
+static int
+load_certificates(const char *path, struct identity *id, const struct problem *p)
+{
+	struct stat st;
+	FILE *f = open_pem(path, &st, p);
+	int r;
+
+	if (f == NULL)
+		return -1;
+	r = read_certificates(f, path, id, p);
+	fclose(f);
+	return r;
+}
+
+static int
+load_key(const char *path, struct identity *id, const struct problem *p)
+{
+	bool has_pass_phrase = false;
+	char why[256];
+	struct stat st;
+	FILE *f = open_pem(path, &st, p);
+
+	if (f == NULL)
+		return -1;
+	if (st.st_mode & (S_IROTH | S_IWOTH))
+		log_warn("%s: a private key that every user of this machine may %s; chmod o= it",
+		    path, st.st_mode & S_IROTH ? "read" : "change");
+	ERR_clear_error();
+	id->key = PEM_read_PrivateKey(f, NULL, on_pass_phrase_wanted, &has_pass_phrase);
+	fclose(f);
+	if (id->key != NULL)
+		return 0;
+	if (has_pass_phrase)
+		return say(
+		    p, "%s: the private key has a pass phrase, which nobody could type", path);
+	if (is_end_of_pem())
+		return say(p, "%s: not PEM, or no private key in it", path);
+	return say(p, "%s: bad private key: %s", path, tls_complaint(why, sizeof(why)));
+}
+
+/* --- checks --- */
+
+static bool
+is_key_of_chain(struct identity *id)
+{
+	for (int i = 0; i < sk_X509_num(id->chain); i++)
+		if (X509_check_private_key(sk_X509_value(id->chain, i), id->key) == 1)
+			return true;
+	return false;
+}
+
+/* Whether OpenSSL will give it to clients: its security level has a say, too. */
+static int
+check_identity(
+    SSL_CTX *ssl, struct identity *id, const struct tls_certificate *c, const struct problem *p)
+{
+	char why[256];
+	SSL *trial;
+	int r;
+
+	if (X509_check_private_key(id->leaf, id->key) != 1)
+		return is_key_of_chain(id)
+		    ? say(p, "%s: the certificate of %s must be the first in the file", c->cert,
+			  c->key)
+		    : say(p, "%s: this private key does not belong to the certificate %s", c->key,
+			  c->cert);
+	trial = SSL_new(ssl);
+	if (trial == NULL)
+		return say(p, "%s: %s", c->cert, tls_complaint(why, sizeof(why)));
+	r = SSL_use_cert_and_key(trial, id->leaf, id->key, id->chain, 1);
+	SSL_free(trial);
+	if (r != 1)
+		return say(p, "%s: %s", c->cert, tls_complaint(why, sizeof(why)));
+	return 0;
+}
+
+static int64_t
+seconds_of(const ASN1_TIME *t)
+{
+	struct tm tm = {0};
+
+	return ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) : INT64_MAX;
+}
+
+static void
+warn_of_dates(const struct identity *id, const char *path)
+{
+	const ASN1_TIME *from = X509_get0_notBefore(id->leaf), *to = X509_get0_notAfter(id->leaf);
+	const ASN1_TIME *off = X509_cmp_current_time(to) < 0 ? to
+	    : X509_cmp_current_time(from) > 0		     ? from
+							     : NULL;
+	time_t s = off == NULL ? 0 : (time_t)seconds_of(off);
+	char date[32];
+	struct tm tm;
+
+	if (off == NULL || gmtime_r(&s, &tm) == NULL)
+		return;
+	strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &tm);
+	log_warn(off == to ? "%s: the certificate ran out on %s"
+			   : "%s: the certificate is not good before %s",
+	    path, date);
+}
+
+/* --- names --- */
+
+static int
+compare_names(const void *va, const void *vb)
+{
+	const struct name *a = va, *b = vb;
+	int order = strcmp(a->text, b->text);
+
+	return order != 0 ? order : (a->identity > b->identity) - (a->identity < b->identity);
+}
+
+/* A copy in lower case; NULL when it cannot be a host's. */
+static char *
+host_name_of(const ASN1_STRING *string)
+{
+	int n = ASN1_STRING_length(string);
+	const char *text = (const char *)ASN1_STRING_get0_data(string);
+	char *copy;
+
+	if (n <= 0 || n >= NAME_BYTES || memchr(text, '\0', (size_t)n) != NULL)
+		return NULL;
+	copy = must_strndup(text, (size_t)n);
+	for (char *c = copy; *c != '\0'; c++)
+		*c = (char)ascii_lower((unsigned char)*c);
+	return copy;
+}
+
+static void
+add_name(struct tls_context *ctx, unsigned identity, const ASN1_STRING *string)
+{
+	char *text = host_name_of(string);
+
+	if (text == NULL)
+		return;
+	ctx->names = must_realloc(ctx->names, (ctx->names_count + 1) * sizeof(*ctx->names));
+	ctx->names[ctx->names_count++] = (struct name){text, identity};
+	if (identity == 0 && ctx->first_name == NULL)
+		ctx->first_name = must_strdup(text);
+}
+
+/* The common name counts only where there is no alternative name (RFC 6125 section 6.4.4). */
+static void
+add_names(struct tls_context *ctx, unsigned identity)
+{
+	X509 *x = ctx->identities[identity].leaf;
+	const X509_NAME *subject = X509_get_subject_name(x);
+	GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+	unsigned before = ctx->names_count;
+	int at;
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+
+		if (name->type == GEN_DNS)
+			add_name(ctx, identity, name->d.dNSName);
+	}
+	GENERAL_NAMES_free(names);
+	at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+	if (ctx->names_count == before && at >= 0)
+		add_name(ctx, identity, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+}
+
+/* --- the choice --- */
+
+static unsigned
+kind_of(const struct identity *id)
+{
+	switch (EVP_PKEY_get_base_id(id->key)) {
+	case EVP_PKEY_RSA:
+		return 0;
+	case EVP_PKEY_EC:
+		return 1;
+	case EVP_PKEY_ED25519:
+	case EVP_PKEY_ED448:
+		return 2;
+	default:
+		return 3;
+	}
+}
+
+/* Adds those good for exactly this name, for kinds of key that have none yet. */
+static void
+choose_by_name(struct tls_context *ctx, const char *text, struct identity *chosen[KINDS])
+{
+	unsigned low = 0, high = ctx->names_count;
+
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+
+		if (strcmp(ctx->names[middle].text, text) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < ctx->names_count && strcmp(ctx->names[low].text, text) == 0; low++) {
+		struct identity *id = &ctx->identities[ctx->names[low].identity];
+
+		if (chosen[kind_of(id)] == NULL)
+			chosen[kind_of(id)] = id;
+	}
+}
+
+/* A wildcard stands for one whole label (RFC 6125 section 6.4.3). */
+static void
+choose_by_wildcard(struct tls_context *ctx, const char *host, struct identity *chosen[KINDS])
+{
+	const char *dot = strchr(host, '.');
+	char pattern[NAME_BYTES + 1];
+
+	if (dot == NULL || dot == host)
+		return;
+	snprintf(pattern, sizeof(pattern), "*%s", dot);
+	choose_by_name(ctx, pattern, chosen);
+}
+
+static bool
+is_any(struct identity *const chosen[KINDS])
+{
+	for (unsigned i = 0; i < KINDS; i++)
+		if (chosen[i] != NULL)
+			return true;
+	return false;
+}
+
+/* The host the client asked for, in lower case without the root's dot; "" when it named none. */
+static void
+host_wanted(const SSL *s, char out[NAME_BYTES])
+{
+	const char *name = SSL_get_servername(s, TLSEXT_NAMETYPE_host_name);
+	size_t n = name == NULL ? 0 : strlen(name);
+
+	if (n > 0 && name[n - 1] == '.')
+		n--;
+	if (n >= NAME_BYTES)
+		n = 0;
+	for (size_t i = 0; i < n; i++)
+		out[i] = (char)ascii_lower((unsigned char)name[i]);
+	out[n] = '\0';
+}
+
+static int
+on_certificate_wanted(SSL *s, void *arg)
+{
+	struct tls_context *ctx = arg;
+	struct identity *chosen[KINDS] = {NULL};
+	char host[NAME_BYTES];
+
+	host_wanted(s, host);
+	choose_by_name(ctx, host, chosen);
+	choose_by_wildcard(ctx, host, chosen);
+	if (!is_any(chosen)) {
+		chosen[kind_of(&ctx->identities[0])] = &ctx->identities[0];
+		if (ctx->first_name != NULL)
+			choose_by_name(ctx, ctx->first_name, chosen);
+	}
+	for (unsigned i = 0; i < KINDS; i++)
+		if (chosen[i] != NULL &&
+		    SSL_use_cert_and_key(s, chosen[i]->leaf, chosen[i]->key, chosen[i]->chain, 1) !=
+			1)
+			return 0;
+	return 1;
+}
+
+/* --- ALPN --- */
+
+static int
+on_alpn_offered(SSL *s, const unsigned char **out, unsigned char *out_len,
+    const unsigned char *offered, unsigned offered_len, void *arg)
+{
+	const struct tls_context *ctx = arg;
+
+	if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_len, ctx->alpn,
+		ctx->alpn_len, offered, offered_len) == OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_OK;
+	return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+void
+tls_context_set_alpn(struct tls_context *ctx, const char *protocols)
+{
+	unsigned char *to = ctx->alpn;
+
+	for (const char *at = protocols; *at != '\0';) {
+		size_t n = strcspn(at, " ");
+
+		if (n > 255 || (size_t)(to - ctx->alpn) + 1 + n > sizeof(ctx->alpn))
+			bug("ALPN: too long: %s", protocols);
+		*to++ = (unsigned char)n;
+		to = (unsigned char *)mempcpy(to, at, n);
+		at += n;
+		at += strspn(at, " ");
+	}
+	ctx->alpn_len = (unsigned)(to - ctx->alpn);
+}
+
+/* --- the interface --- */
+
+static SSL_CTX *
+ssl_new(struct tls_context *ctx)
+{
+	static const unsigned char id[] = "forebay";
+	SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
+
+	if (ssl == NULL)
+		return NULL;
+	if (SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION) != 1 ||
+	    SSL_CTX_set_max_proto_version(ssl, TLS1_3_VERSION) != 1 ||
+	    SSL_CTX_set_cipher_list(ssl, CIPHERS_12) != 1 ||
+	    SSL_CTX_set_ciphersuites(ssl, CIPHERS_13) != 1 ||
+	    (SSL_CTX_set1_groups_list(ssl, GROUPS_HYBRID) != 1 &&
+		SSL_CTX_set1_groups_list(ssl, GROUPS) != 1) ||
+	    SSL_CTX_set_session_id_context(ssl, id, sizeof(id) - 1) != 1) {
+		SSL_CTX_free(ssl);
+		return NULL;
+	}
+	SSL_CTX_set_options(ssl,
+	    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+		SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_mode(ssl,
+	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_read_ahead(ssl, 1);
+	/* Tickets resume without a table, and so without a lock between workers. */
+	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_cert_cb(ssl, on_certificate_wanted, ctx);
+	SSL_CTX_set_alpn_select_cb(ssl, on_alpn_offered, ctx);
+	ERR_clear_error();
+	return ssl;
+}
+
+static void
+context_free(struct tls_context *ctx)
+{
+	for (unsigned i = 0; i < ctx->count; i++) {
+		X509_free(ctx->identities[i].leaf);
+		sk_X509_pop_free(ctx->identities[i].chain, X509_free);
+		EVP_PKEY_free(ctx->identities[i].key);
+	}
+	for (unsigned i = 0; i < ctx->names_count; i++)
+		free(ctx->names[i].text);
+	SSL_CTX_free(ctx->ssl);
+	free(ctx->first_name);
+	free(ctx->names);
+	free(ctx->identities);
+	free(ctx);
+}
+
+static int
+load(struct tls_context *ctx, const struct tls_certificate *c, const struct problem *p)
+{
+	struct identity *id = &ctx->identities[ctx->count++];
+
+	if (load_certificates(c->cert, id, p) != 0 || load_key(c->key, id, p) != 0 ||
+	    check_identity(ctx->ssl, id, c, p) != 0)
+		return -1;
+	warn_of_dates(id, c->cert);
+	add_names(ctx, ctx->count - 1);
+	return 0;
+}
+
+struct tls_context *
+tls_context_new(
+    const struct tls_certificate *certs, unsigned count, char *problem, size_t problem_cap)
+{
+	const struct problem p = {problem, problem_cap};
+	struct tls_context *ctx;
+	char why[256];
+
+	if (count == 0) {
+		say(&p, "no certificate");
+		return NULL;
+	}
+	ctx = must_calloc(1, sizeof(*ctx));
+	ctx->refs = 1;
+	ctx->identities = must_calloc(count, sizeof(*ctx->identities));
+	tls_context_set_alpn(ctx, "http/1.1");
+	ctx->ssl = ssl_new(ctx);
+	if (ctx->ssl == NULL) {
+		say(&p, "OpenSSL: %s", tls_complaint(why, sizeof(why)));
+		goto fail;
+	}
+	for (unsigned i = 0; i < count; i++)
+		if (load(ctx, &certs[i], &p) != 0)
+			goto fail;
+	qsort(ctx->names, ctx->names_count, sizeof(*ctx->names), compare_names);
+	return ctx;
+fail:
+	context_free(ctx);
+	return NULL;
+}
+
+struct tls_context *
+tls_context_ref(struct tls_context *ctx)
+{
+	atomic_fetch_add_explicit(&ctx->refs, 1, memory_order_relaxed);
+	return ctx;
+}
+
+void
+tls_context_unref(struct tls_context **ctxp)
+{
+	struct tls_context *ctx = *ctxp;
+
+	*ctxp = NULL;
+	if (ctx != NULL && atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) == 1)
+		context_free(ctx);
+}
+
+int64_t
+tls_context_expiry_s(const struct tls_context *ctx)
+{
+	int64_t first_s = INT64_MAX;
+
+	for (unsigned i = 0; i < ctx->count; i++) {
+		int64_t s = seconds_of(X509_get0_notAfter(ctx->identities[i].leaf));
+
+		if (s < first_s)
+			first_s = s;
+	}
+	return first_s;
+}
+
+SSL *
+tls_context_connection(struct tls_context *ctx)
+{
+	SSL *s = SSL_new(ctx->ssl);
+
+	if (s != NULL)
+		SSL_set_accept_state(s);
+	return s;
+}
