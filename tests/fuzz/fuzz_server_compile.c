@@ -1,4 +1,5 @@
-/* Any text as a configuration: it becomes a site or is refused, and nothing is left behind either way. */
+/* Any text as a configuration: it becomes a site or is refused, and nothing is left behind either way. Built with
+ * clang -fsanitize=fuzzer,address,undefined and the objects that tests/unit/test_server_compile.c links. */
 #include <stddef.h>
 #include <stdint.h>
 
