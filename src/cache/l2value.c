@@ -504,7 +504,7 @@ enum l2_flaw
 l2_value_read(struct slice bytes, const struct l2_clocks *now, const struct l2_seal *seal,
     struct l2_value *out)
 {
-	struct wire w;
+	struct wire w = {0};
 	enum l2_flaw flaw = judge_envelope(bytes, seal, &w);
 
 	*out = (struct l2_value){0};

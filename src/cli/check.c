@@ -102,12 +102,14 @@ tell(const struct check *c, const char *path, struct conf_diag *diag)
 
 	if (c->json) {
 		conf_diag_json(diag, &out);
-		fwrite(out.p, 1, out.n, stdout);
+		if (out.n > 0)
+			fwrite(out.p, 1, out.n, stdout);
 		if (out.n > 0 && out.p[out.n - 1] != '\n')
 			putchar('\n');
 	} else {
 		conf_diag_text(diag, &out);
-		fwrite(out.p, 1, out.n, stderr);
+		if (out.n > 0)
+			fwrite(out.p, 1, out.n, stderr);
 		if (errors == 0)
 			printf("%s: good", path);
 		else

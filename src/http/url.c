@@ -1,5 +1,6 @@
 #include "http/url.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 
 const char *
@@ -144,32 +145,42 @@ url_path_normal(struct slice path, char *space, struct slice *out)
 
 /* --- host --- */
 
-static bool
-is_ipv6_text(struct slice s)
+/* An address in brackets, in the one spelling of RFC 5952 (at most six bytes longer than it came). Returns its length, 0
+ * if it is none. Zones and future kinds of address are not for Host. */
+static size_t
+put_ipv6(struct slice s, char *out)
 {
-	unsigned colons = 0;
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr address;
 
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		colons += c == ':';
-		if (c != ':' && c != '.' && hex_digit(c) < 0)
-			return false;
-	}
-	return colons >= 2 && s.n <= 45;
+	if (s.n < 4 || s.n - 2 >= sizeof text || s.p[s.n - 1] != ']' ||
+	    memchr(s.p, '\0', s.n) != NULL)
+		return 0;
+	memcpy(text, s.p + 1, s.n - 2);
+	text[s.n - 2] = '\0';
+	if (inet_pton(AF_INET6, text, &address) != 1 ||
+	    inet_ntop(AF_INET6, &address, text, sizeof text) == NULL)
+		return 0;
+	out[0] = '[';
+	stpcpy(stpcpy(out + 1, text), "]");
+	return strlen(text) + 2;
 }
 
-static bool
-is_host_text(struct slice s)
+/* A name or an address in lower case, without its final dot. Returns its length, 0 if it is none. */
+static size_t
+put_host(struct slice s, char *out)
 {
-	if (s.n == 0 || s.n > 255)
-		return false;
+	if (s.n == 0 || s.n > 255 || s.p[0] == '.')
+		return 0;
 	if (s.p[0] == '[')
-		return s.p[s.n - 1] == ']' && s.n > 3 && is_ipv6_text(slice_of(s.p + 1, s.n - 2));
-	for (size_t i = 0; i < s.n; i++)
-		if (!is_unreserved((unsigned char)s.p[i]) || s.p[i] == '~')
-			return false;
-	return s.p[0] != '.' && !(s.n > 1 && s.p[s.n - 1] == '.' && s.p[s.n - 2] == '.');
+		return put_ipv6(s, out);
+	for (size_t i = 0; i < s.n; i++) {
+		if (!is_unreserved((unsigned char)s.p[i]) || s.p[i] == '~' ||
+		    (s.p[i] == '.' && s.p[i - 1] == '.'))
+			return 0;
+		out[i] = (char)ascii_lower((unsigned char)s.p[i]);
+	}
+	return s.p[s.n - 1] == '.' ? s.n - 1 : s.n;
 }
 
 /* Where the port's colon is, or the length. */
@@ -197,12 +208,9 @@ take_authority(struct slice authority, struct slice scheme, char **space, struct
 	if (colon + 1 < authority.n &&
 	    (!slice_to_u64(slice_skip(authority, colon + 1), &port) || port > 65535 || port == 0))
 		return URL_PORT;
-	if (!is_host_text(slice_of(authority.p, colon)))
+	n = put_host(slice_of(authority.p, colon), p);
+	if (n == 0)
 		return URL_HOST;
-	for (n = 0; n < colon; n++)
-		p[n] = (char)ascii_lower((unsigned char)authority.p[n]);
-	if (n > 1 && p[n - 1] == '.')
-		n--;
 	out->host = slice_of(p, n);
 	if (port != 0 && port != own) {
 		char digits[5];
@@ -285,30 +293,77 @@ struct param {
 	size_t place;
 };
 
+/* The byte of a name at *at as the origin will read it, or -1 at its end. */
+static int
+next_decoded(struct slice name, size_t *at)
+{
+	int high, low, c;
+
+	if (*at == name.n)
+		return -1;
+	c = (unsigned char)name.p[(*at)++];
+	if (c == '+')
+		return ' ';
+	if (c != '%' || name.n - *at < 2 || (high = hex_digit((unsigned char)name.p[*at])) < 0 ||
+	    (low = hex_digit((unsigned char)name.p[*at + 1])) < 0)
+		return c;
+	*at += 2;
+	return high << 4 | low;
+}
+
+static int
+compare_names(struct slice a, struct slice b)
+{
+	size_t i = 0, j = 0;
+	int c, d;
+
+	do {
+		c = next_decoded(a, &i);
+		d = next_decoded(b, &j);
+	} while (c == d && c >= 0);
+	return c - d;
+}
+
+/* listed: as a user writes it in the configuration, plainly. */
+static bool
+is_name(struct slice name, struct slice listed)
+{
+	size_t at = 0, i;
+
+	for (i = 0; i < listed.n; i++) {
+		if (i + 1 == listed.n && listed.p[i] == '*')
+			return true;
+		if (next_decoded(name, &at) != (unsigned char)listed.p[i])
+			return false;
+	}
+	return at == name.n;
+}
+
 static bool
 is_listed(struct slice name, const struct query_rules *r)
 {
-	for (unsigned i = 0; i < r->names_count; i++) {
-		struct slice n = slice_from(r->names[i]);
-
-		if (n.n > 0 && n.p[n.n - 1] == '*' ? slice_starts(name, slice_of(n.p, n.n - 1))
-						   : slice_eq(name, n))
+	for (unsigned i = 0; i < r->names_count; i++)
+		if (is_name(name, slice_from(r->names[i])))
 			return true;
-	}
 	return false;
+}
+
+/* To some origins a semicolon separates as well: then more than one name may be in there, and it counts. */
+static bool
+is_kept(const struct param *p, const struct query_rules *r)
+{
+	return r->keep == QUERY_KEEP_ALL || slice_index(p->whole, ';') < p->whole.n ||
+	    is_listed(p->name, r) == (r->keep == QUERY_KEEP_LISTED);
 }
 
 static int
 compare_params(const void *va, const void *vb)
 {
 	const struct param *a = va, *b = vb;
-	size_t n = a->name.n < b->name.n ? a->name.n : b->name.n;
-	int c = n == 0 ? 0 : memcmp(a->name.p, b->name.p, n);
+	int c = compare_names(a->name, b->name);
 
 	if (c != 0)
 		return c;
-	if (a->name.n != b->name.n)
-		return a->name.n < b->name.n ? -1 : 1;
 	return a->place < b->place ? -1 : a->place > b->place;
 }
 
@@ -328,8 +383,7 @@ url_query_filter(struct slice query, const struct query_rules *r, struct buf *ou
 
 		p.name = slice_of(p.whole.p, slice_index(p.whole, '='));
 		rest = slice_skip(rest, end < rest.n ? end + 1 : end);
-		if (r->keep != QUERY_KEEP_ALL &&
-		    is_listed(p.name, r) != (r->keep == QUERY_KEEP_LISTED))
+		if (!is_kept(&p, r))
 			continue;
 		if (r->sorted && count < SORTED_MAX) {
 			params[count++] = p;

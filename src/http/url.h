@@ -43,13 +43,14 @@ enum url_fault url_of_request(
 /* A path in normal form alone, for configuration and tools; space: 3 * path.n + 1. */
 enum url_fault url_path_normal(struct slice path, char *space, struct slice *out);
 
-/* Which parameters of a query count. Names are compared as they are written; one that ends in a star means all that begin so. */
+/* Which parameters of a query count. Names are compared as the origin reads them, decoded; a listed one that ends in a star
+ * means all that begin so. A parameter with a semicolon always counts: some origins see several in it. */
 enum query_keep { QUERY_KEEP_ALL, QUERY_KEEP_LISTED, QUERY_DROP_LISTED };
 struct query_rules {
 	enum query_keep keep;
 	const char *const *names;
 	unsigned names_count;
-	bool sorted; /* by name, then by place */
+	bool sorted; /* by decoded name, then by place */
 };
 /* Appends what is left of the query, without "?". */
 void url_query_filter(struct slice query, const struct query_rules *rules, struct buf *out);

@@ -91,7 +91,10 @@ struct example {
 	struct slice text;
 	enum h1_fault fault; /* none: it is good */
 };
-#define EXAMPLE(fault, text) {{text, sizeof(text) - 1}, H1_FAULT_##fault}
+#define EXAMPLE(fault, text)                               \
+	{                                                  \
+		{text, sizeof(text) - 1}, H1_FAULT_##fault \
+	}
 #define HOST "Host: a.example\r\n"
 #define GET "GET / HTTP/1.1\r\n" HOST
 
@@ -105,9 +108,9 @@ expect_answers(enum h1_kind kind, const struct example *e, size_t count)
 		if (o.result == H1_PARTIAL)
 			fail_msg("unfinished: %.*s", SLICE_FMT(e->text));
 		if (o.result == H1_WHOLE &&
-		    (kind == H1_REQUEST ? h1_request_framing(&o.head, &framing, &fault)
-					: h1_response_framing(
-					      &o.head, METHOD_GET, &framing, &fault)))
+		    (kind == H1_REQUEST
+			    ? h1_request_framing(&o.head, &framing, &fault)
+			    : h1_response_framing(&o.head, METHOD_GET, &framing, &fault)))
 			fault = H1_FAULT_none;
 		if (fault != e->fault)
 			fail_msg("%s, not %s: %.*s", h1_faults[fault].name,
@@ -133,8 +136,7 @@ requests_as_clients_write_them_are_understood(void **state)
 	    EXAMPLE(none, GET "!#$%&'*+-.^_`|~09: v\r\n\r\n"),
 	    EXAMPLE(none, "POST / HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n"),
 	    EXAMPLE(none, "POST / HTTP/1.1\r\n" HOST "Content-Length: 0005\r\n\r\n"),
-	    EXAMPLE(none,
-		"POST / HTTP/1.1\r\n" HOST "Content-Length:9223372036854775807\r\n\r\n"),
+	    EXAMPLE(none, "POST / HTTP/1.1\r\n" HOST "Content-Length:9223372036854775807\r\n\r\n"),
 	    EXAMPLE(none, "POST / HTTP/1.1\r\n" HOST "transfer-encoding:\tChunked \r\n\r\n"),
 	};
 	EXPECT_ANSWERS(H1_REQUEST, good);
@@ -227,26 +229,26 @@ a_request_says_once_whom_it_is_for(void **state)
 static void
 a_length_that_is_no_plain_number_is_refused_from_either_side(void **state)
 {
-#define LENGTHS(start)                                                                             \
-	EXAMPLE(length, start "Content-Length: +5\r\n\r\n"),                                       \
-	    EXAMPLE(length, start "Content-Length: -0\r\n\r\n"),                                   \
-	    EXAMPLE(length, start "Content-Length: 0x5\r\n\r\n"),                                  \
-	    EXAMPLE(length, start "Content-Length: 5 0\r\n\r\n"),                                  \
-	    EXAMPLE(length, start "Content-Length: 5.0\r\n\r\n"),                                  \
-	    EXAMPLE(length, start "Content-Length: 1e3\r\n\r\n"),                                  \
-	    EXAMPLE(length, start "Content-Length: 5, 5\r\n\r\n"),                                 \
-	    EXAMPLE(length, start "Content-Length: 5,\r\n\r\n"),                                   \
-	    EXAMPLE(length, start "Content-Length: \"5\"\r\n\r\n"),                                \
-	    EXAMPLE(length, start "Content-Length: five\r\n\r\n"),                                 \
-	    EXAMPLE(length, start "Content-Length:\r\n\r\n"),                                      \
-	    EXAMPLE(length, start "Content-Length: 9223372036854775808\r\n\r\n"),                  \
-	    EXAMPLE(length, start "Content-Length: 18446744073709551616\r\n\r\n"),                 \
-	    EXAMPLE(length, start "Content-Length: 18446744073709551621\r\n\r\n"),                 \
-	    EXAMPLE(length, start "Content-Length: 5\r\nContent-Length: 5\r\n\r\n"),               \
-	    EXAMPLE(length, start "Content-Length: 5\r\nX: y\r\ncontent-length: 6\r\n\r\n"),       \
-	    EXAMPLE(length_and_coding,                                                             \
-		start "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),                  \
-	    EXAMPLE(length_and_coding,                                                             \
+#define LENGTHS(start)                                                                       \
+	EXAMPLE(length, start "Content-Length: +5\r\n\r\n"),                                 \
+	    EXAMPLE(length, start "Content-Length: -0\r\n\r\n"),                             \
+	    EXAMPLE(length, start "Content-Length: 0x5\r\n\r\n"),                            \
+	    EXAMPLE(length, start "Content-Length: 5 0\r\n\r\n"),                            \
+	    EXAMPLE(length, start "Content-Length: 5.0\r\n\r\n"),                            \
+	    EXAMPLE(length, start "Content-Length: 1e3\r\n\r\n"),                            \
+	    EXAMPLE(length, start "Content-Length: 5, 5\r\n\r\n"),                           \
+	    EXAMPLE(length, start "Content-Length: 5,\r\n\r\n"),                             \
+	    EXAMPLE(length, start "Content-Length: \"5\"\r\n\r\n"),                          \
+	    EXAMPLE(length, start "Content-Length: five\r\n\r\n"),                           \
+	    EXAMPLE(length, start "Content-Length:\r\n\r\n"),                                \
+	    EXAMPLE(length, start "Content-Length: 9223372036854775808\r\n\r\n"),            \
+	    EXAMPLE(length, start "Content-Length: 18446744073709551616\r\n\r\n"),           \
+	    EXAMPLE(length, start "Content-Length: 18446744073709551621\r\n\r\n"),           \
+	    EXAMPLE(length, start "Content-Length: 5\r\nContent-Length: 5\r\n\r\n"),         \
+	    EXAMPLE(length, start "Content-Length: 5\r\nX: y\r\ncontent-length: 6\r\n\r\n"), \
+	    EXAMPLE(length_and_coding,                                                       \
+		start "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),            \
+	    EXAMPLE(length_and_coding,                                                       \
 		start "Transfer-Encoding: identity\r\nContent-Length: 5\r\n\r\n")
 	static const struct example requests[] = {LENGTHS("POST / HTTP/1.1\r\n" HOST)};
 	static const struct example responses[] = {LENGTHS("HTTP/1.1 200 OK\r\n")};
@@ -262,11 +264,11 @@ a_request_body_is_chunked_once_and_last_or_not_at_all(void **state)
 {
 	static const struct example bad[] = {
 	    EXAMPLE(coding, POST "Transfer-Encoding: chunked, chunked\r\n\r\n"),
-	    EXAMPLE(coding,
-		POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"),
+	    EXAMPLE(
+		coding, POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"),
 	    EXAMPLE(coding, POST "Transfer-Encoding: chunked, gzip\r\n\r\n"),
-	    EXAMPLE(coding,
-		POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n"),
+	    EXAMPLE(
+		coding, POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n"),
 	    EXAMPLE(coding, POST "Transfer-Encoding:\r\n\r\n"),
 	    EXAMPLE(coding, POST "Transfer-Encoding: ,\r\n\r\n"),
 	    EXAMPLE(coding_unknown, POST "Transfer-Encoding: gzip, chunked\r\n\r\n"),
@@ -274,10 +276,10 @@ a_request_body_is_chunked_once_and_last_or_not_at_all(void **state)
 	    EXAMPLE(coding_unknown, POST "Transfer-Encoding: xchunked\r\n\r\n"),
 	    EXAMPLE(coding_unknown, POST "Transfer-Encoding: chunked;q=1\r\n\r\n"),
 	    EXAMPLE(coding_unknown, POST "Transfer-Encoding: \"chunked\"\r\n\r\n"),
-	    EXAMPLE(field_value, POST "Transfer-Encoding: \x0b"
-				      "chunked\r\n\r\n"),
-	    EXAMPLE(
-		coding_in_10, "POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"),
+	    EXAMPLE(field_value,
+		POST "Transfer-Encoding: \x0b"
+		     "chunked\r\n\r\n"),
+	    EXAMPLE(coding_in_10, "POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"),
 	};
 	EXPECT_ANSWERS(H1_REQUEST, bad);
 }
@@ -402,8 +404,9 @@ static void
 an_origin_keeps_any_field_to_this_hop_but_what_describes_the_body(void **state)
 {
 	struct outcome o = answer_of(H1_RESPONSE,
-	    SLICE_LIT("HTTP/1.1 200 OK\r\nConnection: a, server, Content-Length, content-type\r\n"
-		      "A: 1\r\na: 2\r\nServer: s\r\nContent-Length: 0\r\nContent-Type: x/y\r\n\r\n"));
+	    SLICE_LIT(
+		"HTTP/1.1 200 OK\r\nConnection: a, server, Content-Length, content-type\r\n"
+		"A: 1\r\na: 2\r\nServer: s\r\nContent-Length: 0\r\nContent-Type: x/y\r\n\r\n"));
 
 	assert_int_equal(o.result, H1_WHOLE);
 	assert_true(is_hop(&o.head, "A"));
@@ -438,8 +441,7 @@ a_response_ends_where_its_request_and_status_say(void **state)
 	assert_int_equal(
 	    framing_of(METHOD_HEAD, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n").kind,
 	    FRAMING_NONE);
-	assert_int_equal(
-	    framing_of(METHOD_GET, "HTTP/1.1 304 x\r\nContent-Length: 7\r\n\r\n").kind,
+	assert_int_equal(framing_of(METHOD_GET, "HTTP/1.1 304 x\r\nContent-Length: 7\r\n\r\n").kind,
 	    FRAMING_NONE);
 	assert_int_equal(
 	    framing_of(METHOD_GET, "HTTP/1.1 204 x\r\nTransfer-Encoding: chunked\r\n\r\n").kind,
@@ -497,8 +499,8 @@ decode(struct slice text, size_t step)
 			assert_non_null(bytes);
 			if (n > 0)
 				memcpy(bytes, text.p + d.used, n);
-			d.result = h1_chunked_next(
-			    &c, slice_of(bytes, n), &payload, &used, &d.trailers);
+			d.result =
+			    h1_chunked_next(&c, slice_of(bytes, n), &payload, &used, &d.trailers);
 			if (d.result == CHUNK_DATA)
 				buf_add_slice(&d.body, payload);
 			free(bytes);
@@ -524,7 +526,7 @@ expect_chunks(struct slice text, enum chunk_result result, const char *body, con
 		buf_fini(&d.trailers);
 	}
 }
-#define EXPECT_BODY(text, body, trailers)                                                          \
+#define EXPECT_BODY(text, body, trailers) \
 	expect_chunks(SLICE_LIT(text), CHUNK_END, (body), (trailers))
 #define EXPECT_BAD_CHUNKS(text) expect_chunks(SLICE_LIT(text), CHUNK_BAD, "", "")
 
