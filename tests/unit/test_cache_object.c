@@ -1,0 +1,169 @@
+/* LINK: cache/object cache/body cache/slab base/mem */
+#include "cache/object.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "cache/slab.h"
+
+#define MIB ((size_t)1 << 20)
+
+static struct object_parts
+usual_parts(void)
+{
+	return (struct object_parts){.hash = 77,
+	    .key = SLICE_LIT("http://shop.test/\0json"),
+	    .vary = SLICE_LIT("accept\1json\n"),
+	    .tags = SLICE_LIT("a\0b\0"),
+	    .head = SLICE_LIT("HTTP/1.1 200 OK\r\nETag: \"x1\"\r\n\r\n"),
+	    .facts = {.log_pos = 9, .etag_at = 23, .etag_len = 4, .born_ms = 1000, .age_ms = 50}};
+}
+
+static void
+an_object_holds_copies_of_its_parts(void **state)
+{
+	struct slab *slab = slab_new(MIB);
+	struct slab *from[] = {NULL, slab};
+
+	for (int i = 0; i < 2; i++) {
+		struct object_parts parts = usual_parts();
+		struct object *o;
+
+		parts.body = body_of(from[i], SLICE_LIT("hello"));
+		o = object_new(from[i], &parts);
+		body_unref(&parts.body);
+		assert_true(slice_eq(object_key(o), parts.key));
+		assert_true(slice_eq(object_vary(o), parts.vary));
+		assert_true(slice_eq(object_tags(o), parts.tags));
+		assert_true(slice_eq(object_head(o), parts.head));
+		assert_true(slice_eq(object_etag(o), SLICE_LIT("\"x1\"")));
+		assert_int_equal(o->valid_pos, 9);
+		assert_int_equal(object_age_ms(o, 1500), 550);
+		assert_int_equal(object_age_ms(o, 900), 50); /* a clock that went back */
+		assert_int_equal(body_length(o->body), 5);
+		object_unref(&o);
+		assert_null(o);
+	}
+	assert_int_equal(slab_usage(slab).used_bytes, 0);
+	slab_free_all(&slab);
+}
+
+static void
+an_object_without_body_or_tags_is_one_too(void **state)
+{
+	struct object_parts parts = {.key = SLICE_LIT("http://a/")};
+	struct object *o = object_new(NULL, &parts);
+
+	assert_null(o->body);
+	assert_int_equal(object_tags(o).n, 0);
+	object_unref(&o);
+	object_unref(&o); /* NULL by now */
+}
+
+static void
+what_is_too_long_makes_no_object(void **state)
+{
+	struct slab *slab = slab_new(4 * MIB);
+	static char bytes[70000];
+	struct object_parts parts = usual_parts();
+
+	parts.head = slice_of(bytes, SLAB_ALLOC_MAX);
+	assert_null(object_new(slab, &parts));
+	parts = usual_parts();
+	parts.key = slice_of(bytes, 65536);
+	assert_null(object_new(NULL, &parts));
+	parts = usual_parts();
+	parts.tags = slice_of(bytes, 65536);
+	assert_null(object_new(NULL, &parts));
+	slab_free_all(&slab);
+}
+
+static void
+full_memory_makes_no_object_and_takes_nothing(void **state)
+{
+	struct slab *slab = slab_new(MIB);
+	struct object_parts parts = usual_parts();
+	struct object *kept[20000];
+	unsigned count = 0;
+
+	while (count < 20000 && (kept[count] = object_new(slab, &parts)) != NULL)
+		count++;
+	assert_in_range(count, 1000, 19999);
+	parts.body = body_of(NULL, SLICE_LIT("hello"));
+	assert_null(object_new(slab, &parts));
+	assert_int_equal(parts.body->refs, 1);
+	body_unref(&parts.body);
+	while (count > 0)
+		object_unref(&kept[--count]);
+	assert_int_equal(slab_usage(slab).used_bytes, 0);
+	slab_free_all(&slab);
+}
+
+/* --- variants --- */
+
+#define HANGERS 4
+
+struct hanger {
+	struct object *o;
+	unsigned hung;
+};
+
+static void *
+hang_all(void *arg)
+{
+	struct hanger *h = arg;
+
+	for (unsigned encoding = 1; encoding < 200; encoding++) {
+		struct body *b = body_of(h->o->slab, SLICE_LIT("packed"));
+
+		if (object_add_variant(h->o, (uint8_t)encoding, &b) == 0)
+			h->hung++;
+		if (object_find_variant(h->o, (uint8_t)encoding) == NULL)
+			abort();
+	}
+	return NULL;
+}
+
+static void
+of_one_coding_there_is_one_variant_whoever_hangs_it(void **state)
+{
+	struct slab *slab = slab_new(8 * MIB);
+	struct object_parts parts = usual_parts();
+	struct object *o = object_new(slab, &parts);
+	struct hanger hangers[HANGERS];
+	pthread_t threads[HANGERS];
+	unsigned hung = 0;
+
+	for (int i = 0; i < HANGERS; i++) {
+		hangers[i] = (struct hanger){.o = object_ref(o)};
+		pthread_create(&threads[i], NULL, hang_all, &hangers[i]);
+	}
+	for (int i = 0; i < HANGERS; i++) {
+		pthread_join(threads[i], NULL);
+		hung += hangers[i].hung;
+		object_unref(&hangers[i].o);
+	}
+	assert_int_equal(hung, 199);
+	assert_int_equal(object_memory_bytes(o), slab_usage(slab).used_bytes);
+	object_unref(&o);
+	assert_int_equal(slab_usage(slab).used_bytes, 0);
+	slab_free_all(&slab);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(an_object_holds_copies_of_its_parts),
+	    cmocka_unit_test(an_object_without_body_or_tags_is_one_too),
+	    cmocka_unit_test(what_is_too_long_makes_no_object),
+	    cmocka_unit_test(full_memory_makes_no_object_and_takes_nothing),
+	    cmocka_unit_test(of_one_coding_there_is_one_variant_whoever_hangs_it),
+	};
+
+	return cmocka_run_group_tests_name("cache/object", tests, NULL, NULL);
+}
