@@ -22,6 +22,7 @@ static const struct {
     {"serve", daemon_serve, "serve with a configuration"},
     {"check", cli_check, "read a configuration and say what is wrong with it"},
     {"schema", cli_schema, "print the JSON Schema of the configuration, for editors"},
+    {"reference", cli_reference, "print the reference of the configuration (docs/configuration.md)"},
     {"version", version, "print the version"},
 };
 

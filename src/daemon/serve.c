@@ -30,7 +30,7 @@ struct daemon {
 	struct sockets *sockets;
 	struct site *site, *admin_site;
 	struct accesslog *access_log;
-	char *redis_url; /* of the l2_conf the workers use; NULL: none */
+	struct buf l2_print; /* what the workers' l2_conf was made from; empty: none */
 	unsigned workers_count, connections;
 };
 
@@ -72,8 +72,11 @@ compile(struct daemon *d, const struct server_conf *conf, struct arena *mem, str
 	    .arg = c->observations};
 	struct site *site = site_compile(conf, &world, diag);
 
-	if (site != NULL && conf->limits.connections == CONF_AUTO)
+	if (site == NULL)
+		return NULL;
+	if (conf->limits.connections == CONF_AUTO)
 		site->connections = d->connections;
+	site_judge(conf, site, diag);
 	return site;
 }
 
@@ -175,6 +178,17 @@ l2_of(const struct server_conf *conf, struct l2_conf *out)
 	return true;
 }
 
+/* All of it as one text: equal texts mean that the workers may keep what they have. */
+static struct buf
+l2_print(const struct l2_conf *c)
+{
+	struct buf b = {0};
+
+	buf_printf(&b, "%s\n%s\n%s\n%lld", c->url, c->prefix, c->secret == NULL ? "" : c->secret,
+	    (long long)c->timeout_ms);
+	return b;
+}
+
 /* --- from one configuration to the next --- */
 
 /* Publishes conf, compiled into site, with its sockets opened. Everything that can fail has been done before. */
@@ -184,18 +198,17 @@ publish(struct daemon *d, const struct server_conf *conf, struct site *site, str
 	struct site *admin = admin_site_new(workers_commons(d->workers), site, conf->admin.token);
 	struct l2_conf l2;
 	bool has_l2 = l2_of(conf, &l2);
-	bool l2_changed =
-	    (d->redis_url == NULL) != !has_l2 || (has_l2 && strcmp(d->redis_url, l2.url) != 0);
+	struct buf print = has_l2 ? l2_print(&l2) : (struct buf){0};
+	bool l2_changed = !slice_eq(buf_slice(&print), buf_slice(&d->l2_print));
 	int r = workers_use(d->workers, site, admin, d->sockets, l2_changed ? &l2 : NULL, why);
 
 	if (r != 0) {
 		site_unref(&admin);
+		buf_fini(&print);
 		return -1;
 	}
-	if (l2_changed) {
-		free(d->redis_url);
-		d->redis_url = has_l2 ? must_strdup(l2.url) : NULL;
-	}
+	buf_fini(&d->l2_print);
+	d->l2_print = print;
 	sockets_sweep(d->sockets);
 	if (d->site != NULL)
 		site_unref(&d->site);
@@ -240,6 +253,7 @@ reload(struct daemon *d)
 		    "reload failed: %.*s; %s", SLICE_FMT(buf_slice(&why)), no_change(d, &mem));
 		site_unref(&site);
 	} else {
+		print_diag(diag);
 		apply_log(&conf->log);
 		if (apply_access_log(d, &conf->log) != 0)
 			log_error("log.access.path %s: %s; the old file is written on",
@@ -338,7 +352,7 @@ stop(struct daemon *d)
 		site_unref(&d->admin_site);
 	sockets_free(&d->sockets);
 	notify_free(&d->notify);
-	free(d->redis_url);
+	buf_fini(&d->l2_print);
 	arena_fini(&d->path_mem);
 }
 
@@ -354,14 +368,26 @@ block_signals(sigset_t *set)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-/* Waits for a signal, at most until the service manager's watchdog wants to hear of us. */
+/* Waits for a signal, at most a second: then the watchdog is fed and the housekeeping looked after. */
 static int
 next_signal(const struct daemon *d, const sigset_t *set)
 {
 	int64_t ms = notify_watchdog_ms(d->notify);
-	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+	struct timespec t = {.tv_sec = 1};
 
-	return ms > 0 ? sigtimedwait(set, NULL, &t) : sigwaitinfo(set, NULL);
+	if (ms > 0 && ms < 1000)
+		t = (struct timespec){.tv_nsec = ms * 1000000};
+	return sigtimedwait(set, NULL, &t);
+}
+
+/* Purges by prefix and pattern are retired by a look at everything stored: on this thread, where nobody waits. */
+static void
+keep_house(struct daemon *d)
+{
+	struct commons *c = workers_commons(d->workers);
+
+	if (purgelog_wants_sweep(c->purges))
+		store_sweep(c->store, c->purges);
 }
 
 static void
@@ -382,7 +408,8 @@ run(struct daemon *d, const sigset_t *set)
 			notify_stopping(d->notify);
 			return;
 		default:
-			notify_watchdog(d->notify); /* time-out, or a signal that is none of ours */
+			notify_watchdog(d->notify);
+			keep_house(d);
 			break;
 		}
 	}

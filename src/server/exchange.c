@@ -156,7 +156,8 @@ static void
 exchange_let_go(struct exchange *x)
 {
 	if (x->rider.flight != NULL) {
-		fill_leader_left(x->rider.flight, x);
+		if (x->rider.is_leader)
+			fill_leader_left(x->rider.flight, x);
 		flight_leave(&x->rider);
 	}
 	codec_free(&x->codec);
@@ -305,7 +306,8 @@ exchange_upload_slow(struct exchange *x)
 		return;
 	}
 	if (x->rider.flight != NULL) {
-		fill_leader_left(x->rider.flight, x);
+		if (x->rider.is_leader)
+			fill_leader_left(x->rider.flight, x);
 		flight_leave(&x->rider);
 	}
 	x->closes = true;

@@ -228,6 +228,9 @@ on_l2_answer(void *arg, struct object *o)
 
 	f->l2 = NULL;
 	timer_disarm(&f->l2_silence);
+	if (o != NULL && f->route->cache.l2_fill_ms > 0 &&
+	    o->facts.life_ms > o->facts.age_ms + f->route->cache.l2_fill_ms)
+		o->facts.life_ms = o->facts.age_ms + f->route->cache.l2_fill_ms; /* not shared yet */
 	if (o != NULL && purgelog_judge(f->worker->commons->purges, o) == PURGE_VALID &&
 	    object_age_ms(o, loop_now_ms(fill_loop(f))) < o->facts.life_ms) {
 		fetch_abort(&f->fetch);
@@ -605,6 +608,7 @@ give_up_storing(struct fill *f, enum store_verdict why)
 {
 	f->verdict = why;
 	object_unref(&f->object);
+	body_make_passing(f->body);
 	f->windowed = true;
 	flight_close(f->flight);
 }

@@ -30,6 +30,7 @@ struct h1conn {
 	struct stream *stream;
 	struct address peer;
 	enum phase phase;
+	enum connection_state counted; /* as what the metrics hold it */
 	bool walking; /* conn_walk is on the stack */
 	bool keep;    /* may serve another request */
 	bool retiring;
@@ -84,6 +85,14 @@ conn_site(const struct h1conn *c)
 }
 
 static void
+count_as(struct h1conn *c, enum connection_state state)
+{
+	observe_connection(c->worker->observer, c->door->slot, c->counted, -1);
+	observe_connection(c->worker->observer, c->door->slot, state, 1);
+	c->counted = state;
+}
+
+static void
 arm(struct h1conn *c, int64_t due_ms)
 {
 	timer_arm(c->worker->loop, &c->deadline, due_ms);
@@ -128,6 +137,7 @@ conn_leave(struct h1conn *c)
 	c->worker->conns_count--;
 	atomic_fetch_sub_explicit(&c->worker->commons->connections, 1, memory_order_relaxed);
 	observe_add(c->worker->observer, COUNT_connections_open, -1);
+	observe_connection(c->worker->observer, c->door->slot, c->counted, -1);
 	loop_later(c->worker->loop, &c->bury);
 	worker_note_quiet(c->worker);
 }
@@ -232,6 +242,7 @@ h1conn_accept(struct door *door, int fd, const struct address *peer)
 	w->conns_count++;
 	observe_add(w->observer, COUNT_connections_accepted, 1);
 	observe_add(w->observer, COUNT_connections_open, 1);
+	observe_connection(w->observer, door->slot, CONNECTION_idle, 1);
 	arm(c, now_ms(c) + conn_site(c)->head_timeout_ms);
 }
 
@@ -292,6 +303,7 @@ begin_head(struct h1conn *c)
 	const struct site *site = conn_site(c);
 
 	c->phase = PHASE_HEAD;
+	count_as(c, CONNECTION_active);
 	c->x = exchange_new(c->worker, &c->client, c->door->is_admin);
 	c->replying = c->out_ended = c->continued = c->up_ended = false;
 	c->keep = !c->retiring;
@@ -514,6 +526,7 @@ next_request(struct h1conn *c)
 	c->in_len = rest;
 	c->client.served++;
 	c->phase = PHASE_IDLE;
+	count_as(c, CONNECTION_idle);
 	if (rest == 0) {
 		release_input(c);
 		arm(c, now_ms(c) + conn_site(c)->keepalive_timeout_ms);

@@ -188,8 +188,7 @@ judge_stored(struct exchange *x, struct object *o, bool soft)
 		refresh_behind(x, o);
 		/* fallthrough */
 	case REUSE_SERVE:
-		if (atomic_load_explicit(&o->hits, memory_order_relaxed) < 3)
-			atomic_fetch_add_explicit(&o->hits, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&o->hit_count, 1, memory_order_relaxed);
 		x->tier = TIER_memory;
 		exchange_use_object(x, o);
 		return exchange_to(x, STEP_respond);

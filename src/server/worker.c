@@ -177,6 +177,7 @@ worker_open_door(struct worker *w, int fd, const char *name, const struct addres
 
 	*d = (struct door){
 	    .worker = w, .name = name, .local = *local, .is_admin = is_admin, .tls = tls};
+	d->slot = observations_listener_slot(w->commons->observations, name);
 	d->listener = listener_new(w->loop, fd, on_door_accepted, d);
 	if (d->listener == NULL) {
 		free(d);

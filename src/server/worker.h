@@ -44,6 +44,7 @@ struct door {
 	struct listener *listener;
 	const char *name; /* the address as configured: the label in metrics */
 	struct address local;
+	unsigned slot; /* of its name in the counters */
 	bool is_admin;
 	struct tls_context *tls; /* NULL: plain */
 };
