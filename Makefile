@@ -68,7 +68,7 @@ generate: all ; @scripts/generate
 # Unit tests and scenarios under sanitizers: asan is the address and undefined ones, tsan the thread one.
 asan tsan: ; @scripts/sanitized $@
 fuzz: ; @scripts/fuzz
-packaging: ; @tests/packaging/run
+packaging: $(BUILD)/forebay ; @tests/packaging/run
 conformance: $(BUILD)/forebay ; @tests/conformance/run
 bench: $(BUILD)/forebay ; @tests/bench/run
 soak: $(BUILD)/forebay ; @tests/load/soak
