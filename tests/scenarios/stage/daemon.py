@@ -95,7 +95,7 @@ class Forebay:
                "STATE_DIRECTORY": str(self.directory), "RUNTIME_DIRECTORY": str(self.directory),
                "CACHE_DIRECTORY": str(self.directory), "XDG_RUNTIME_DIR": str(self.directory), "TMPDIR": str(self.directory)}
         sanitizers = {"ASAN_OPTIONS": "detect_leaks=1:exitcode=99", "UBSAN_OPTIONS": "print_stacktrace=1",
-                      "TSAN_OPTIONS": "exitcode=66:second_deadlock_stack=1"}
+                      "TSAN_OPTIONS": f"exitcode=66:second_deadlock_stack=1:suppressions={ROOT}/tests/scenarios/stage/tsan.supp"}
         kept = {key: value for key, value in os.environ.items() if not key.startswith("FOREBAY_")}
         return {**sanitizers, **kept, **own, **{key: str(value) for key, value in extra.items()}}
 
