@@ -114,13 +114,14 @@ on_pass_phrase_wanted(char *text, int cap, int writing, void *arg)
 	return -1;
 }
 
-/* Whether the queue says only that there is no further block. */
+/* Whether the queue says only that there is no (further) block of the kind asked for. */
 static bool
 is_end_of_pem(void)
 {
 	unsigned long e = ERR_peek_last_error();
 
-	return ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE;
+	return (ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE) ||
+	    (ERR_GET_LIB(e) == ERR_LIB_OSSL_DECODER && ERR_GET_REASON(e) == ERR_R_UNSUPPORTED);
 }
 
 static int
@@ -160,30 +161,36 @@ load_certificates(const char *path, struct identity *id, const struct problem *p
 	return r;
 }
 
+static void
+warn_of_mode(const char *path, mode_t mode)
+{
+	if (mode & (S_IROTH | S_IWOTH))
+		log_warn("%s: a private key that every user of this machine may %s; chmod o= it",
+		    path, mode & S_IROTH ? "read" : "change");
+}
+
 static int
 load_key(const char *path, struct identity *id, const struct problem *p)
 {
 	bool has_pass_phrase = false;
-	char why[256];
 	struct stat st;
 	FILE *f = open_pem(path, &st, p);
 
 	if (f == NULL)
 		return -1;
-	if (st.st_mode & (S_IROTH | S_IWOTH))
-		log_warn("%s: a private key that every user of this machine may %s; chmod o= it",
-		    path, st.st_mode & S_IROTH ? "read" : "change");
 	ERR_clear_error();
 	id->key = PEM_read_PrivateKey(f, NULL, on_pass_phrase_wanted, &has_pass_phrase);
 	fclose(f);
-	if (id->key != NULL)
+	if (id->key != NULL) {
+		warn_of_mode(path, st.st_mode);
 		return 0;
+	}
 	if (has_pass_phrase)
 		return say(
 		    p, "%s: the private key has a pass phrase, which nobody could type", path);
 	if (is_end_of_pem())
 		return say(p, "%s: not PEM, or no private key in it", path);
-	return say(p, "%s: bad private key: %s", path, tls_complaint(why, sizeof(why)));
+	return say(p, "%s: the private key in it cannot be read; is the file whole?", path);
 }
 
 /* --- checks --- */
