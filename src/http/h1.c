@@ -73,15 +73,17 @@ take_version(struct h1_parser *p, struct head *h, const char *s, size_t n, size_
 	return true;
 }
 
+#define METHOD_MAX 32 /* bytes; partial() relies on it that only the target can make a request line long */
+
 static bool
 take_request_line(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t end)
 {
 	size_t n = span(b + at, end - at, IS_TOKEN), target;
 
-	if (n == 0 || at + n >= end || b[at + n] != ' ')
+	if (n == 0 || n > METHOD_MAX || at + n >= end || b[at + n] != ' ')
 		return bad(p, H1_FAULT_start_line, at + n);
 	h->method_at = (uint32_t)at;
-	h->method_len = (uint16_t)(n > UINT16_MAX ? UINT16_MAX : n);
+	h->method_len = (uint16_t)n;
 	h->method = method_of(slice_of(b + at, n));
 	target = at + n + 1;
 	n = span(b + target, end - target, IS_TARGET);

@@ -60,6 +60,8 @@ normal_escapes(struct slice path, char *out)
 		unsigned char c = (unsigned char)path.p[i];
 		int high, low;
 
+		if (c == '\0')
+			return -1;
 		if (c != '%') {
 			n += is_path_char(c) ? (size_t)(out[n] = (char)c, 1)
 					     : put_escape(out + n, c);

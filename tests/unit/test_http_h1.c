@@ -328,6 +328,11 @@ limits_are_met_to_the_byte(void **state)
 		o = answer_of(H1_REQUEST, slice_from(text));
 		assert_int_equal(o.fault, over ? H1_FAULT_target_too_long : H1_FAULT_none);
 
+		memset(text, 'M', sizeof text);
+		strcpy(text + 32 + over, " / HTTP/1.1\r\n" HOST "\r\n");
+		o = answer_of(H1_REQUEST, slice_from(text));
+		assert_int_equal(o.fault, over ? H1_FAULT_start_line : H1_FAULT_none);
+
 		memset(text, 'a', sizeof text);
 		memcpy(text, GET "X: ", sizeof(GET "X: ") - 1);
 		memcpy(text + limits.head_bytes + over - 4, "\r\n\r\n", 5);

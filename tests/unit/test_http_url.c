@@ -110,6 +110,10 @@ broken_escapes_and_nul_are_refused(void **state)
 	expect_fault("/%+1", "a", URL_ESCAPE);
 	expect_fault("/%%41", "a", URL_ESCAPE);
 	expect_fault("/a%00b", "a", URL_ESCAPE);
+
+	char space[16];
+	struct slice out;
+	assert_int_equal(url_path_normal(SLICE_LIT("/a\0b"), space, &out), URL_ESCAPE);
 }
 
 static void
