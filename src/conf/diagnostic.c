@@ -25,12 +25,16 @@ struct diagnosis {
 	struct excerpt excerpt;
 };
 
+#define CONF_SECRETS_MAX 64 /* hidden in source lines; more of them hide the lines whole */
+
 struct conf_diag {
 	struct arena mem;
 	struct diagnosis kept[SEVERITIES * CONF_DIAG_MAX];
 	size_t count;
 	struct diagnosis *last; /* NULL: it was not kept */
 	size_t given[SEVERITIES], stored[SEVERITIES];
+	const char *secrets[CONF_SECRETS_MAX]; /* in mem */
+	size_t secrets_count;
 };
 
 struct conf_diag *
@@ -101,6 +105,31 @@ report(struct conf_diag *d, enum severity s, struct conf_place at, const char *m
 	x->column = at.column;
 	if (at.line > 0)
 		x->excerpt = excerpt_of(&d->mem, at);
+}
+
+void
+conf_diag_hide(struct conf_diag *d, const char *secret)
+{
+	if (secret[0] == '\0')
+		return;
+	if (d->secrets_count < CONF_SECRETS_MAX)
+		d->secrets[d->secrets_count] = arena_copy(&d->mem, slice_from(secret)).p;
+	d->secrets_count++;
+}
+
+/* The source line as it may be shown. */
+static const char *
+shown_line(struct conf_diag *d, const struct diagnosis *x)
+{
+	char *line = (char *)(uintptr_t)arena_copy(&d->mem, slice_from(x->excerpt.line)).p;
+
+	if (d->secrets_count > CONF_SECRETS_MAX)
+		return "(not shown: it may hold a secret)";
+	for (size_t i = 0; i < d->secrets_count; i++)
+		for (char *at = line; (at = strstr(at, d->secrets[i])) != NULL;)
+			for (size_t n = strlen(d->secrets[i]); n > 0; n--)
+				*at++ = '*';
+	return line;
 }
 
 void
@@ -177,7 +206,7 @@ not_kept(const struct conf_diag *d)
 }
 
 static void
-add_text(const struct diagnosis *x, struct buf *out)
+add_text(struct conf_diag *d, const struct diagnosis *x, struct buf *out)
 {
 	if (x->file != NULL)
 		buf_printf(out, "%s:", x->file);
@@ -186,7 +215,7 @@ add_text(const struct diagnosis *x, struct buf *out)
 	buf_printf(
 	    out, "%s%s: %s\n", x->file == NULL ? "" : " ", severity_words[x->severity], x->message);
 	if (x->line > 0)
-		buf_printf(out, "%6u | %s\n         %s%s%s\n", x->line, x->excerpt.line,
+		buf_printf(out, "%6u | %s\n         %s%s%s\n", x->line, shown_line(d, x),
 		    x->excerpt.marks, x->hint == NULL ? "" : " ", x->hint == NULL ? "" : x->hint);
 	else if (x->hint != NULL)
 		buf_printf(out, "         %s\n", x->hint);
@@ -197,13 +226,13 @@ conf_diag_text(struct conf_diag *d, struct buf *out)
 {
 	sort(d);
 	for (size_t i = 0; i < d->count; i++)
-		add_text(&d->kept[i], out);
+		add_text(d, &d->kept[i], out);
 	if (not_kept(d) > 0)
 		buf_printf(out, "and %zu more\n", not_kept(d));
 }
 
 static json_t *
-as_json(const struct diagnosis *x)
+as_json(struct conf_diag *d, const struct diagnosis *x)
 {
 	json_t *o = json_object();
 
@@ -213,7 +242,7 @@ as_json(const struct diagnosis *x)
 	if (x->line > 0) {
 		json_object_set_new(o, "line", json_integer(x->line));
 		json_object_set_new(o, "column", json_integer(x->column));
-		json_object_set_new(o, "source", json_string(x->excerpt.line));
+		json_object_set_new(o, "source", json_string(shown_line(d, x)));
 	}
 	json_object_set_new(o, "message", json_string(x->message));
 	if (x->hint != NULL)
@@ -229,7 +258,7 @@ conf_diag_json(struct conf_diag *d, struct buf *out)
 
 	sort(d);
 	for (size_t i = 0; i < d->count; i++)
-		json_array_append_new(list, as_json(&d->kept[i]));
+		json_array_append_new(list, as_json(d, &d->kept[i]));
 	json_object_set_new(all, "errors", json_integer((json_int_t)conf_diag_errors(d)));
 	json_object_set_new(all, "warnings", json_integer((json_int_t)conf_diag_warnings(d)));
 	json_object_set_new(all, "diagnostics", list);

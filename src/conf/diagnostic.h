@@ -23,6 +23,9 @@ struct conf_diag;
 struct conf_diag *conf_diag_new(void);
 void conf_diag_free(struct conf_diag **dp);
 
+/* The text is a secret that stands in the file itself: source lines are shown with stars in its place, also those of
+ * errors given before. */
+void conf_diag_hide(struct conf_diag *d, const char *secret);
 /* One line, no full stop. Values that may be secret are not the caller's to print: conf/table.h's
  * conf_shown() says what may be. */
 void conf_error(struct conf_diag *d, struct conf_place at, const char *fmt, ...)

@@ -305,6 +305,10 @@ conf_fill_scalar(struct conf_context *cx, const struct conf_directive *row,
 	case CONF_ADDRESS:
 	case CONF_ADDRESSES:
 		return fill_address(cx, row, n, field);
+	case CONF_SECRET:
+		if (!n->is_substituted)
+			conf_diag_hide(cx->diag, n->text);
+		return fill_string(cx, row, n, field);
 	case CONF_STRINGS: /* least and most count elements there */
 		*(const char **)field = n->text;
 		return conf_node_is_empty(n) ? refuse_value(cx, row, n) : 0;
