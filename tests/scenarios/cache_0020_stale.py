@@ -48,7 +48,7 @@ def test_a_refresh_goes_on_behind_the_reader(origin, forebay, clock):
     gate = rule.hold()
     clock.advance(11)
     w1.get("/news").expect(200, "old")          # at once, though the origin is still thinking
-    gate.wait_arrived()
+    origin.wait_asked(2)
     w1.get("/news").expect(200, "old")
     assert origin.count() == 2                  # one refresh for all
     gate.release()
