@@ -99,17 +99,27 @@ sink_accept_encoding(struct sink *s, const struct head *request)
 	return true;
 }
 
+/* The line itself, or the next that goes upstream: what Connection takes away the origin cannot have varied on. */
+static const struct field *
+seen(const struct head *request, const struct field *f)
+{
+	while (f != NULL && f->is_hop)
+		f = head_next_name(request, f);
+	return f;
+}
+
 /* The value of one field of the request, its mark in front. */
 static void
 sink_value(struct sink *s, const struct head *request, struct slice name)
 {
-	const struct field *f = head_find_name(request, name);
+	const struct field *f = seen(request, head_find_name(request, name));
 	enum field_id id = field_id_of(name);
 
 	sink_add_char(s, f == NULL ? '\2' : '\1');
 	if (f != NULL && id == FIELD_ACCEPT_ENCODING && sink_accept_encoding(s, request))
 		return;
-	for (bool first = true; f != NULL; f = head_next_name(request, f), first = false) {
+	for (bool first = true; f != NULL;
+	     f = seen(request, head_next_name(request, f)), first = false) {
 		if (!first)
 			sink_add_char(s, ',');
 		struct slice line = field_value(request, f);

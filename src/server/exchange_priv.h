@@ -176,6 +176,8 @@ bool exchange_leave_limits(struct exchange *x);
 void tunnel_start(struct exchange *x, const struct head *h, struct upconn *conn, struct slice rest);
 /* 103 and its like, passed on as they come. */
 void exchange_interim(struct exchange *x, const struct head *h);
+/* Appends the query with its "?" as the route's query rules leave it. */
+void exchange_add_query(const struct exchange *x, struct buf *out);
 struct slice cookie_value(const struct head *h, struct slice name);
 struct slice exchange_scheme(const struct exchange *x);
 const char *status_phrase(unsigned status);

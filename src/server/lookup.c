@@ -5,9 +5,9 @@
 
 /* --- the key --- */
 
-/* The query as the route wants it in the key. */
-static void
-add_query(const struct exchange *x, struct buf *key)
+/* The query as the route wants it: in the key, and so upstream too, that nobody can have one and mean the other. */
+void
+exchange_add_query(const struct exchange *x, struct buf *key)
 {
 	const struct route_cache *rc = &x->route->cache;
 	size_t before = key->n;
@@ -51,10 +51,13 @@ make_key(struct exchange *x)
 	buf_add_lit(&key, "://");
 	buf_add_slice(&key, x->url.authority);
 	buf_add_slice(&key, x->url.path);
-	add_query(x, &key);
+	exchange_add_query(x, &key);
 	for (unsigned i = 0; i < rc->key_headers.count; i++) {
 		const char *name = rc->key_headers.items[i];
 		const struct field *f = head_find_name(&x->head, slice_from(name));
+
+		while (f != NULL && f->is_hop) /* the origin will not see it */
+			f = head_next_name(&x->head, f);
 
 		add_part(&key, 'h', name, f == NULL ? SLICE_NONE : field_value(&x->head, f));
 	}

@@ -44,6 +44,21 @@ absent_and_empty_are_different(void **state)
 }
 
 static void
+what_connection_takes_away_counts_as_absent(void **state)
+{
+	struct head response = head_of("Vary: X-Country"), with = head_of("X-Country: fr"),
+		    without = head_of("X: y");
+	struct buf key = {0};
+
+	with.fields[0].is_hop = true;
+	assert_true(vary_key(&response, &with, &key));
+	assert_true(vary_matches(buf_slice(&key), &without));
+	with.fields[0].is_hop = false;
+	assert_false(vary_matches(buf_slice(&key), &with));
+	buf_fini(&key);
+}
+
+static void
 spelling_that_means_nothing_does_not_count(void **state)
 {
 	assert_true(is_for("Vary: Foo", "Foo: 1, 2", "Foo: 1\nFoo: 2"));
@@ -146,6 +161,7 @@ main(void)
 	    cmocka_unit_test(what_is_one_value_is_compared_byte_for_byte),
 	    cmocka_unit_test(an_accept_encoding_too_long_to_normalise_is_taken_as_it_stands),
 	    cmocka_unit_test(the_key_does_not_depend_on_how_vary_is_written),
+	    cmocka_unit_test(what_connection_takes_away_counts_as_absent),
 	    cmocka_unit_test(a_star_anywhere_is_for_one_request_only),
 	    cmocka_unit_test(too_many_names_are_not_kept_apart),
 	};
