@@ -575,8 +575,11 @@ read_more(struct h1conn *c)
 	size_t room;
 	ssize_t got;
 
-	if (body && c->raw_at == c->raw_len && c->payload.n == 0)
-		c->raw_at = c->raw_len = 0;
+	if (body && c->payload.n == 0) { /* what is not decoded yet may be half a line at the buffer's end */
+		c->raw_len -= c->raw_at;
+		memmove(c->raw, c->raw + c->raw_at, c->raw_len);
+		c->raw_at = 0;
+	}
 	if (body || c->client.has_upload) {
 		at = c->raw + c->raw_len;
 		room = c->raw_cap - c->raw_len;
