@@ -269,11 +269,10 @@ step_board(struct exchange *x)
 	bool forced = x->fwd == CACHE_FWD_REQUEST;
 
 	x->tier = TIER_origin;
-	/* A HEAD without a stored answer goes as it is, and so does a range of what is known to be too much to keep. */
-	if (x->is_shared && x->head.method == METHOD_HEAD) {
-		object_unref(&x->stale);
+	/* A HEAD without a fresh answer goes as it is (a stale one may still stand in), and so does a range of what is known
+	 * to be too much to keep. */
+	if (x->head.method == METHOD_HEAD)
 		x->is_shared = false;
-	}
 	if (x->is_shared && head_has(&x->head, FIELD_RANGE) && x->stale == NULL &&
 	    (x->restarts > 0 ||
 		flights_is_unshared(c->flights, x->key.hash, loop_now_ms(x->worker->loop)))) {
@@ -325,6 +324,7 @@ serve_stale(struct exchange *x, const char *why)
 	struct object *o = x->stale;
 
 	x->stale = NULL;
+	x->is_shared = true; /* a HEAD too: conditions are judged here */
 	leave_flight(x);
 	x->word = CACHE_WORD_STALE;
 	x->tier = TIER_memory;
