@@ -71,18 +71,63 @@ conditions_hold(const struct route *r, const struct head *h)
 	return true;
 }
 
+/* All but the method. */
+static bool
+place_fits(const struct route *r, struct exchange *x)
+{
+	return host_fits(r, x->url.host) && pattern_matches(r->path, x->url.path, &x->captures) &&
+	    conditions_hold(r, &x->head);
+}
+
 static const struct route *
 find_route(struct exchange *x)
 {
 	for (unsigned i = 0; i < x->site->routes_count; i++) {
 		const struct route *r = &x->site->routes[i];
 
-		if (method_fits(r, &x->head) && host_fits(r, x->url.host) &&
-		    pattern_matches(r->path, x->url.path, &x->captures) &&
-		    conditions_hold(r, &x->head))
+		if (method_fits(r, &x->head) && place_fits(r, x))
 			return r;
 	}
 	return NULL;
+}
+
+static void
+add_member(struct buf *list, const char *text)
+{
+	if (list->n > 0)
+		buf_add_lit(list, ", ");
+	buf_add(list, text, strlen(text));
+}
+
+/* With another method there would be a route: 405, and which methods those are (RFC 9110 section 15.5.6). */
+static enum exchange_next
+no_route(struct exchange *x)
+{
+	static const char *const names[] = {
+#define X(name, safe, idempotent) [METHOD_##name] = #name,
+	    METHODS(X)
+#undef X
+	};
+	struct buf allow = {0};
+	uint32_t methods = 0;
+
+	for (unsigned i = 0; i < x->site->routes_count; i++) {
+		const struct route *r = &x->site->routes[i];
+
+		if (!place_fits(r, x))
+			continue;
+		methods |= r->methods;
+		for (unsigned k = 0; k < r->other_methods.count; k++)
+			add_member(&allow, r->other_methods.items[k]);
+	}
+	for (unsigned m = 0; m < METHOD_COUNT; m++)
+		if (methods & (1u << m))
+			add_member(&allow, names[m]);
+	if (allow.n == 0)
+		return exchange_own(x, 404, "no route");
+	buf_printf(&x->own_fields, "Allow: %.*s\r\n", SLICE_FMT(buf_slice(&allow)));
+	buf_fini(&allow);
+	return exchange_own(x, 405, "no route for this method");
 }
 
 enum exchange_next
@@ -97,7 +142,7 @@ step_route(struct exchange *x)
 	}
 	x->route = find_route(x);
 	if (x->route == NULL)
-		return exchange_own(x, 404, "no route");
+		return no_route(x);
 	return exchange_to(x, STEP_admit);
 }
 
