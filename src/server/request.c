@@ -181,13 +181,21 @@ stays_behind(const struct exchange *x, const struct field *f)
 	}
 }
 
+/* A prefix is whole segments: /api is none of /apis. */
+static bool
+has_prefix(struct slice path, struct slice prefix)
+{
+	return slice_starts(path, prefix) &&
+	    (path.n == prefix.n || prefix.p[prefix.n - 1] == '/' || path.p[prefix.n] == '/');
+}
+
 static void
 write_target(const struct exchange *x, struct buf *out)
 {
 	struct slice path = x->url.path;
 	const struct route *r = x->route;
 
-	if (r->strip_prefix != NULL && slice_starts(path, slice_from(r->strip_prefix))) {
+	if (r->strip_prefix != NULL && has_prefix(path, slice_from(r->strip_prefix))) {
 		path = slice_skip(path, strlen(r->strip_prefix));
 		if (r->add_prefix == NULL && (path.n == 0 || path.p[0] != '/'))
 			buf_add_char(out, '/');
@@ -195,7 +203,8 @@ write_target(const struct exchange *x, struct buf *out)
 	if (r->add_prefix != NULL)
 		buf_add_slice(out, slice_from(r->add_prefix));
 	buf_add_slice(out, path);
-	if (x->route->cache.is_on && (x->head.method == METHOD_GET || x->head.method == METHOD_HEAD))
+	if (x->route->cache.is_on &&
+	    (x->head.method == METHOD_GET || x->head.method == METHOD_HEAD))
 		exchange_add_query(x, out);
 	else if (x->url.has_query) {
 		buf_add_char(out, '?');
