@@ -21,10 +21,11 @@ struct reply {
 	struct iovec head
 	    [3]; /* "HTTP/1.1 200 OK" CRLF and the fields, but none that frame the message or concern the connection */
 	int head_count;
-	uint64_t length; /* of the body that will be written; BODY_LENGTH_UNKNOWN */
-	bool has_body;	 /* false: HEAD, 204, 304: nothing will be written whatever length says */
-	bool has_length; /* tell length though there is no body (HEAD) */
-	bool must_close; /* the connection cannot serve another request */
+	uint64_t length;   /* of the body that will be written; BODY_LENGTH_UNKNOWN */
+	bool has_body;	   /* false: HEAD, 204, 304: nothing will be written whatever length says */
+	bool has_length;   /* tell length though there is no body (HEAD) */
+	bool must_close;   /* the connection cannot serve another request */
+	bool drops_upload; /* nobody wants the request's body (any more) */
 };
 
 struct client_ops {

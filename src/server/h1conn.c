@@ -31,8 +31,8 @@ struct h1conn {
 	struct address peer;
 	enum phase phase;
 	enum connection_state counted; /* as what the metrics hold it */
-	bool walking; /* conn_walk is on the stack */
-	bool keep;    /* may serve another request */
+	bool walking;		       /* conn_walk is on the stack */
+	bool keep;		       /* may serve another request */
 	bool retiring;
 	bool is_spoilt; /* half of something was sent: nothing can follow */
 	struct task walk, bury;
@@ -458,6 +458,16 @@ upload_is_read(const struct h1conn *c)
 	    (c->up_ended || (c->up.kind == FRAMING_LENGTH && c->up_left == 0));
 }
 
+/* What is here of a body that nobody wants: where that is all of it, the connection goes on behind it. */
+static void
+skip_upload(struct h1conn *c)
+{
+	do {
+		c->payload = SLICE_NONE;
+		next_payload(c);
+	} while (c->payload.n > 0);
+}
+
 /* --- from request to request --- */
 
 static void
@@ -712,6 +722,8 @@ h1_reply(struct client *client, const struct reply *r)
 
 	c->reply = *r;
 	c->replying = true;
+	if (r->drops_upload && c->client.has_upload)
+		skip_upload(c);
 	c->keep = c->keep && !r->must_close && upload_is_read(c);
 	frame_reply(c, r, is_11);
 	if (!c->keep)

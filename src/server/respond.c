@@ -183,7 +183,8 @@ reply(struct exchange *x, bool has_body, bool has_length, uint64_t length)
 	    .has_body = has_body,
 	    .has_length = has_length,
 	    .length = length,
-	    .must_close = x->closes || x->worker->draining};
+	    .must_close = x->closes || x->worker->draining,
+	    .drops_upload = x->rider.flight == NULL};
 
 	x->replied = true;
 	x->client->ops->reply(x->client, &r);
