@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "cache/redis.h"
 #include "server/accesslog.h"
+#include "server/rendered.h"
 
 struct member {
 	struct workers *all;
@@ -55,7 +56,7 @@ commons_init(struct workers *ws, size_t cache_bytes, size_t rate_table_bytes)
 	c->loops = must_calloc(ws->count, sizeof(*c->loops));
 	c->mailboxes = must_calloc(ws->count, sizeof(*c->mailboxes));
 	c->started_wall_ms = clock_wall_ms();
-	c->store = store_new(cache_bytes, free);
+	c->store = store_new(cache_bytes, rendered_free);
 	if (c->store == NULL)
 		return -1;
 	c->purges = purgelog_new();

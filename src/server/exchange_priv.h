@@ -113,6 +113,8 @@ struct exchange {
 	const char *own_type;
 	struct buf own_fields; /* further lines of an answer of our own */
 	struct buf out;	       /* the rendered head, without what frames it */
+	size_t fixed_len;      /* of out: what is the same for every hit */
+	bool is_rendered;      /* that part was found with the object */
 	struct body *source;   /* own reference; NULL: no body */
 	struct body_cursor cursor;
 	bool seeks; /* cursor.at is not the beginning: wait until it is there */

@@ -6,6 +6,7 @@
 #include "http/conditional.h"
 #include "http/vary.h"
 #include "server/exchange_priv.h"
+#include "server/rendered.h"
 
 /* clang-format off */
 #define STATUSES(X)                                                                              \
@@ -115,7 +116,10 @@ add_cache_status(struct exchange *x)
 	else if (x->tier == TIER_redis)
 		s.detail = SLICE_LIT("redis");
 	buf_add_lit(&x->out, "Cache-Status: ");
-	cache_status_append(&x->out, &x->origin, &s);
+	if (x->is_rendered)
+		cache_status_write(&x->out, &s);
+	else
+		cache_status_append(&x->out, &x->origin, &s);
 	buf_add_lit(&x->out, "\r\n");
 }
 
@@ -154,10 +158,16 @@ header_rules(const struct exchange *x)
 }
 
 static void
-add_own_lines(struct exchange *x, const struct head *origin)
+add_security(struct exchange *x, const struct head *origin)
 {
 	if (header_rules(x) != NULL)
 		headers_apply(header_rules(x), origin, x->client->is_tls, &x->out);
+}
+
+/* What differs from answer to answer. */
+static void
+add_own_lines(struct exchange *x)
+{
 	add_cache_status(x);
 	add_limits(x);
 	add_line(&x->out, "X-Request-Id", x->request_id);
@@ -206,7 +216,8 @@ respond_own(struct exchange *x)
 	if (x->tier == TIER_self && x->status >= 400)
 		add_line(&x->out, "Cache-Control", SLICE_LIT("no-store"));
 	buf_add_slice(&x->out, buf_slice(&x->own_fields));
-	add_own_lines(x, NULL);
+	add_security(x, NULL);
+	add_own_lines(x);
 	if (!bodyless && x->own_body.n > 0) {
 		x->source = body_of(NULL, buf_slice(&x->own_body));
 		if (x->source == NULL) {
@@ -295,8 +306,9 @@ respond_304(struct exchange *x, const struct compress_plan *plan)
 	start_line(x, SLICE_LIT("Not Modified"));
 	copy_fields(x, &named, true, false);
 	compress_add_fields(&named, &x->origin, &x->out);
+	add_security(x, &x->origin);
 	add_age(x);
-	add_own_lines(x, &x->origin);
+	add_own_lines(x);
 	return reply(x, false, false, 0);
 }
 
@@ -369,47 +381,74 @@ choose_coding(struct exchange *x, bool has_range)
 
 /* A coded variant that is there already is sent as it is. Else a codec makes it while it goes out, and what comes out of a
  * stored object is kept with it. */
-static void
+static bool
 begin_coding(struct exchange *x, const struct compress_plan *plan)
 {
 	struct codec_options options;
+	struct object_variant *v;
 	struct object *o = x->object;
 
 	x->coded_as = plan->verb == COMPRESS_ENCODE ? plan->coding : ENC_IDENTITY;
-	for (struct object_variant *v = atomic_load_explicit(&o->variants, memory_order_acquire);
-	     v != NULL; v = atomic_load_explicit(&v->next, memory_order_acquire))
-		if (v->encoding == x->coded_as) {
-			body_unref(&x->source);
-			x->source = body_ref(v->body);
-			return;
-		}
+	v = plan->verb == COMPRESS_ENCODE ? object_find_variant(o, (uint8_t)plan->coding) : NULL;
+	if (v != NULL) {
+		body_unref(&x->source);
+		x->source = body_ref(v->body);
+		return true;
+	}
 	options = compress_options(&x->route->compress, plan, source_length(o->body));
 	x->codec = plan->verb == COMPRESS_ENCODE
 	    ? codec_new_encoder(x->worker->codecs, &options)
 	    : codec_new_decoder(x->worker->codecs, plan->coding, &x->route->compress.decode);
 	if (x->codec == NULL)
-		return;
+		return false;
 	x->codec_flushes = plan->verb == COMPRESS_ENCODE;
-	x->coded_is_kept = o->slab != NULL && o->queue != 0 && plan->verb == COMPRESS_ENCODE;
+	x->coded_is_kept = o->slab != NULL && plan->verb == COMPRESS_ENCODE;
 	x->coded = body_new(x->coded_is_kept ? o->slab : NULL, BODY_LENGTH_UNKNOWN);
-	if (x->coded == NULL)
+	if (x->coded == NULL) {
 		codec_free(&x->codec);
+		return false;
+	}
 	observe_add(x->worker->observer, COUNT_compressed, 1);
+	return true;
+}
+
+/* The body that goes out whole. Where its coding cannot be made (compressors take bounded memory) it goes as it is. */
+static void
+prepare_body(struct exchange *x, struct compress_plan *plan, bool bodyless)
+{
+	x->source = body_ref(x->object->body);
+	x->send_until = BODY_LENGTH_UNKNOWN;
+	if (plan->verb != COMPRESS_PASS && !bodyless && !begin_coding(x, plan))
+		plan->verb = COMPRESS_PASS;
+}
+
+#define RENDERED_FOR(x)                                                                          \
+	.route = (x)->route, .generation = (x)->site->generation, .is_tls = (x)->client->is_tls, \
+	.accept = (x)->accept
+
+/* A fresh hit asked for plainly: the whole, without conditions. */
+static bool
+is_plain_hit(const struct exchange *x)
+{
+	const struct head *h = &x->head;
+
+	return x->word == CACHE_WORD_HIT && x->tier == TIER_memory && h->method == METHOD_GET &&
+	    !head_has(h, FIELD_RANGE) && !head_has(h, FIELD_IF_NONE_MATCH) &&
+	    !head_has(h, FIELD_IF_MODIFIED_SINCE) && !head_has(h, FIELD_IF_MATCH) &&
+	    !head_has(h, FIELD_IF_UNMODIFIED_SINCE);
 }
 
 static enum exchange_next
 respond_whole(struct exchange *x, const struct compress_plan *plan, bool bodyless)
 {
 	bool coded = plan->verb != COMPRESS_PASS;
-	uint64_t length = source_length(x->object->body);
+	uint64_t length = x->codec != NULL || (coded && bodyless) ? BODY_LENGTH_UNKNOWN
+								  : source_length(x->source);
 
-	x->source = body_ref(x->object->body);
-	x->send_until = BODY_LENGTH_UNKNOWN;
-	if (coded && !bodyless) {
-		begin_coding(x, plan);
-		length = x->codec != NULL ? BODY_LENGTH_UNKNOWN : source_length(x->source);
-	} else if (coded)
-		length = BODY_LENGTH_UNKNOWN;
+	if (!bodyless && is_plain_hit(x) && x->codec == NULL && length != BODY_LENGTH_UNKNOWN &&
+	    !head_has(&x->origin, FIELD_CACHE_STATUS))
+		rendered_keep(x->object, &(struct rendered_for){RENDERED_FOR(x)},
+		    slice_of(x->out.p, x->fixed_len), x->source);
 	if (bodyless && x->head.method == METHOD_HEAD && !coded &&
 	    head_has(&x->origin, FIELD_CONTENT_LENGTH) && body_length(x->object->body) == 0)
 		slice_to_u64(head_value(&x->origin, FIELD_CONTENT_LENGTH), &length);
@@ -450,8 +489,11 @@ respond_object(struct exchange *x)
 		return respond_304(x, &plan);
 	if (ranged == RANGE_UNSATISFIABLE)
 		return respond_416(x, length);
-	if (ranged == RANGE_PARTS)
+	if (ranged == RANGE_PARTS) {
 		x->status = 206;
+		x->source = body_ref(o->body);
+	} else
+		prepare_body(x, &plan, bodyless);
 	start_line(x,
 	    x->status == o->facts.status ? head_reason(&x->origin)
 					 : slice_from(status_phrase(x->status)));
@@ -459,14 +501,44 @@ respond_object(struct exchange *x)
 	compress_add_fields(&plan, &x->origin, &x->out);
 	if (!head_has(&x->origin, FIELD_DATE))
 		add_date(x, &x->out);
+	add_security(x, &x->origin);
+	x->fixed_len = x->out.n;
 	add_age(x);
-	add_own_lines(x, &x->origin);
+	add_own_lines(x);
 	if (ranged == RANGE_PARTS) {
-		x->source = body_ref(o->body);
 		return rs.count == 1 ? respond_one_range(x, &rs.at[0], length)
 				     : respond_ranges(x, &rs, length);
 	}
 	return respond_whole(x, &plan, bodyless);
+}
+
+/* --- answers that have been rendered before --- */
+
+/* The head as it was rendered for such a request, and the lines that differ. False: there is none yet. */
+static bool
+respond_rendered(struct exchange *x)
+{
+	const struct rendered *r;
+	struct reply reply = {.head_count = 2, .has_body = true};
+
+	if (!is_plain_hit(x))
+		return false;
+	r = rendered_find(x->object, &(struct rendered_for){RENDERED_FOR(x)});
+	if (r == NULL)
+		return false;
+	x->is_rendered = x->replied = true;
+	x->status = x->object->facts.status;
+	x->source = body_ref(r->body);
+	x->send_until = BODY_LENGTH_UNKNOWN;
+	add_age(x);
+	add_own_lines(x);
+	reply.status = x->status;
+	reply.head[0] = (struct iovec){(void *)(uintptr_t)r->text, r->len};
+	reply.head[1] = (struct iovec){x->out.p, x->out.n};
+	reply.length = source_length(r->body);
+	reply.must_close = x->closes || x->worker->draining;
+	x->client->ops->reply(x->client, &reply);
+	return true;
 }
 
 enum exchange_next
@@ -479,5 +551,9 @@ step_respond(struct exchange *x)
 		x->upstream = upstream_ref(x->route->upstream);
 		x->upstream_name = slice_from(x->upstream->conf.name);
 	}
-	return x->answer == ANSWER_OWN ? respond_own(x) : respond_object(x);
+	if (x->answer == ANSWER_OWN)
+		return respond_own(x);
+	if (respond_rendered(x))
+		return exchange_to(x, STEP_deliver);
+	return respond_object(x);
 }
