@@ -13,6 +13,8 @@
 #include "server/request.h"
 #include "server/tunnel.h"
 
+#define OUT_BYTES_KEPT 8192 /* a larger buffer for heads is not kept for the next exchange */
+
 static enum exchange_next
 step_finish(struct exchange *x)
 {
@@ -28,6 +30,17 @@ static const struct {
 #undef X
 };
 
+/* The memory itself; for those kept as spare, when the worker ends. */
+void
+exchange_scrap(void *memory)
+{
+	struct exchange *x = memory;
+
+	arena_fini(&x->mem);
+	buf_fini(&x->out);
+	free(x);
+}
+
 static void
 exchange_free(void *arg)
 {
@@ -35,12 +48,13 @@ exchange_free(void *arg)
 	struct worker *w = x->worker;
 
 	site_unref(&x->site);
-	arena_fini(&x->mem);
 	buf_fini(&x->own_body);
 	buf_fini(&x->own_fields);
-	buf_fini(&x->out);
+	if (x->out.cap > OUT_BYTES_KEPT)
+		buf_fini(&x->out);
+	arena_reset(&x->mem);
 	if (!spare_keep(&w->spare_exchanges, x))
-		free(x);
+		exchange_scrap(x);
 	w->exchanges--;
 	worker_note_quiet(w);
 }
@@ -53,8 +67,9 @@ exchange_new(struct worker *w, struct client *c, bool is_admin)
 	struct exchange *x = spare_take(&w->spare_exchanges);
 
 	if (x == NULL)
-		x = must_malloc(sizeof(*x));
-	memset(x, 0, offsetof(struct exchange, head));
+		x = must_calloc(1, sizeof(*x));
+	memset(x, 0, offsetof(struct exchange, mem));
+	x->out.n = 0;
 	x->client = c;
 	x->worker = w;
 	x->site = site_ref(is_admin ? w->admin_site : w->site);
@@ -132,7 +147,7 @@ exchange_record(struct exchange *x)
 	    .reason = x->reason,
 	    .end = x->end,
 	    .fetch_end = x->fetch_end,
-	    .client = x->client_ip,
+	    .client = exchange_client_ip(x),
 	    .request_id = x->request_id,
 	    .user_agent =
 		x->head.base == NULL ? SLICE_NONE : head_value(&x->head, FIELD_USER_AGENT),

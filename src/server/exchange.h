@@ -23,6 +23,8 @@ void exchange_wake(struct exchange *x);
 void exchange_client_gone(struct exchange *x);
 /* The request's body is not valid: answered with 400 while nothing has been sent, and what went upstream is cut off. */
 void exchange_upload_bad(struct exchange *x);
+/* Frees the memory of a spare exchange. */
+void exchange_scrap(void *memory);
 /* It will not begin: the head was not valid. Frees it. */
 void exchange_drop(struct exchange **xp);
 

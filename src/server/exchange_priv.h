@@ -54,7 +54,6 @@ struct exchange {
 	struct worker *worker;
 	struct site *site;	   /* own reference */
 	const struct route *route; /* NULL before STEP_route has found one */
-	struct arena mem;
 	enum exchange_step step;
 	bool walking, woken; /* in the loop; woken meanwhile */
 	bool is_over;
@@ -112,7 +111,6 @@ struct exchange {
 	struct buf own_body;
 	const char *own_type;
 	struct buf own_fields; /* further lines of an answer of our own */
-	struct buf out;	       /* the rendered head, without what frames it */
 	size_t fixed_len;      /* of out: what is the same for every hit */
 	bool is_rendered;      /* that part was found with the object */
 	struct body *source;   /* own reference; NULL: no body */
@@ -146,6 +144,9 @@ struct exchange {
 	struct slice upstream_name;
 	struct upstream *upstream; /* that upstream_name lies in; own reference */
 
+	/* Memory that the next exchange inherits: */
+	struct arena mem;
+	struct buf out; /* the rendered head, without what frames it */
 	struct head head; /* the request's; last: large */
 };
 
@@ -181,6 +182,8 @@ void exchange_interim(struct exchange *x, const struct head *h);
 /* Appends the query with its "?" as the route's query rules leave it. */
 void exchange_add_query(const struct exchange *x, struct buf *out);
 struct slice cookie_value(const struct head *h, struct slice name);
+/* The client's address as text; made when somebody asks. */
+struct slice exchange_client_ip(struct exchange *x);
 struct slice exchange_scheme(const struct exchange *x);
 const char *status_phrase(unsigned status);
 

@@ -45,8 +45,9 @@ static void
 make_key(struct exchange *x)
 {
 	const struct route_cache *rc = &x->route->cache;
-	struct buf key = {0};
+	struct buf key = x->worker->scratch;
 
+	key.n = 0;
 	buf_add_slice(&key, exchange_scheme(x));
 	buf_add_lit(&key, "://");
 	buf_add_slice(&key, x->url.authority);
@@ -67,7 +68,7 @@ make_key(struct exchange *x)
 			    cookie_value(&x->head, slice_from(rc->cookie_names.items[i])));
 	x->key.text = arena_copy(&x->mem, buf_slice(&key));
 	x->key.hash = hash_bytes(key.p, key.n);
-	buf_fini(&key);
+	x->worker->scratch = key;
 }
 
 static void
@@ -304,8 +305,9 @@ may_serve_stale(const struct exchange *x)
 	struct reuse_stored s;
 	struct reuse_request r = request_facts(x);
 
-	if (x->stale == NULL)
-		return false;
+	if (x->stale == NULL ||
+	    purgelog_judge(x->worker->commons->purges, x->stale) == PURGE_GONE)
+		return false; /* purged meanwhile, perhaps: then an error is better */
 	s = stored_facts(x, x->stale, false);
 	return reuse_on_error(&s, &r);
 }

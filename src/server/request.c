@@ -126,6 +126,19 @@ is_good_id(struct slice id)
 	return true;
 }
 
+/* 128 bits in hex: the worker's random half, and a count. */
+static struct slice
+new_id(struct exchange *x)
+{
+	static const char digits[] = "0123456789abcdef";
+	uint64_t halves[2] = {x->worker->request_prefix, x->worker->request_serial++};
+	char *p = arena_alloc(&x->mem, 32);
+
+	for (int i = 0; i < 32; i++)
+		p[i] = digits[halves[i / 16] >> (60 - i % 16 * 4) & 15];
+	return slice_of(p, 32);
+}
+
 void
 request_identify_client(struct exchange *x)
 {
@@ -135,13 +148,18 @@ request_identify_client(struct exchange *x)
 	x->peer_is_trusted = x->site->trusted_count > 0 && is_trusted(x->site, &x->client_address);
 	if (x->peer_is_trusted)
 		look_through_proxies(x);
-	x->client_ip = address_text(&x->mem, &x->client_address);
 	if (x->peer_is_trusted && is_good_id(id))
 		x->request_id = id;
 	else
-		x->request_id = arena_printf(&x->mem, "%016llx%016llx",
-		    (unsigned long long)x->worker->request_prefix,
-		    (unsigned long long)x->worker->request_serial++);
+		x->request_id = new_id(x);
+}
+
+struct slice
+exchange_client_ip(struct exchange *x)
+{
+	if (x->client_ip.p == NULL && x->client_address.len > 0)
+		x->client_ip = address_text(&x->mem, &x->client_address);
+	return x->client_ip;
 }
 
 /* --- the head that goes upstream --- */

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "cache/redis.h"
 #include "event/resolver.h"
+#include "server/exchange.h"
 #include "server/h1conn.h"
 
 #define CODEC_KEEP_BYTES ((size_t)8 << 20)
@@ -29,12 +30,12 @@ spare_keep(struct spare *s, void *p)
 }
 
 static void
-spare_empty(struct spare *s)
+spare_empty(struct spare *s, void (*scrap)(void *p))
 {
 	void *p;
 
 	while ((p = spare_take(s)) != NULL)
-		free(p);
+		scrap(p);
 }
 
 /* --- the limits' queues --- */
@@ -127,8 +128,9 @@ worker_free(struct worker **wp)
 	site_unref(&w->admin_site);
 	pool_free(&w->pool);
 	codec_pool_free(&w->codecs);
-	spare_empty(&w->spare_inputs);
-	spare_empty(&w->spare_exchanges);
+	spare_empty(&w->spare_inputs, free);
+	spare_empty(&w->spare_exchanges, exchange_scrap);
+	buf_fini(&w->scratch);
 	loop_free(&w->loop);
 	pattern_thread_end();
 	free(w);
