@@ -80,30 +80,81 @@ purge_url(struct purge_set *set, struct worker *w, struct slice what)
 	observe_add(w->observer, COUNT_purges, 1);
 }
 
-/* Location and Content-Location name what has changed as well, on the same origin only. */
+/* The authority of an absolute reference taken off. False: it has none, or is of another kind than http. */
+static bool
+take_authority(struct slice *rest, struct slice *authority_out)
+{
+	static const struct {
+		struct slice start, port;
+	} kinds[] = {{SLICE_LIT("http://"), SLICE_LIT(":80")},
+	    {SLICE_LIT("https://"), SLICE_LIT(":443")}, {SLICE_LIT("//"), SLICE_LIT(":80")}};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		struct slice start = kinds[i].start, port = kinds[i].port, found;
+		size_t end;
+
+		if (rest->n < start.n || !slice_ieq(slice_of(rest->p, start.n), start))
+			continue;
+		found = slice_skip(*rest, start.n);
+		for (end = 0; end < found.n && found.p[end] != '/' && found.p[end] != '?'; end++)
+			;
+		*rest = slice_skip(found, end);
+		found.n = end;
+		if (slice_ends(found, port))
+			found.n -= port.n;
+		*authority_out = found;
+		return true;
+	}
+	return false;
+}
+
+/* What a reference names, against the path that was asked (RFC 3986 section 5.2); not normal yet. */
+static void
+resolve_path(struct slice target, struct slice path, struct buf *out)
+{
+	size_t keep = slice_index(target, '?');
+
+	if (path.n > 0 && path.p[0] == '/')
+		keep = 0;
+	else if (path.n > 0)
+		while (keep > 0 && target.p[keep - 1] != '/')
+			keep--;
+	buf_add_slice(out, slice_of(target.p, keep));
+	buf_add_slice(out, path);
+}
+
+/* Location and Content-Location name what has changed as well, on the same host only. Whichever scheme: TLS may end
+ * before us. */
 static void
 purge_location(struct purge_set *set, struct worker *w, struct slice value)
 {
-	struct slice origin = slice_of(set->texts.p + set->origin_at, set->origin_len),
-		     rest = value;
-	struct buf what = {0};
+	struct slice origin = slice_of(set->texts.p + set->origin_at, set->origin_len);
+	struct slice target =
+	    slice_of(set->texts.p + set->url_at + set->origin_len, set->url_len - set->origin_len);
+	struct slice rest = slice_of(value.p, slice_index(value, '#')), authority, path;
+	size_t path_n;
+	struct buf whole = {0}, what = {0};
+	char *space;
 
-	if (value.n == 0)
+	if (rest.n == 0)
 		return;
-	if (slice_starts(rest, SLICE_LIT("http://")))
-		rest = slice_skip(rest, 7);
-	else if (slice_starts(rest, SLICE_LIT("https://")))
-		rest = slice_skip(rest, 8);
-	else if (rest.p[0] == '/' && !(rest.n > 1 && rest.p[1] == '/')) {
+	if (take_authority(&rest, &authority)) {
+		if (!slice_ieq(authority, origin))
+			return;
+		target = SLICE_LIT("/");
+	}
+	path_n = slice_index(rest, '?');
+	resolve_path(target, slice_of(rest.p, path_n), &whole);
+	space = must_malloc(3 * whole.n + 1);
+	if (url_path_normal(buf_slice(&whole), space, &path) == URL_GOOD) {
 		buf_add_slice(&what, origin);
-		buf_add_slice(&what, slice_of(rest.p, slice_index(rest, '#')));
+		buf_add_slice(&what, path);
+		buf_add_slice(&what, slice_skip(rest, path_n));
 		purge_url(set, w, buf_slice(&what));
-		buf_fini(&what);
-		return;
-	} else
-		return; /* relative to the target: rare, and never a cache's duty */
-	if (slice_starts(rest, origin) && (rest.n == origin.n || rest.p[origin.n] == '/'))
-		purge_url(set, w, slice_of(rest.p, slice_index(rest, '#')));
+	}
+	free(space);
+	buf_fini(&whole);
+	buf_fini(&what);
 }
 
 void
