@@ -1,0 +1,174 @@
+"""One fetch for many: what they may count on, and what becomes of them when it goes wrong."""
+
+import pytest
+
+from stage.client import Hangup
+from stage.gate import Gate
+
+pytestmark = pytest.mark.tsan
+
+
+def crowd(w1, n, target="/news", **words):
+    return [w1.client().ask("GET", target, **words) for _ in range(n)]
+
+
+def all_ride(w1, n):
+    w1.wait_metric("forebay_flights_total", n, role="ride")
+
+
+def test_a_hundred_at_once_are_one_request(origin, forebay):
+    gate = origin.on("GET /news", times=1).reply(200, "spring flood" * 9000, cache_control="max-age=60").hold()
+    w1 = forebay("workers: 4", app=origin)
+    clients = crowd(w1, 100)
+    all_ride(w1, 99)
+    gate.release()
+    words = [c.answer().expect(200, "spring flood" * 9000).cache_status for c in clients]
+    assert set(words) <= {"MISS"}
+    assert w1.metric("forebay_flights_total", role="lead") == 1
+
+
+def test_all_who_wait_read_along_over_all_workers(origin, forebay):
+    first, second = Gate(), Gate()
+    origin.on("GET /long", times=1).reply(200, [first, "a" * 70000, second, "b" * 70000], cache_control="max-age=60")
+    w1 = forebay("workers: 4", app=origin)
+    clients = crowd(w1, 30, "/long")
+    all_ride(w1, 29)
+    first.release()
+    answers = [(c, c.begin_answer()) for c in clients]
+    for _, r in answers:
+        assert r.stream.at_least(70000)[:70000] == b"a" * 70000     # and the rest has not been sent
+    late = w1.client()
+    r = late.begin("GET", "/long")
+    assert r.stream.at_least(70000)[:70000] == b"a" * 70000         # who comes late is given what there is
+    second.release()
+    for c, r in [*answers, (late, r)]:
+        c.finish(r).expect(200, "a" * 70000 + "b" * 70000)
+
+
+@pytest.mark.parametrize("when", ["before the head", "in the body"])
+def test_the_first_may_leave(origin, forebay, when):
+    start, middle = Gate(), Gate(is_open=when == "before the head")
+    origin.on("GET /long", times=1).reply(200, [start, "a" * 50000, middle, "b"], cache_control="max-age=60")
+    w1 = forebay("workers: 3", app=origin)
+    leader = w1.client().ask("GET", "/long")
+    origin.wait_asked(1)
+    others = crowd(w1, 6, "/long")
+    all_ride(w1, 6)
+    if when == "in the body":
+        start.release()
+        assert leader.begin_answer().stream.at_least(50000)
+    leader.reset()
+    w1.wait_metric("forebay_http_requests_ended_total", 1, end="client_gone")
+    start.release()
+    middle.release()
+    for c in others:
+        c.answer().expect(200, "a" * 50000 + "b")
+    w1.get("/long").expect(200, "a" * 50000 + "b", x_cache_status="HIT")
+
+
+def test_a_fetch_nobody_waits_for_any_more_is_kept_all_the_same(origin, forebay):
+    gate = origin.on("GET /news", times=1).reply(200, "spring flood", cache_control="max-age=60").hold()
+    w1 = forebay(app=origin)
+    leader = w1.client().ask("GET", "/news")
+    origin.wait_asked(1)
+    leader.reset()
+    w1.wait_metric("forebay_http_requests_ended_total", 1, end="client_gone")
+    gate.release()
+    w1.wait_metric("forebay_cache_objects", 1)
+    w1.get("/news").expect(200, "spring flood", x_cache_status="HIT")
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("then", ["close", "reset"])
+def test_half_a_body_is_never_passed_off_as_a_whole_one(origin, forebay, framing, then):
+    start, middle = Gate(), Gate()
+    rule = origin.on("GET /long").reply(200, [start, "a" * 50000, middle, "b" * 50000], framing=framing, cut=50000, then=then,
+                                        **({"length": 100000} if framing == "length" else {}), cache_control="max-age=60")
+    rule.reply(200, "whole", cache_control="max-age=60")
+    w1 = forebay("workers: 3", app=origin)
+    clients = crowd(w1, 9, "/long")
+    all_ride(w1, 8)
+    start.release()
+    answers = [(c, c.begin_answer()) for c in clients]
+    for _, r in answers:
+        r.stream.at_least(50000)
+    middle.release()
+    for c, r in answers:
+        c.finish(r)
+        assert r.status == 200 and not r.complete
+    w1.get("/long").expect(200, "whole", x_cache_status="MISS")     # and nothing of it was kept
+
+
+def test_a_close_delimited_body_that_is_reset_is_not_kept(origin, forebay):
+    rule = origin.on("GET /old").reply(200, "half of", framing="close", then="reset", cache_control="max-age=60")
+    rule.reply(200, "all of it", cache_control="max-age=60")
+    w1 = forebay(app=origin)
+    r = w1.get("/old")
+    assert not r.complete or r.status == 502
+    w1.get("/old").expect(200, "all of it", x_cache_status="MISS")
+
+
+@pytest.mark.parametrize("fields", [{"cache_control": "no-store"}, {"cache_control": "private, max-age=60"}, {"set_cookie": "sid=1", "cache_control": "max-age=60"},
+                                    {"vary": "*", "cache_control": "max-age=60"}])
+def test_what_is_for_one_is_fetched_by_each_and_at_the_same_time(origin, forebay, fields):
+    rule = origin.on("GET /mine")
+    for n in range(11):
+        rule.reply(200, f"for number {n}", **fields)
+    gate = rule.hold()
+    w1 = forebay("workers: 3", app=origin)
+    clients = crowd(w1, 10, "/mine")
+    all_ride(w1, 9)
+    gate.wait_arrived()
+    gate.release()
+    gate.hold()
+    origin.wait_asked(10)                                           # all nine, before one of them is answered
+    gate.release()
+    assert sorted(c.answer().expect(200).text for c in clients) == sorted(f"for number {n}" for n in range(10))
+
+
+def test_a_key_that_proved_to_be_private_makes_nobody_wait_again(origin, forebay, clock):
+    rule = origin.on("GET /mine").reply(200, "mine", cache_control="private")
+    w1 = forebay(app=origin)
+    w1.get("/mine").expect(200)
+    gate = rule.hold()
+    clients = crowd(w1, 8, "/mine")
+    origin.wait_asked(9)                                            # side by side at once
+    gate.release()
+    for c in clients:
+        c.answer().expect(200, "mine")
+    assert w1.metric("forebay_flights_total", role="ride") == 0
+
+
+def test_a_fetch_without_an_answer_fails_all_who_wait_at_once(origin, forebay):
+    gate = origin.on("GET /news", times=1).hangup().hold()
+    w1 = forebay("workers: 3", app=origin)
+    clients = crowd(w1, 10)
+    all_ride(w1, 9)
+    gate.release()
+    for c in clients:
+        c.answer().expect(502)
+
+
+def test_each_waits_for_its_own_variant(origin, forebay):
+    def speak(exchange):
+        text = f"in {exchange.request.headers.get('Accept-Language')}"
+        exchange.head(200, [("Content-Length", len(text)), ("Vary", "Accept-Language"), ("Cache-Control", "max-age=60")])
+        exchange.send(text)
+    gate = origin.on("GET /news").do(speak).hold()
+    w1 = forebay("workers: 3", app=origin)
+    clients = [(language, w1.client().ask("GET", "/news", accept_language=language)) for language in ("de", "fr") * 5]
+    all_ride(w1, 9)
+    gate.release()
+    for language, c in clients:
+        c.answer().expect(200, f"in {language}")
+
+
+def test_a_slow_reader_does_not_hold_up_the_others(origin, forebay):
+    body = bytes(range(256)) * 16384                                # 4 MiB, kept as it is under max_object
+    origin.on("GET /film", times=1).reply(200, body, cache_control="max-age=60")
+    w1 = forebay(app=origin)
+    slow = w1.client()
+    r = slow.begin("GET", "/film")                                  # reads no more for now
+    for _ in range(3):
+        w1.get("/film").expect(200, body)
+    slow.finish(r).expect(200, body)
