@@ -41,7 +41,8 @@ struct address {
 };
 
 struct stream_handler {
-	void (*on_readable)(void *arg); /* may be read (or has ended, or failed: read tells) */
+	void (*on_readable)(void *arg); /* may be read (or has ended, or failed: read tells); again
+					   each turn until all is read or it is not wanted */
 	void (*on_writable)(void *arg); /* may be written again; after stream_connect: connected, or
 					   stream_error says why not */
 };
@@ -50,7 +51,8 @@ struct stream_handler {
  * caller. */
 struct stream *stream_open(struct loop *l, int fd, const struct stream_handler *h, void *arg);
 /* Begins to connect; on_writable tells the outcome (stream_error 0: connected). NULL (errno) when
- * not even that was possible. */
+ * not even that was possible; of a unix socket it may be known at once (ENOENT, ECONNREFUSED;
+ * EAGAIN: its queue is full). */
 struct stream *stream_connect(
     struct loop *l, const struct address *to, const struct stream_handler *h, void *arg);
 /* Closes and sets *sp to NULL. No callback comes after it. */
@@ -61,11 +63,12 @@ void stream_reset(struct stream **sp);
 /* No more will be written; reading goes on. */
 void stream_shutdown_write(struct stream *s);
 
-/* Bytes read, 0 at the end, or STREAM_AGAIN, STREAM_ERROR. */
+/* Bytes read, 0 at the end, or STREAM_AGAIN, STREAM_ERROR. There is room for one byte at least. */
 ssize_t stream_read(struct stream *s, void *p, size_t n);
 ssize_t stream_readv(struct stream *s, const struct iovec *iov, int n);
 /* Bytes taken, or STREAM_AGAIN (on_writable comes), STREAM_ERROR. A short count means: the callback
- * comes, too. more: more will follow at once. */
+ * comes, too. What was taken is sent even if the stream is closed next; what was not may be offered
+ * again or not, as it is or changed, over TLS, too. more: more will follow at once. */
 ssize_t stream_writev(struct stream *s, const struct iovec *iov, int n, bool more);
 
 /* Whether on_readable is wanted. Off is for back-pressure: bytes stay in the kernel. */
@@ -80,7 +83,8 @@ int stream_fd(const struct stream *s);
 void stream_set_handler(struct stream *s, const struct stream_handler *h, void *arg);
 /* Whether the far end is TLS. */
 bool stream_is_tls(const struct stream *s);
-/* Whether bytes are readable that no event will announce (decrypted already). */
+/* Whether there is something to read that the kernel knows nothing of: bytes decrypted already, an
+ * end or a failure of TLS. It is announced like all the rest. */
 bool stream_has_pending(const struct stream *s);
 
 #endif

@@ -376,6 +376,8 @@ tls_readv(struct stream *s, const struct iovec *iov, int n)
 		if (got < iov[i].iov_len)
 			break;
 	}
+	if (!SSL_in_init(t->ssl))
+		t->write_waits = false; /* the other half has come */
 	tls_arm(s);
 	if (total > 0 || t->phase == PHASE_ENDED)
 		return (ssize_t)total;

@@ -1,15 +1,20 @@
-/* LINK: event/tls event/tlscontext event/drain event/stream event/loop base/clock base/mem base/log base/buf */
+/* LINK: event/tls event/tlscontext event/drain event/stream event/loop base/clock_test base/mem base/log base/buf */
 #include "event/tls.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/hmac.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "event/drain.h"
 #include "tls_cast.h"
 
 #define MANY_BYTES (4 << 20)
@@ -24,6 +29,7 @@ struct owner {
 	size_t bite; /* bytes read per callback */
 };
 
+static _Atomic int64_t *steered_ms;
 static struct loop *the_loop;
 static struct tls_context *the_context;
 static SSL_CTX *the_client;
@@ -405,6 +411,27 @@ what_was_taken_arrives_though_the_owner_closes_at_once(void **state)
 }
 
 static void
+a_client_that_takes_nothing_is_not_waited_for_for_ever(void **state)
+{
+	static char got[MANY_BYTES];
+	struct owner o;
+	struct peer p;
+	size_t taken;
+
+	greet_both(&o, &p, NULL);
+	make_narrow(&o, &p);
+	taken = write_all_it_takes(&o);
+	stream_close(&o.stream);
+	turn(the_loop);
+	atomic_fetch_add(steered_ms, DRAIN_MS + 100);
+	for (int i = 0; i < 10; i++)
+		turn(the_loop);
+	assert_true(peer_read(&p, got, sizeof(got)) < taken);
+	assert_int_equal(p.error, ECONNRESET);
+	close_both(&o, &p);
+}
+
+static void
 a_reset_is_no_orderly_end(void **state)
 {
 	struct owner o;
@@ -693,6 +720,89 @@ new_keys_do_not_disturb_what_is_said(void **state)
 	close_both(&o, &p);
 }
 
+/* --- half a message of a handshake ---
+ *
+ * No client library cuts a key update in two, so the test encrypts its halves itself, with the keys
+ * that the client tells (RFC 8446 sections 4.6.3, 5.2 and 7.3; TLS_AES_128_GCM_SHA256). */
+
+static unsigned char client_secret[32];
+
+static void
+on_secret_told(const SSL *ssl, const char *line)
+{
+	const char *hex = strrchr(line, ' ') + 1;
+
+	if (strncmp(line, "CLIENT_TRAFFIC_SECRET_0 ", 24) != 0)
+		return;
+	for (int i = 0; i < 32; i++)
+		assert_int_equal(sscanf(hex + 2 * i, "%2hhx", &client_secret[i]), 1);
+}
+
+/* HKDF-Expand-Label for at most one block. */
+static void
+derive(const char *label, unsigned char *out, unsigned char n)
+{
+	unsigned char info[32] = {0, n, (unsigned char)(6 + strlen(label))}, block[32];
+	int len = 3 + sprintf((char *)info + 3, "tls13 %s", label);
+
+	info[len++] = 0; /* no context */
+	info[len++] = 1; /* the first block */
+	HMAC(EVP_sha256(), client_secret, 32, info, (size_t)len, block, NULL);
+	memcpy(out, block, n);
+}
+
+/* A record with a piece of a handshake message, the sequence-th of the client's. */
+static void
+send_handshake_piece(struct peer *p, const char *piece, int n, unsigned char sequence)
+{
+	unsigned char key[16], iv[12], inner[16], record[64] = {23, 3, 3, 0};
+	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+	int len;
+
+	derive("key", key, sizeof(key));
+	derive("iv", iv, sizeof(iv));
+	iv[11] ^= sequence;
+	memcpy(inner, piece, (size_t)n);
+	inner[n] = 22;
+	record[4] = (unsigned char)(n + 1 + 16);
+	EVP_EncryptInit_ex(c, EVP_aes_128_gcm(), NULL, key, iv);
+	EVP_EncryptUpdate(c, NULL, &len, record, 5);
+	EVP_EncryptUpdate(c, record + 5, &len, inner, n + 1);
+	EVP_EncryptFinal_ex(c, record + 5 + len, &len);
+	EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, 16, record + 5 + n + 1);
+	EVP_CIPHER_CTX_free(c);
+	assert_int_equal(send(p->fd, record, (size_t)n + 22, 0), n + 22);
+}
+
+static void
+writing_waits_for_the_other_half_of_a_key_update(void **state)
+{
+	struct owner o;
+	struct peer p;
+	char got[8];
+	unsigned before;
+
+	SSL_CTX_set_keylog_callback(the_client, on_secret_told);
+	greet_both(&o, &p, NULL);
+	SSL_CTX_set_keylog_callback(the_client, NULL);
+	assert_string_equal(SSL_get_cipher_name(p.ssl), "TLS_AES_128_GCM_SHA256");
+	send_handshake_piece(&p, "\x18\0\0\1", 4, 0);
+	WAIT(o.readable > 0);
+	assert_false(o.failed);
+	assert_int_equal(send_text(&o, "response"), STREAM_AGAIN);
+	before = o.readable;
+	for (int i = 0; i < 10; i++)
+		turn(the_loop);
+	assert_int_equal(o.writable, 0);
+	assert_int_equal(o.readable, before);
+	send_handshake_piece(&p, "\0", 1, 1);
+	WAIT(o.writable == 1);
+	assert_int_equal(send_text(&o, "response"), 8);
+	assert_int_equal(peer_read(&p, got, 8), 8);
+	assert_memory_equal(got, "response", 8);
+	close_both(&o, &p);
+}
+
 /* --- certificates --- */
 
 /* The common name of the certificate that a client gets which asks for server_name. */
@@ -920,6 +1030,23 @@ write_cast(void)
 	    "broken.key", "-----BEGIN PRIVATE KEY-----\nMIGHAgEAAAAA\n-----END PRIVATE KEY-----\n");
 }
 
+static void
+steer_clock(void)
+{
+	char path[] = "/tmp/forebay-clock-XXXXXX";
+	const int64_t zero = 0;
+	int fd = mkstemp(path);
+
+	if (write(fd, &zero, sizeof(zero)) != sizeof(zero))
+		abort();
+	setenv("FOREBAY_TEST_CLOCK", path, 1);
+	steered_ms = mmap(NULL, sizeof(zero), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (steered_ms == MAP_FAILED || !clock_is_steered())
+		abort();
+	unlink(path);
+}
+
 static int
 set_up(void **state)
 {
@@ -927,6 +1054,7 @@ set_up(void **state)
 	struct tls_certificate certs[5];
 	char paths[10][200], problem[256];
 
+	steer_clock();
 	cast_dir_make();
 	write_cast();
 	for (unsigned i = 0; i < 5; i++) {
@@ -968,6 +1096,7 @@ main(void)
 	    cmocka_unit_test(a_request_sent_with_the_last_of_the_handshake_is_announced),
 	    cmocka_unit_test(writing_before_the_handshake_is_over_waits_for_it),
 	    cmocka_unit_test(what_was_taken_arrives_though_the_owner_closes_at_once),
+	    cmocka_unit_test(a_client_that_takes_nothing_is_not_waited_for_for_ever),
 	    cmocka_unit_test(a_reset_is_no_orderly_end),
 	    cmocka_unit_test(after_the_last_word_reading_goes_on),
 	    cmocka_unit_test(an_end_is_an_end_with_close_notify_or_without),
@@ -981,6 +1110,7 @@ main(void)
 	    cmocka_unit_test(a_session_is_resumed_on_another_connection),
 	    cmocka_unit_test(asking_to_renegotiate_changes_nothing),
 	    cmocka_unit_test(new_keys_do_not_disturb_what_is_said),
+	    cmocka_unit_test(writing_waits_for_the_other_half_of_a_key_update),
 	    cmocka_unit_test(the_certificate_is_the_one_for_the_name),
 	    cmocka_unit_test(a_client_that_knows_only_rsa_gets_the_rsa_certificate),
 	    cmocka_unit_test(the_certificates_above_are_sent_along),
