@@ -649,9 +649,12 @@ on_conn_readable(void *arg)
 		read_more(c);
 		return;
 	}
-	if (!grow_input(c)) {
-		bug("a head larger than its limit");
+	if (c->phase == PHASE_IDLE && c->in_len > 0) {
+		conn_walk(c); /* the next request is here already, perhaps with much behind it */
+		return;
 	}
+	if (!grow_input(c))
+		bug("a head larger than its limit");
 	got = stream_read(c->stream, c->in + c->in_len, c->in_cap - c->in_len);
 	if (got == STREAM_AGAIN)
 		return;

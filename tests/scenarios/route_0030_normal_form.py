@@ -38,7 +38,7 @@ def test_a_path_that_climbs_above_the_root_is_refused(echoing, forebay, path):
 
 @pytest.mark.parametrize("path, seen", [
     ("/a/../b", "/b"), ("/a/./b", "/a/b"), ("/a/%2e%2e/b", "/b"), ("/a%2fb", "/a%2Fb"), ("/a//b", "/a//b"), ("//a", "//a"),
-    ("/%7Euser", "/~user"), ("/%c3%a9", "/%C3%A9"), ("/a/b/..", "/a/"), ("/a/.", "/a/"), 
+    ("/%7Euser", "/~user"), ("/%c3%a9", "/%C3%A9"), ("/a/b/..", "/a/"), ("/a/.", "/a/"),
     ("/a%2f..%2fadmin", "/a%2F..%2Fadmin"), ("//admin/x", "//admin/x"), ("/%2fadmin/x", "/%2Fadmin/x"), ("/admin%2fx", "/admin%2Fx"),
     ("/a;b=1/c", "/a;b=1/c"), ("/a?b=%2e%2e/../c", "/a?b=%2e%2e/../c"), ("/a?", "/a?"), ("/%25%36%31dmin", "/%2561dmin")])
 def test_the_upstream_sees_the_path_the_route_was_chosen_by(echoing, forebay, path, seen):
