@@ -42,6 +42,7 @@ struct fill {
 	/* What is validated; own reference */
 	struct object *stale;
 	struct head stale_head;
+	struct object *described; /* what a HEAD is about; own reference */
 	bool is_refresh;
 	/* The response */
 	int64_t sent_us, head_us;
@@ -83,6 +84,7 @@ fill_free(struct fill *f)
 	if (f->stale != NULL && f->is_refresh)
 		atomic_store_explicit(&f->stale->refreshing, false, memory_order_relaxed);
 	object_unref(&f->stale);
+	object_unref(&f->described);
 	if (f->body != NULL)
 		body_unref(&f->body);
 	buf_fini(&f->request);
@@ -179,7 +181,9 @@ fill_new(struct exchange *x, struct flight *flight, struct object *stale)
 	copy_request(f, x);
 	f->log_pos = flight_log_pos(flight);
 	purge_set_expand(&f->purges, x);
-	if (stale != NULL && x->is_shared) {
+	if (stale != NULL && f->method == METHOD_HEAD)
+		f->described = object_ref(stale);
+	else if (stale != NULL && x->is_shared) {
 		struct slice head = object_head(stale);
 
 		f->stale = object_ref(stale);
@@ -230,7 +234,8 @@ on_l2_answer(void *arg, struct object *o)
 	timer_disarm(&f->l2_silence);
 	if (o != NULL && f->route->cache.l2_fill_ms > 0 &&
 	    o->facts.life_ms > o->facts.age_ms + f->route->cache.l2_fill_ms)
-		o->facts.life_ms = o->facts.age_ms + f->route->cache.l2_fill_ms; /* not shared yet */
+		o->facts.life_ms =
+		    o->facts.age_ms + f->route->cache.l2_fill_ms; /* not shared yet */
 	if (o != NULL && purgelog_judge(f->worker->commons->purges, o) == PURGE_VALID &&
 	    object_age_ms(o, loop_now_ms(fill_loop(f))) < o->facts.life_ms) {
 		fetch_abort(&f->fetch);
@@ -396,13 +401,15 @@ out:
 	return o;
 }
 
-static void
-judge(struct fill *f, const struct head *h, int64_t body_bytes, struct life *life)
+/* Whether h may be stored as the answer to that method, and for how long it lives. */
+static enum store_verdict
+judge(
+    struct fill *f, const struct head *h, enum method method, int64_t body_bytes, struct life *life)
 {
 	const struct route_cache *rc = &f->route->cache;
 	struct arrival arrival = {
 	    .now_ms = loop_wall_ms(fill_loop(f)), .delay_ms = (f->head_us - f->sent_us) / 1000};
-	struct store_ask ask = {.method = f->method,
+	struct store_ask ask = {.method = method,
 	    .has_authorization = f->has_authorization,
 	    .has_cookie = f->has_cookie && rc->cookies == COOKIES_GUARD,
 	    .request_cc = &f->cc,
@@ -414,7 +421,7 @@ judge(struct fill *f, const struct head *h, int64_t body_bytes, struct life *lif
 
 	cache_control_of_response(h, &f->response_cc);
 	life_of_response(h, &f->response_cc, &rc->life, &arrival, life);
-	f->verdict = f->is_shared ? store_judge(&ask) : STORE_ROUTE_OFF;
+	return store_judge(&ask);
 }
 
 /* The head as it goes on when it is not stored: everything end-to-end. */
@@ -501,43 +508,98 @@ take_response(
 	return true;
 }
 
-/* The stored response is still good: a new object with its body, and what the 304 says. */
-static bool
-take_not_modified(struct fill *f, const struct head *h)
+/* A stored response as what the origin says of it now makes it: its body under a new head. NULL when memory is short. */
+static struct object *
+renew(struct fill *f, struct object *old, const struct head *says, struct life *life)
 {
 	struct stored_rules rules = {
 	    .drop_set_cookie = f->route->cache.store.set_cookie != SET_COOKIE_STORE,
 	    .now_ms = loop_wall_ms(fill_loop(f))};
-	struct cache_control fresh_cc;
-	struct head merged;
+	struct cache_control cc;
+	struct head was, merged;
 	struct buf text = {0};
-	struct life life;
+	struct object *o;
 
-	cache_control_of_response(h, &fresh_cc);
-	stored_head_merge(&f->stale_head, h, &fresh_cc, &rules, &text);
+	cache_control_of_response(says, &cc);
+	if (!head_of_stored(&was, object_head(old)))
+		bug("a stored head does not parse");
+	stored_head_merge(&was, says, &cc, &rules, &text);
 	if (!head_of_stored(&merged, buf_slice(&text)))
 		bug("a merged head does not parse");
-	f->head_us = clock_mono_us();
-	judge(f, &merged, (int64_t)body_length(f->stale->body), &life);
-	life.age_ms = age_of_head(h) > 0 ? (int64_t)age_of_head(h) * 1000 : life.age_ms;
-	f->object = make_object(f, buf_slice(&text), &life,
-	    f->verdict == STORE_STORED ? store_slab(f->worker->commons->store) : NULL,
-	    f->stale->body);
+	f->verdict = judge(f, &merged, METHOD_GET, (int64_t)body_length(old->body), life);
+	life->age_ms = age_of_head(says) > 0 ? (int64_t)age_of_head(says) * 1000 : life->age_ms;
+	o = make_object(f, buf_slice(&text), life,
+	    f->verdict == STORE_STORED ? store_slab(f->worker->commons->store) : NULL, old->body);
 	buf_fini(&text);
+	return o;
+}
+
+static void
+store_renewed(struct fill *f, struct object *old, struct object *renewed)
+{
+	if (f->verdict != STORE_STORED) {
+		store_remove(f->worker->commons->store, old);
+		return;
+	}
+	store_put(f->worker->commons->store, renewed);
+	if (f->worker->l2 != NULL)
+		l2_put(f->worker->l2, renewed);
+}
+
+/* The stored response is still good. */
+static bool
+take_not_modified(struct fill *f, const struct head *h)
+{
+	struct life life;
+
+	f->object = renew(f, f->stale, h, &life);
 	if (f->object == NULL)
 		return false;
 	if (f->x != NULL)
 		f->x->verdict = f->verdict;
 	f->done = true;
 	announce(f, f->object, is_for_riders(f, &life));
-	if (f->verdict == STORE_STORED) {
-		store_put(f->worker->commons->store, f->object);
-		if (f->worker->l2 != NULL)
-			l2_put(f->worker->l2, f->object);
-	} else
-		store_remove(f->worker->commons->store, f->stale);
+	store_renewed(f, f->stale, f->object);
 	flight_close(f->flight);
 	return true;
+}
+
+/* Whether a look-up still finds it: nobody has stored a newer one meanwhile. */
+static bool
+is_listed(struct fill *f, const struct object *o)
+{
+	struct object *found = store_find(f->worker->commons->store, &f->key, &f->head, NULL);
+	bool is_it = found == o;
+
+	object_unref(&found);
+	return is_it;
+}
+
+/* RFC 9111 section 4.3.5 */
+static void
+learn_from_head(struct fill *f, const struct head *h)
+{
+	struct head stored;
+	struct life life;
+	struct object *renewed;
+
+	if (!is_listed(f, f->described))
+		return;
+	if (!head_of_stored(&stored, object_head(f->described)))
+		bug("a stored head does not parse");
+	switch (head_judge(&stored, h)) {
+	case HEAD_SAYS_SAME:
+		renewed = renew(f, f->described, h, &life);
+		if (renewed != NULL)
+			store_renewed(f, f->described, renewed);
+		object_unref(&renewed);
+		break;
+	case HEAD_SAYS_CHANGED:
+		atomic_store_explicit(&f->described->soft_purged, true, memory_order_relaxed);
+		break;
+	case HEAD_SAYS_NOTHING:
+		break;
+	}
 }
 
 /* 304 to a question of ours that is not about what we have: ask again, without conditions. */
@@ -582,7 +644,12 @@ on_fill_head(void *arg, const struct head *h, const struct framing *framing)
 		ask_again_plainly(f);
 		return NULL;
 	}
-	judge(f, h, framing->kind == FRAMING_LENGTH ? (int64_t)framing->length : -1, &life);
+	if (f->described != NULL)
+		learn_from_head(f, h);
+	f->verdict = judge(f, h, f->method,
+	    framing->kind == FRAMING_LENGTH ? (int64_t)framing->length : -1, &life);
+	if (!f->is_shared)
+		f->verdict = STORE_ROUTE_OFF;
 	if (f->is_refresh && status_is_failure(h->status)) {
 		struct fetch *spent = f->fetch;
 
