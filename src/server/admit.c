@@ -166,11 +166,14 @@ static int
 counted_peek(struct upload *u, struct iovec *iov, int max, bool *end_out)
 {
 	struct upload *inner = &exchange_of_upload(u)->client->upload;
+	int n;
 
 	*end_out = false;
 	if (exchange_of_upload(u)->upload_too_large)
 		return 0;
-	return inner->peek(inner, iov, max, end_out);
+	n = inner->peek(inner, iov, max, end_out);
+	u->trailers = inner->trailers;
+	return n;
 }
 
 static void

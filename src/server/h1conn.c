@@ -46,7 +46,7 @@ struct h1conn {
 	/* The request's body */
 	struct framing up;
 	struct h1_chunked chunked;
-	struct buf trailers; /* of the upload; read, checked and dropped */
+	struct buf trailers; /* of the upload */
 	char *raw;	     /* bytes not yet decoded: raw[raw_at..raw_len) */
 	size_t raw_at, raw_len, raw_cap;
 	struct slice payload; /* decoded, not yet consumed; lies in raw */
@@ -365,6 +365,7 @@ decode_chunk(struct h1conn *c)
 	case CHUNK_END:
 		c->raw_at += used;
 		c->up_ended = true;
+		c->client.upload.trailers = buf_slice(&c->trailers);
 		return false;
 	case CHUNK_BAD:
 		c->keep = false;

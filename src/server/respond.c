@@ -438,6 +438,23 @@ is_plain_hit(const struct exchange *x)
 	    !head_has(h, FIELD_IF_UNMODIFIED_SINCE);
 }
 
+/* Trailers came with a body of unannounced length, and this client can be given them. */
+static bool
+has_trailers_for(const struct exchange *x)
+{
+	const struct body *b = x->source;
+
+	return x->head.minor >= 1 && b->expected == BODY_LENGTH_UNKNOWN &&
+	    body_state(b) == BODY_WHOLE && b->trailers_len > 0;
+}
+
+/* The origin's answer to a HEAD: that no body came says nothing of its length. */
+static bool
+is_head_of_origin(const struct exchange *x)
+{
+	return x->head.method == METHOD_HEAD && x->tier == TIER_origin && !x->is_shared;
+}
+
 static enum exchange_next
 respond_whole(struct exchange *x, const struct compress_plan *plan, bool bodyless)
 {
@@ -445,10 +462,14 @@ respond_whole(struct exchange *x, const struct compress_plan *plan, bool bodyles
 	uint64_t length = x->codec != NULL || (coded && bodyless) ? BODY_LENGTH_UNKNOWN
 								  : source_length(x->source);
 
+	if (length != BODY_LENGTH_UNKNOWN && has_trailers_for(x))
+		length = BODY_LENGTH_UNKNOWN; /* they need chunks */
 	if (!bodyless && is_plain_hit(x) && x->codec == NULL && length != BODY_LENGTH_UNKNOWN &&
 	    !head_has(&x->origin, FIELD_CACHE_STATUS))
 		rendered_keep(x->object, &(struct rendered_for){RENDERED_FOR(x)},
 		    slice_of(x->out.p, x->fixed_len), x->source);
+	if (is_head_of_origin(x))
+		length = BODY_LENGTH_UNKNOWN;
 	if (bodyless && x->head.method == METHOD_HEAD && !coded &&
 	    head_has(&x->origin, FIELD_CONTENT_LENGTH) && body_length(x->object->body) == 0)
 		slice_to_u64(head_value(&x->origin, FIELD_CONTENT_LENGTH), &length);

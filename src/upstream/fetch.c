@@ -177,6 +177,7 @@ gather_upload(struct fetch *f, struct iovec *iov, int n, int max, size_t *upload
 	}
 	if (chunks) {
 		pieces = u->peek(u, iov + n + 1, max - n - CHUNKER_EXTRA, end_out);
+		f->chunker.trailers = u->trailers;
 		return n + chunker_frame(&f->chunker, iov + n, pieces, *end_out, upload_out);
 	}
 	pieces = u->peek(u, iov + n, max - n, end_out);

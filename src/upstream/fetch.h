@@ -66,6 +66,8 @@ struct upload {
 	/* The server is ready for the body: time for 100 Continue. Called once, before the first
 	 * peek. */
 	void (*begin)(struct upload *u);
+	/* Canonical lines for behind a body of unknown length; there once the end has been peeked. */
+	struct slice trailers;
 };
 
 struct fetch_plan {
