@@ -233,6 +233,8 @@ step_lookup(struct exchange *x)
 		return pass(x, CACHE_FWD_BYPASS, "an upgrade, or a request with a body");
 	if (x->head.method != METHOD_GET && x->head.method != METHOD_HEAD)
 		return pass(x, CACHE_FWD_METHOD, "the method asks for the origin");
+	if (head_has(&x->head, FIELD_IF_MATCH) || head_has(&x->head, FIELD_IF_UNMODIFIED_SINCE))
+		return pass(x, CACHE_FWD_REQUEST, "only the origin may say whether it has changed");
 	x->is_shared = true;
 	hide_what_origin_will_not_see(x);
 	make_key(x);
