@@ -173,6 +173,7 @@ thread_main(void *arg)
 	struct member *m = arg;
 
 	loop_run(m->worker->loop);
+	pattern_thread_end();
 	return NULL;
 }
 

@@ -381,8 +381,9 @@ url_query_filter(struct slice query, const struct query_rules *r, struct buf *ou
 
 	while (rest.n > 0) {
 		size_t end = slice_index(rest, '&');
-		struct param p = {.whole = slice_of(rest.p, end), .place = place++};
+		struct param p = {.whole = slice_of(rest.p, end), .place = place};
 
+		place++;
 		p.name = slice_of(p.whole.p, slice_index(p.whole, '='));
 		rest = slice_skip(rest, end < rest.n ? end + 1 : end);
 		if (!is_kept(&p, r))

@@ -28,7 +28,7 @@
 	X(token, secret, NULL, "8", "4096", "What callers of the API must show, as in `Authorization: Bearer TOKEN`")
 
 #define ACCESS_LOG_DIRECTIVES(X)                                                                                     \
-	X(path, string, "/dev/stdout", "1", "4096", "The file; opened again on SIGUSR1")                             \
+	X(path, string, "stdout", "1", "4096", "The file, opened again on SIGUSR1, or `stdout`")                           \
 	X(format, choice(access_format_words), "combined", NULL, NULL, "What a line looks like")
 
 #define LOG_DIRECTIVES(X)                                                                                            \

@@ -132,7 +132,6 @@ worker_free(struct worker **wp)
 	spare_empty(&w->spare_exchanges, exchange_scrap);
 	buf_fini(&w->scratch);
 	loop_free(&w->loop);
-	pattern_thread_end();
 	free(w);
 	*wp = NULL;
 }
