@@ -356,8 +356,7 @@ is_for_us(struct exchange *x, struct object *o)
 	    purgelog_judge(x->worker->commons->purges, o) != PURGE_GONE &&
 	    !(o->facts.life_by_route &&
 		((x->has_cookie && !x->route->cache.store.cookies_covered) ||
-		    (x->has_authorization && !x->route->cache.store.authorization_covered))) &&
-	    !(x->has_authorization && o->facts.life_by_route);
+		    (x->has_authorization && !x->route->cache.store.authorization_covered)));
 }
 
 static enum exchange_next
