@@ -15,16 +15,16 @@ names_hold(const struct names *names, struct slice s)
 }
 
 static bool
-method_fits(const struct route *r, const struct head *h)
+method_fits(const struct route *r, enum method method, struct slice name)
 {
 	if (r->methods == 0 && r->other_methods.count == 0)
 		return true;
-	if (h->method != METHOD_OTHER && (r->methods & (1u << h->method)))
+	if (method != METHOD_OTHER && (r->methods & (1u << method)))
 		return true;
 	/* Who routes GET means HEAD, too: it asks for the same without the body. */
-	if (h->method == METHOD_HEAD && (r->methods & (1u << METHOD_GET)))
+	if (method == METHOD_HEAD && (r->methods & (1u << METHOD_GET)))
 		return true;
-	return h->method == METHOD_OTHER && names_hold(&r->other_methods, head_method(h));
+	return method == METHOD_OTHER && names_hold(&r->other_methods, name);
 }
 
 /* Without its port: a host pattern names machines. "*.example.com" stands for any depth below. */
@@ -73,22 +73,30 @@ conditions_hold(const struct route *r, const struct head *h)
 
 /* All but the method. */
 static bool
-place_fits(const struct route *r, struct exchange *x)
+place_fits(const struct route *r, const struct exchange *x, struct captures *captures)
 {
-	return host_fits(r, x->url.host) && pattern_matches(r->path, x->url.path, &x->captures) &&
+	return host_fits(r, x->url.host) && pattern_matches(r->path, x->url.path, captures) &&
 	    conditions_hold(r, &x->head);
 }
 
 static const struct route *
-find_route(struct exchange *x)
+find_route(const struct exchange *x, enum method method, struct captures *captures)
 {
 	for (unsigned i = 0; i < x->site->routes_count; i++) {
 		const struct route *r = &x->site->routes[i];
 
-		if (method_fits(r, &x->head) && place_fits(r, x))
+		if (method_fits(r, method, head_method(&x->head)) && place_fits(r, x, captures))
 			return r;
 	}
 	return NULL;
+}
+
+const struct route *
+exchange_route_of_get(const struct exchange *x)
+{
+	struct captures captures;
+
+	return find_route(x, METHOD_GET, &captures);
 }
 
 static void
@@ -114,7 +122,7 @@ no_route(struct exchange *x)
 	for (unsigned i = 0; i < x->site->routes_count; i++) {
 		const struct route *r = &x->site->routes[i];
 
-		if (!place_fits(r, x))
+		if (!place_fits(r, x, &x->captures))
 			continue;
 		methods |= r->methods;
 		for (unsigned k = 0; k < r->other_methods.count; k++)
@@ -140,7 +148,7 @@ step_route(struct exchange *x)
 		x->closes = true;
 		return exchange_own(x, 400, url_fault_text(fault));
 	}
-	x->route = find_route(x);
+	x->route = find_route(x, x->head.method, &x->captures);
 	if (x->route == NULL)
 		return no_route(x);
 	return exchange_to(x, STEP_admit);

@@ -180,7 +180,9 @@ void tunnel_start(struct exchange *x, const struct head *h, struct upconn *conn,
 /* 103 and its like, passed on as they come. */
 void exchange_interim(struct exchange *x, const struct head *h);
 /* Appends the query with its "?" as the route's query rules leave it. */
-void exchange_add_query(const struct exchange *x, struct buf *out);
+void exchange_add_query(const struct exchange *x, const struct route *r, struct buf *out);
+/* The route that a GET of the same URL takes, or NULL: its rules say what an answer is stored under. */
+const struct route *exchange_route_of_get(const struct exchange *x);
 struct slice cookie_value(const struct head *h, struct slice name);
 /* The client's address as text; made when somebody asks. */
 struct slice exchange_client_ip(struct exchange *x);

@@ -7,9 +7,9 @@
 
 /* The query as the route wants it: in the key, and so upstream too, that nobody can have one and mean the other. */
 void
-exchange_add_query(const struct exchange *x, struct buf *key)
+exchange_add_query(const struct exchange *x, const struct route *r, struct buf *key)
 {
-	const struct route_cache *rc = &x->route->cache;
+	const struct route_cache *rc = &r->cache;
 	size_t before = key->n;
 
 	if (!x->url.has_query || rc->query == QUERY_NONE)
@@ -52,7 +52,7 @@ make_key(struct exchange *x)
 	buf_add_lit(&key, "://");
 	buf_add_slice(&key, x->url.authority);
 	buf_add_slice(&key, x->url.path);
-	exchange_add_query(x, &key);
+	exchange_add_query(x, x->route, &key);
 	for (unsigned i = 0; i < rc->key_headers.count; i++) {
 		const char *name = rc->key_headers.items[i];
 		const struct field *f = head_find_name(&x->head, slice_from(name));

@@ -37,6 +37,7 @@ void
 purge_set_expand(struct purge_set *set, const struct exchange *x)
 {
 	const struct route_purge *p = &x->route->purge;
+	const struct route *get;
 
 	set->is_unsafe = !method_is_safe(x->head.method);
 	if (!set->is_unsafe && p->tags_count + p->urls_count + p->prefixes_count == 0)
@@ -45,16 +46,15 @@ purge_set_expand(struct purge_set *set, const struct exchange *x)
 	add_templates(set, x, PURGE_TAG, p->tags, p->tags_count);
 	add_templates(set, x, PURGE_EXACT, p->urls, p->urls_count);
 	add_templates(set, x, PURGE_PREFIX, p->prefixes, p->prefixes_count);
+	get = exchange_route_of_get(x);
 	set->origin_at = set->texts.n;
 	buf_add_slice(&set->texts, x->url.authority);
 	set->origin_len = set->texts.n - set->origin_at;
 	set->url_at = set->texts.n;
 	buf_add_slice(&set->texts, x->url.authority);
 	buf_add_slice(&set->texts, x->url.path);
-	if (x->url.has_query) {
-		buf_add_char(&set->texts, '?');
-		buf_add_slice(&set->texts, x->url.query);
-	}
+	if (get != NULL)
+		exchange_add_query(x, get, &set->texts);
 	set->url_len = set->texts.n - set->url_at;
 }
 

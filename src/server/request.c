@@ -223,7 +223,7 @@ write_target(const struct exchange *x, struct buf *out)
 	buf_add_slice(out, path);
 	if (x->route->cache.is_on &&
 	    (x->head.method == METHOD_GET || x->head.method == METHOD_HEAD))
-		exchange_add_query(x, out);
+		exchange_add_query(x, r, out);
 	else if (x->url.has_query) {
 		buf_add_char(out, '?');
 		buf_add_slice(out, x->url.query);

@@ -60,6 +60,15 @@ def test_nobody_drops_what_another_host_says(origin, forebay, value):
         w1.get("/page", host=host).expect(200, "old", x_cache_status="HIT")
 
 
+def test_a_parameter_that_is_not_in_the_key_does_not_hide_what_changed(origin, forebay):
+    origin.on("GET /page").reply(200, "old", cache_control="max-age=600").reply(200, "new", cache_control="max-age=600")
+    origin.on("POST /page").reply(204)
+    w1 = forebay("cache: {query: {drop: [utm_source]}}", app=origin)
+    w1.get("/page?id=1").expect(200, "old")
+    w1.post("/page?utm_source=mail&id=1", "x").expect(204)
+    w1.get("/page?id=1").expect(200, "new")
+
+
 def test_it_holds_for_every_variant(origin, forebay):
     def speak(exchange):
         text = f"{exchange.request.headers['Accept-Language']} {origin.count('GET /page')}"
