@@ -25,7 +25,7 @@ def test_pipelined_requests_are_answered_in_order(origin, forebay):
 
 def test_a_client_that_wants_to_go_is_let_go(origin, forebay):
     origin.on("GET /a").reply(200, "A", cache_control="no-store")
-    w1 = forebay(app=origin)
+    w1 = forebay("workers: 1", app=origin)      # each worker has connections of its own
 
     c1 = w1.client()
     c1.get("/a", connection="close").expect(200, "A", connection="close")
