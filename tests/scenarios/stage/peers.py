@@ -4,6 +4,7 @@ What is not installed is fetched once, from Debian or npm, into a directory all 
 """
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -73,15 +74,15 @@ def _unpack_debian(package, root):
     shutil.rmtree(archives)
 
 
-def npm(package):
-    """A directory whose node_modules holds package ("name@version")."""
+def npm(package, overrides=None):
+    """A directory whose node_modules holds package ("name@version"); overrides as package.json has them."""
     root = CACHE / "npm" / re.sub(r"[^\w.@-]", "_", package)
-    _once(root, lambda root: _install_npm(package, root))
+    _once(root, lambda root: _install_npm(package, overrides or {}, root))
     return root
 
 
-def _install_npm(package, root):
-    (root / "package.json").write_text("{}")
+def _install_npm(package, overrides, root):
+    (root / "package.json").write_text(json.dumps({"overrides": overrides}))
     run("npm", "install", "--no-audit", "--no-fund", "--prefix", root, package, timeout=300).expect()
 
 
