@@ -276,24 +276,37 @@ step_admit(struct exchange *x)
 
 /* --- limit --- */
 
-/* The named cookie's value in the Cookie lines; SLICE_NONE if there is none. */
-struct slice
-cookie_value(const struct head *h, struct slice name)
+bool
+cookie_next(const struct head *h, struct slice name, struct cookie_walk *w, struct slice *value_out)
 {
-	for (const struct field *f = head_find(h, FIELD_COOKIE); f != NULL; f = head_next(h, f)) {
-		struct slice rest = field_value(h, f);
-
-		while (rest.n > 0) {
-			size_t end = slice_index(rest, ';');
-			struct slice pair = slice_trim(slice_of(rest.p, end));
+	if (w->line == NULL && (w->line = head_find(h, FIELD_COOKIE)) != NULL)
+		w->rest = field_value(h, w->line);
+	while (w->line != NULL) {
+		while (w->rest.n > 0) {
+			size_t end = slice_index(w->rest, ';');
+			struct slice pair = slice_trim(slice_of(w->rest.p, end));
 			size_t eq = slice_index(pair, '=');
 
-			if (eq < pair.n && slice_eq(slice_of(pair.p, eq), name))
-				return slice_skip(pair, eq + 1);
-			rest = slice_skip(rest, end < rest.n ? end + 1 : end);
+			w->rest = slice_skip(w->rest, end < w->rest.n ? end + 1 : end);
+			if (eq == pair.n || !slice_eq(slice_trim(slice_of(pair.p, eq)), name))
+				continue;
+			*value_out = slice_skip(pair, eq + 1);
+			return true;
 		}
+		if ((w->line = head_next(h, w->line)) != NULL)
+			w->rest = field_value(h, w->line);
 	}
-	return SLICE_NONE;
+	return false;
+}
+
+/* The named cookie's first value; SLICE_NONE if there is none. */
+static struct slice
+cookie_value(const struct head *h, struct slice name)
+{
+	struct cookie_walk walk = {0};
+	struct slice value;
+
+	return cookie_next(h, name, &walk, &value) ? value : SLICE_NONE;
 }
 
 static struct slice

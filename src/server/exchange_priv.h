@@ -183,7 +183,14 @@ void exchange_interim(struct exchange *x, const struct head *h);
 void exchange_add_query(const struct exchange *x, const struct route *r, struct buf *out);
 /* The route that a GET of the same URL takes, or NULL: its rules say what an answer is stored under. */
 const struct route *exchange_route_of_get(const struct exchange *x);
-struct slice cookie_value(const struct head *h, struct slice name);
+/* The named cookie's values, in the order of the Cookie lines: those of a browser have one, a forger's may have more. Begins
+ * with walk {0}, not used again after false. */
+struct cookie_walk {
+	const struct field *line;
+	struct slice rest;
+};
+bool cookie_next(
+    const struct head *h, struct slice name, struct cookie_walk *w, struct slice *value_out);
 /* The client's address as text; made when somebody asks. */
 struct slice exchange_client_ip(struct exchange *x);
 struct slice exchange_scheme(const struct exchange *x);

@@ -30,15 +30,60 @@ exchange_add_query(const struct exchange *x, const struct route *r, struct buf *
 		key->n = before; /* nothing of it is left: the same as none */
 }
 
-/* Chosen headers and cookies behind the URL, each after a NUL: absent differs from empty. */
+/* What else the origin can see and the route counts, behind the URL: each after a NUL, its values after a line break
+ * each, so that no part can be taken for another and absent differs from empty. */
 static void
-add_part(struct buf *key, char kind, const char *name, struct slice value)
+add_part(struct buf *key, char kind, const char *name)
 {
 	buf_add_char(key, '\0');
 	buf_add_char(key, kind);
 	buf_add_slice(key, slice_from(name));
-	buf_add_char(key, value.p == NULL ? '!' : '=');
+}
+
+static void
+add_part_value(struct buf *key, struct slice value)
+{
+	buf_add_char(key, '\n');
 	buf_add_slice(key, value);
+}
+
+static void
+add_header(const struct head *h, const char *name, struct buf *key)
+{
+	struct slice s = slice_from(name);
+
+	add_part(key, 'h', name);
+	for (const struct field *f = head_find_name(h, s); f != NULL; f = head_next_name(h, f))
+		if (!f->is_hop) /* the origin will not see those */
+			add_part_value(key, field_value(h, f));
+}
+
+static void
+add_cookie(const struct head *h, const char *name, struct buf *key)
+{
+	struct cookie_walk walk = {0};
+	struct slice value;
+
+	add_part(key, 'c', name);
+	while (cookie_next(h, slice_from(name), &walk, &value))
+		add_part_value(key, value);
+}
+
+/* A trusted proxy's word about the outside goes on to the origin: redirects and links depend on it. */
+static void
+add_forwarded(const struct exchange *x, struct buf *key)
+{
+	struct slice proto = head_value(&x->head, FIELD_X_FORWARDED_PROTO);
+	struct slice host = head_value(&x->head, FIELD_X_FORWARDED_HOST);
+
+	if (proto.n > 0) {
+		add_part(key, 'f', "proto");
+		add_part_value(key, proto);
+	}
+	if (host.n > 0) {
+		add_part(key, 'f', "host");
+		add_part_value(key, host);
+	}
 }
 
 static void
@@ -53,19 +98,13 @@ make_key(struct exchange *x)
 	buf_add_slice(&key, x->url.authority);
 	buf_add_slice(&key, x->url.path);
 	exchange_add_query(x, x->route, &key);
-	for (unsigned i = 0; i < rc->key_headers.count; i++) {
-		const char *name = rc->key_headers.items[i];
-		const struct field *f = head_find_name(&x->head, slice_from(name));
-
-		while (f != NULL && f->is_hop) /* the origin will not see it */
-			f = head_next_name(&x->head, f);
-
-		add_part(&key, 'h', name, f == NULL ? SLICE_NONE : field_value(&x->head, f));
-	}
+	if (x->peer_is_trusted)
+		add_forwarded(x, &key);
+	for (unsigned i = 0; i < rc->key_headers.count; i++)
+		add_header(&x->head, rc->key_headers.items[i], &key);
 	if (rc->cookies == COOKIES_KEY)
 		for (unsigned i = 0; i < rc->cookie_names.count; i++)
-			add_part(&key, 'c', rc->cookie_names.items[i],
-			    cookie_value(&x->head, slice_from(rc->cookie_names.items[i])));
+			add_cookie(&x->head, rc->cookie_names.items[i], &key);
 	x->key.text = arena_copy(&x->mem, buf_slice(&key));
 	x->key.hash = hash_bytes(key.p, key.n);
 	x->worker->scratch = key;
@@ -307,8 +346,7 @@ may_serve_stale(const struct exchange *x)
 	struct reuse_stored s;
 	struct reuse_request r = request_facts(x);
 
-	if (x->stale == NULL ||
-	    purgelog_judge(x->worker->commons->purges, x->stale) == PURGE_GONE)
+	if (x->stale == NULL || purgelog_judge(x->worker->commons->purges, x->stale) == PURGE_GONE)
 		return false; /* purged meanwhile, perhaps: then an error is better */
 	s = stored_facts(x, x->stale, false);
 	return reuse_on_error(&s, &r);
