@@ -255,6 +255,9 @@ step_admit(struct exchange *x)
 
 	if (x->head.method == METHOD_CONNECT || x->head.method == METHOD_TRACE)
 		return exchange_own(x, 405, "method not allowed here");
+	if (x->head.method == METHOD_OPTIONS &&
+	    slice_eq(head_value(&x->head, FIELD_MAX_FORWARDS), SLICE_LIT("0")))
+		return exchange_own(x, 204, "Max-Forwards is used up");
 	if (x->client->has_upload) {
 		if (u->length != BODY_LENGTH_UNKNOWN && u->length > (uint64_t)x->route->body_size)
 			return exchange_own(

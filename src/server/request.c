@@ -182,6 +182,8 @@ stays_behind(const struct exchange *x, const struct field *f)
 	case FIELD_X_FORWARDED_PROTO:
 	case FIELD_X_REQUEST_ID:
 		return true;
+	case FIELD_MAX_FORWARDS:
+		return x->head.method == METHOD_OPTIONS;
 	case FIELD_ACCEPT_ENCODING:
 		return x->asks_identity;
 	case FIELD_RANGE:
@@ -280,6 +282,7 @@ void
 request_render(const struct exchange *x, const struct head *validate, struct buf *out)
 {
 	const struct upload *u = &x->client->upload;
+	uint64_t hops;
 	char via[80];
 
 	buf_add_slice(out, head_method(&x->head));
@@ -299,6 +302,9 @@ request_render(const struct exchange *x, const struct head *validate, struct buf
 	}
 	if (x->asks_identity)
 		buf_add_lit(out, "Accept-Encoding: identity\r\n");
+	if (x->head.method == METHOD_OPTIONS &&
+	    slice_to_u64(head_value(&x->head, FIELD_MAX_FORWARDS), &hops) && hops > 0)
+		buf_printf(out, "Max-Forwards: %llu\r\n", (unsigned long long)hops - 1);
 	if (validate != NULL)
 		conditional_write(validate, out);
 	snprintf(
