@@ -17,6 +17,6 @@ USER 65532:65532
 ENV STATE_DIRECTORY=/var/lib/forebay
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/usr/bin/forebay", "status"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/usr/bin/forebay", "status", "--alive"]
 ENTRYPOINT ["/usr/bin/forebay"]
 CMD ["serve", "-c", "/etc/forebay/forebay.yaml"]

@@ -57,6 +57,19 @@ json_timestamp(int64_t wall_ms)
 	return json_sprintf("%s.%03dZ", text, (int)(wall_ms % 1000));
 }
 
+/* Which process this is, and what it works by: what `forebay reload` looks at. */
+static json_t *
+json_identity(struct worker *w)
+{
+	json_t *system = json_object();
+
+	json_object_set_new(system, "version", json_string(FOREBAY_VERSION));
+	json_object_set_new(system, "pid", json_integer(getpid()));
+	json_object_set_new(system, "generation", json_integer(w->commons->generation));
+	json_object_set_new(system, "reloads_failed", json_integer(w->commons->reloads_failed));
+	return system;
+}
+
 /* Name, time and how long it has been running: common to both answers. */
 static json_t *
 json_service(struct worker *w, const char *status)
@@ -76,10 +89,8 @@ static json_t *
 json_system(struct worker *w)
 {
 	struct process_facts f = process_facts();
-	json_t *system = json_object();
+	json_t *system = json_identity(w);
 
-	json_object_set_new(system, "version", json_string(FOREBAY_VERSION));
-	json_object_set_new(system, "pid", json_integer(getpid()));
 	json_object_set_new(system, "workers", json_integer(w->commons->workers_count));
 	json_object_set_new(system, "connections", json_integer(w->commons->connections));
 	json_object_set_new(system, "memory_rss_bytes", json_integer((json_int_t)f.resident_bytes));
@@ -317,8 +328,10 @@ static void
 answer_simple(struct exchange *x, unsigned status, const char *word)
 {
 	json_t *top = json_service(exchange_worker(x), word);
-	char *text = json_dumps(top, JSON_INDENT(2));
+	char *text;
 
+	json_object_set_new(top, "system", json_identity(exchange_worker(x)));
+	text = json_dumps(top, JSON_INDENT(2));
 	json_decref(top);
 	exchange_answer(x, status, JSON, text == NULL ? SLICE_LIT("{}") : slice_from(text));
 	free(text);

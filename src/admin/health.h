@@ -7,7 +7,10 @@
  *        unhealthy and make the status "degraded": taking the whole instance away would make it worse.
  * {"service", "status": "ok" | "degraded" | "unavailable" | "draining", "timestamp", "uptime" (s),
  *  "checks": {"redis" | "upstream.NAME": {"healthy", "message", "latency" (ms; null: not connected)}},
- *  "system": {"version", "pid", "workers", "connections", "memory_rss_bytes", "heap_bytes", "cpu_seconds", "load"}}
+ *  "system": {"version", "pid", "generation" (of the configuration: 1 at the start, one more with each reload),
+ *             "reloads_failed",
+ *             "workers", "connections", "memory_rss_bytes", "heap_bytes", "cpu_seconds", "load"}}
+ * /health has no checks, and only the first four of "system".
  */
 #ifndef ADMIN_HEALTH_H
 #define ADMIN_HEALTH_H

@@ -45,6 +45,7 @@ struct row {
 static void collect_build(struct page *p);
 static void collect_uptime(struct page *p);
 static void collect_generation(struct page *p);
+static void collect_reloads_failed(struct page *p);
 static void collect_draining(struct page *p);
 static void collect_workers(struct page *p);
 static void collect_start(struct page *p);
@@ -65,6 +66,7 @@ static void collect_process(struct page *p);
 	X("forebay_uptime_seconds",           gauge,   "",                 uptime,        0,                       "Since the start") \
 	X("forebay_workers",                  gauge,   "",                 workers,       0,                       "Threads that serve") \
 	X("forebay_config_generation",        gauge,   "",                 generation,    0,                       "Configurations used since the start; grows with each reload that succeeded") \
+	X("forebay_config_reloads_failed_total", counter, "",              reloads_failed, 0,                      "Reloads that were refused since the start: the configuration in the file is not the one in use") \
 	X("forebay_draining",                 gauge,   "",                 draining,      0,                       "1 while it is being stopped") \
 	X("forebay_cache_bytes",              gauge,   "",                 store,         STORE(bytes),            "Held by the memory cache: bodies, heads, variants, index") \
 	X("forebay_cache_limit_bytes",        gauge,   "",                 store,         STORE(limit_bytes),      "What it may hold at most (cache.memory)") \
@@ -159,6 +161,12 @@ static void
 collect_generation(struct page *p)
 {
 	show(p, p->site->generation);
+}
+
+static void
+collect_reloads_failed(struct page *p)
+{
+	show(p, p->commons->reloads_failed);
 }
 
 static void

@@ -70,9 +70,8 @@ wake_nobody(struct limit_waiter *w, void *arg)
 {
 }
 
-/* The site as serve would make it, so that nothing is found only then. */
-static void
-try_out(const char *path, struct conf_diag *diag)
+void
+check_try_out(const char *path, struct conf_diag *diag)
 {
 	struct arena mem = {0};
 	struct limit_table *limits = limit_table_new(0, wake_nobody, NULL);
@@ -140,7 +139,7 @@ cli_check(int argc, char **argv)
 	}
 	path = c.path != NULL ? c.path : server_conf_default_path(&mem);
 	diag = conf_diag_new();
-	try_out(path, diag);
+	check_try_out(path, diag);
 	tell(&c, path, diag);
 	is_wrong = conf_diag_errors(diag) > 0 || (c.strict && conf_diag_warnings(diag) > 0);
 	conf_diag_free(&diag);

@@ -4,9 +4,10 @@
 
 enum {
 	EXIT_GOOD = 0,
-	EXIT_WRONG =
-	    1, /* it was done, and the answer is no: a wrong configuration, a refused request */
-	EXIT_MISUSED = 2, /* unknown options or words */
+	/* It was done, and the answer is no: a wrong configuration, a refused request. */
+	EXIT_WRONG = 1,
+	/* It could not be done: unknown options or words, nobody there to ask. */
+	EXIT_MISUSED = 2,
 };
 
 #endif

@@ -4,7 +4,9 @@
 
 #include "base/version.h"
 #include "cli/check.h"
+#include "cli/reload.h"
 #include "cli/schema.h"
+#include "cli/status.h"
 #include "daemon/serve.h"
 
 static int
@@ -21,6 +23,8 @@ static const struct {
 } commands[] = {
     {"serve", daemon_serve, "serve with a configuration"},
     {"check", cli_check, "read a configuration and say what is wrong with it"},
+    {"status", cli_status, "ask the running daemon how it is"},
+    {"reload", cli_reload, "have the running daemon read its configuration again"},
     {"schema", cli_schema, "print the JSON Schema of the configuration, for editors"},
     {"reference", cli_reference, "print the reference of the configuration (docs/configuration.md)"},
     {"version", version, "print the version"},

@@ -15,6 +15,7 @@
 #include "base/version.h"
 #include "cache/redis.h"
 #include "conf/diagnostic.h"
+#include "daemon/instance.h"
 #include "daemon/limits.h"
 #include "daemon/notify.h"
 #include "daemon/workers.h"
@@ -25,6 +26,7 @@
 struct daemon {
 	const char *path;
 	struct arena path_mem;
+	struct instance_lock *lock; /* NULL: no state directory was given */
 	struct notify *notify;
 	struct workers *workers;
 	struct sockets *sockets;
@@ -216,12 +218,14 @@ publish(struct daemon *d, const struct server_conf *conf, struct site *site, str
 		site_unref(&d->admin_site);
 	d->site = site;
 	d->admin_site = admin;
+	atomic_store(&workers_commons(d->workers)->generation, site->generation);
 	return 0;
 }
 
 static const char *
 no_change(struct daemon *d, struct arena *mem)
 {
+	atomic_fetch_add(&workers_commons(d->workers)->reloads_failed, 1);
 	sockets_undo(d->sockets);
 	arena_fini(mem);
 	return "the running configuration is kept";
@@ -285,6 +289,26 @@ reopen_logs(struct daemon *d)
 
 /* --- start, run, stop --- */
 
+/* The state directory, where there is one, is ours alone. STATE_DIRECTORY may name several, the first is for state. */
+static int
+lock_state(struct daemon *d)
+{
+	const char *all = getenv("STATE_DIRECTORY");
+	struct buf why = {0};
+	char *first;
+	int r;
+
+	if (all == NULL || *all == '\0')
+		return 0;
+	first = must_strndup(all, strcspn(all, ":"));
+	r = instance_lock(first, &d->lock, &why);
+	if (r != 0)
+		log_error("%.*s", SLICE_FMT(buf_slice(&why)));
+	buf_fini(&why);
+	free(first);
+	return r;
+}
+
 static int
 start_with(
     struct daemon *d, const struct server_conf *conf, struct arena *mem, struct conf_diag *diag)
@@ -293,6 +317,8 @@ start_with(
 	struct site *site;
 	int r = -1;
 
+	if (lock_state(d) != 0)
+		return -1;
 	d->workers_count = server_conf_workers(conf);
 	d->workers = workers_new(d->workers_count,
 	    conf->cache.conf.is_off ? (size_t)1 << 20 : (size_t)conf->cache.memory,
@@ -351,6 +377,7 @@ stop(struct daemon *d)
 	if (d->admin_site != NULL)
 		site_unref(&d->admin_site);
 	sockets_free(&d->sockets);
+	instance_unlock(&d->lock);
 	notify_free(&d->notify);
 	buf_fini(&d->l2_print);
 	arena_fini(&d->path_mem);

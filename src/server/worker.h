@@ -33,8 +33,10 @@ struct commons {
 	struct limit_table *limits;
 	struct accesslog *access_log; /* NULL: off */
 	struct observations *observations;
-	_Atomic unsigned connections; /* of clients, all workers */
-	_Atomic bool draining;	      /* being stopped: /health/ready says so */
+	_Atomic unsigned connections;	 /* of clients, all workers */
+	_Atomic bool draining;		 /* being stopped: /health/ready says so */
+	_Atomic unsigned generation;	 /* of the configuration that all workers have */
+	_Atomic unsigned reloads_failed; /* configurations refused since the start */
 	int64_t started_wall_ms;
 };
 
