@@ -256,11 +256,21 @@ take_line(struct h1_parser *p, struct head *h, const char *b, size_t end, bool *
 				     : take_status_line(p, h, b, at, end);
 }
 
+/* The first byte can begin no method: TLS on a plain port, most often. Its line may never end. */
+static bool
+speaks_something_else(const struct h1_parser *p, const char *bytes, size_t n)
+{
+	return p->kind == H1_REQUEST && !p->has_start && n > p->line_at &&
+	    bytes[p->line_at] != '\r' && !(classes[(unsigned char)bytes[p->line_at]] & IS_TOKEN);
+}
+
 static enum h1_result
-partial(struct h1_parser *p, size_t n)
+partial(struct h1_parser *p, const char *bytes, size_t n)
 {
 	p->scanned = (uint32_t)n;
-	if (!p->has_start && p->kind == H1_REQUEST && n - p->line_at > p->limits.target_bytes + 64u)
+	if (speaks_something_else(p, bytes, n))
+		bad(p, H1_FAULT_start_line, p->line_at);
+	else if (!p->has_start && p->kind == H1_REQUEST && n - p->line_at > p->limits.target_bytes + 64u)
 		bad(p, H1_FAULT_target_too_long, p->line_at);
 	else if (n >= p->limits.head_bytes)
 		bad(p, H1_FAULT_head_too_large, n);
@@ -277,7 +287,7 @@ h1_parse(struct h1_parser *p, struct head *h, const char *bytes, size_t n)
 		bool done;
 
 		if (lf == NULL)
-			return partial(p, n);
+			return partial(p, bytes, n);
 		end = (size_t)(lf - bytes);
 		if (end + 1 > p->limits.head_bytes) {
 			bad(p, H1_FAULT_head_too_large, end);
