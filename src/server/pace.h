@@ -1,7 +1,7 @@
 /* server/pace.h - is the peer slow, or only far away? A minimum rate with grace, for bodies in both directions.
  *
- * Only the time in which we wait for the peer counts. It may be grace_ms in all, and 1 s more for each KiB that came or
- * went. Pure; the owner arms a timer for what pace_wait returns.
+ * Only the time in which we wait for the peer counts. One wait may be grace_ms; all of them together as much, and 1 s more
+ * for each KiB that came or went. Pure; the owner arms a timer for what pace_wait returns.
  */
 #ifndef SERVER_PACE_H
 #define SERVER_PACE_H
@@ -20,10 +20,11 @@ struct pace {
 static inline int64_t
 pace_wait(struct pace *p, int64_t grace_ms, int64_t now_ms)
 {
+	int64_t credit_ms = (int64_t)(p->bytes * 1000 / PACE_BYTES_PER_S) - p->waited_ms;
+
 	if (p->since_ms == 0)
 		p->since_ms = now_ms;
-	return p->since_ms + grace_ms + (int64_t)(p->bytes * 1000 / PACE_BYTES_PER_S) -
-	    p->waited_ms;
+	return p->since_ms + grace_ms + (credit_ms < 0 ? credit_ms : 0);
 }
 
 /* n bytes went through, now. */
