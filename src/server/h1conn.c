@@ -586,7 +586,8 @@ read_more(struct h1conn *c)
 	size_t room;
 	ssize_t got;
 
-	if (body && c->payload.n == 0) { /* what is not decoded yet may be half a line at the buffer's end */
+	/* What is not decoded yet may be half a line at the buffer's end. */
+	if (body && c->payload.n == 0) {
 		c->raw_len -= c->raw_at;
 		memmove(c->raw, c->raw + c->raw_at, c->raw_len);
 		c->raw_at = 0;
@@ -784,14 +785,14 @@ h1_write(struct client *client, struct iovec *iov, int n, bool last)
 {
 	struct h1conn *c = (struct h1conn *)client;
 	struct iovec *front = iov + CLIENT_IOV_FRONT;
-	size_t offered = 0, total, head, went;
+	size_t offered = 0, pieces, total, head, went;
 	ssize_t sent;
 
-	if (c->out == OUT_CHUNKED) {
+	for (int i = 0; i < n; i++)
+		offered += front[i].iov_len;
+	pieces = offered;
+	if (c->out == OUT_CHUNKED)
 		n = chunker_frame(&c->chunker, --front, n, last, &offered);
-	} else
-		for (int i = 0; i < n; i++)
-			offered += front[i].iov_len;
 	struct iovec *body = front;
 	head = put_head(c, &front);
 	n += (int)(body - front);
@@ -813,6 +814,8 @@ h1_write(struct client *client, struct iovec *iov, int n, bool last)
 		pace_went(&c->down_pace, (uint64_t)sent, now_ms(c));
 	if ((size_t)sent < total)
 		arm(c, pace_wait(&c->down_pace, conn_site(c)->body_timeout_ms, now_ms(c)));
+	else if (offered < pieces) /* the open chunk is through; what came since waits for the next */
+		stream_want_write(c->stream, true);
 	return (ssize_t)went;
 }
 
