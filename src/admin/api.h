@@ -10,8 +10,7 @@
 
 /* The admin listener's site beside that site, of whose limits and trusted proxies it takes a copy. token may be NULL or
  * empty: none is asked for. One reference for the caller; commons outlives it. */
-struct site *admin_site_new(
-    struct commons *commons, const struct site *site, const char *token);
+struct site *admin_site_new(struct commons *commons, const struct site *site, const char *token);
 /* The whole text of docs/admin.md: the endpoints, and the members of the access log. */
 void admin_reference(struct buf *b);
 

@@ -41,7 +41,7 @@ struct object_facts {
 			       identity, or other = opaque */
 	bool is_text;	    /* worth compressing by the route's type list */
 	bool no_transform;
-	bool immutable;     /* a reload by the client does not make it be validated (RFC 8246) */
+	bool immutable; /* a reload by the client does not make it be validated (RFC 8246) */
 };
 
 /* A body in another coding, made from the object's own. Hung on the object when it is done, never

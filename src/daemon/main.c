@@ -26,7 +26,8 @@ static const struct {
     {"status", cli_status, "ask the running daemon how it is"},
     {"reload", cli_reload, "have the running daemon read its configuration again"},
     {"schema", cli_schema, "print the JSON Schema of the configuration, for editors"},
-    {"reference", cli_reference, "print the reference of the configuration (docs/configuration.md)"},
+    {"reference", cli_reference,
+	"print the reference of the configuration (docs/configuration.md)"},
     {"version", version, "print the version"},
 };
 

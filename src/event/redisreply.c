@@ -6,7 +6,7 @@
 #include "base/mem.h"
 
 #define SLACK_BYTES 65536 /* of bytes received beyond one reply: the beginning of the next */
-#define STRING_BYTES 32   /* what the shortest string takes from the budget */
+#define STRING_BYTES 32	  /* what the shortest string takes from the budget */
 
 #if HIREDIS_MAJOR >= 1
 typedef size_t element_count; /* as hiredis declares it */

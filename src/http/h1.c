@@ -9,6 +9,7 @@ const struct h1_fault_row h1_faults[H1_FAULT_COUNT] = {
 /* What a byte may be part of. Targets as browsers send them: they leave | and in queries { } \ ^ ` as they are. */
 enum { IS_TOKEN = 1, IS_VALUE = 2, IS_TARGET = 4 };
 
+/* clang-format off */
 static const uint8_t classes[256] = {
     ['\t'] = IS_VALUE,
     [' '] = IS_VALUE,
@@ -23,6 +24,7 @@ static const uint8_t classes[256] = {
     ['{'] = 6, ['|'] = 7, ['}'] = 6, ['~'] = 7,
     [0x80 ... 0xff] = IS_VALUE, /* obs-text */
 };
+/* clang-format on */
 
 static size_t
 span(const char *p, size_t n, uint8_t class)
@@ -63,7 +65,8 @@ version_of(const char *s, size_t n)
 }
 
 static bool
-take_version(struct h1_parser *p, struct head *h, const char *s, size_t n, size_t at, enum h1_fault no)
+take_version(
+    struct h1_parser *p, struct head *h, const char *s, size_t n, size_t at, enum h1_fault no)
 {
 	int minor = version_of(s, n);
 
@@ -73,7 +76,8 @@ take_version(struct h1_parser *p, struct head *h, const char *s, size_t n, size_
 	return true;
 }
 
-#define METHOD_MAX 32 /* bytes; partial() relies on it that only the target can make a request line long */
+/* Bytes. partial() relies on it that only the target can make a request line long. */
+#define METHOD_MAX 32
 
 static bool
 take_request_line(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t end)
@@ -270,7 +274,8 @@ partial(struct h1_parser *p, const char *bytes, size_t n)
 	p->scanned = (uint32_t)n;
 	if (speaks_something_else(p, bytes, n))
 		bad(p, H1_FAULT_start_line, p->line_at);
-	else if (!p->has_start && p->kind == H1_REQUEST && n - p->line_at > p->limits.target_bytes + 64u)
+	else if (!p->has_start && p->kind == H1_REQUEST &&
+	    n - p->line_at > p->limits.target_bytes + 64u)
 		bad(p, H1_FAULT_target_too_long, p->line_at);
 	else if (n >= p->limits.head_bytes)
 		bad(p, H1_FAULT_head_too_large, n);
@@ -282,7 +287,8 @@ h1_parse(struct h1_parser *p, struct head *h, const char *bytes, size_t n)
 {
 	h->base = bytes;
 	for (;;) {
-		const char *lf = n > p->scanned ? memchr(bytes + p->scanned, '\n', n - p->scanned) : NULL;
+		const char *lf =
+		    n > p->scanned ? memchr(bytes + p->scanned, '\n', n - p->scanned) : NULL;
 		size_t end;
 		bool done;
 
@@ -556,7 +562,8 @@ h1_chunked_next(struct h1_chunked *c, struct slice bytes, struct slice *payload_
 		case AT_DATA:
 			if (rest.n == 0)
 				return CHUNK_MORE;
-			*payload_out = slice_of(rest.p, rest.n < c->left ? rest.n : (size_t)c->left);
+			*payload_out =
+			    slice_of(rest.p, rest.n < c->left ? rest.n : (size_t)c->left);
 			*used += payload_out->n;
 			c->left -= payload_out->n;
 			c->state = c->left == 0 ? AT_DATA_END : AT_DATA;

@@ -62,8 +62,8 @@ struct h1_parser {
 	struct h1_limits limits;
 	uint32_t line_at; /* where the line begins that is not judged yet */
 	uint32_t scanned; /* no line feed between line_at and here */
-	bool has_start;   /* the start line has been taken */
-	bool skipped;     /* the one empty line that may stand before a request */
+	bool has_start;	  /* the start line has been taken */
+	bool skipped;	  /* the one empty line that may stand before a request */
 	enum h1_fault fault;
 	uint32_t fault_at; /* where in the bytes */
 };
@@ -81,7 +81,8 @@ enum framing_kind { FRAMING_NONE, FRAMING_LENGTH, FRAMING_CHUNKED, FRAMING_CLOSE
 struct framing {
 	enum framing_kind kind;
 	uint64_t length; /* FRAMING_LENGTH */
-	bool is_coded;   /* of a response: in a coding we never asked for, so its bytes are not what its fields say */
+	/* Of a response: in a coding we never asked for, so its bytes are not what its fields say. */
+	bool is_coded;
 };
 /* False: *fault says what is wrong. */
 bool h1_request_framing(const struct head *h, struct framing *out, enum h1_fault *fault);
@@ -92,12 +93,12 @@ bool h1_response_framing(
 bool h1_keeps_alive(const struct head *h);
 
 /* A chunked body being decoded (RFC 9112 section 7.1). */
-#define H1_CHUNK_LINE_MAX 512  /* bytes of a size line with its extensions, which are dropped */
-#define H1_TRAILERS_MAX 8192   /* bytes of all trailers */
+#define H1_CHUNK_LINE_MAX 512 /* bytes of a size line with its extensions, which are dropped */
+#define H1_TRAILERS_MAX 8192  /* bytes of all trailers */
 struct h1_chunked {
-	uint64_t left;      /* of the chunk's data */
+	uint64_t left; /* of the chunk's data */
 	unsigned state;
-	unsigned trailers;  /* bytes of them so far */
+	unsigned trailers; /* bytes of them so far */
 };
 enum chunk_result {
 	CHUNK_DATA, /* *payload_out are bytes of the body, in place; call again with the rest */

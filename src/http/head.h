@@ -10,7 +10,8 @@
 #include "base/slice.h"
 #include "http/fields.h"
 
-#define HEAD_FIELDS_MAX 128 /* more in one message are refused (431 from a client, 502 from an origin) */
+/* More in one message are refused (431 from a client, 502 from an origin). */
+#define HEAD_FIELDS_MAX 128
 
 /* clang-format off */
 /*  name       safe   idempotent */
@@ -42,8 +43,8 @@ enum method {
 struct field {
 	uint32_t name_at, value_at;
 	uint16_t name_len, value_len; /* value without blanks around it */
-	uint8_t id;                   /* enum field_id */
-	bool is_hop;                  /* hop-by-hop: by its name, or because Connection names it */
+	uint8_t id;		      /* enum field_id */
+	bool is_hop;		      /* hop-by-hop: by its name, or because Connection names it */
 };
 
 struct head {
@@ -60,8 +61,8 @@ struct head {
 	/* Both: */
 	uint8_t minor; /* HTTP/1.minor */
 	uint16_t count;
-	uint32_t size;                     /* bytes from base to the end of the empty line */
-	uint8_t first[FIELD_COUNT];        /* index + 1 of the first field of that id; 0: none */
+	uint32_t size;		    /* bytes from base to the end of the empty line */
+	uint8_t first[FIELD_COUNT]; /* index + 1 of the first field of that id; 0: none */
 	struct field fields[HEAD_FIELDS_MAX];
 };
 

@@ -53,7 +53,7 @@ struct access_stamp {
 };
 
 /* Writes the line at `at`, which has room for ACCESS_LINE_MAX bytes; returns its length. */
-size_t access_line(char *at, enum access_format format, struct access_stamp *stamp,
-    const struct outcome *out);
+size_t access_line(
+    char *at, enum access_format format, struct access_stamp *stamp, const struct outcome *out);
 
 #endif

@@ -380,8 +380,9 @@ writer_run(void *arg)
 static int
 open_log(const char *path)
 {
+	/* /dev/stdout cannot be opened where it is a socket or another user's pipe. */
 	if (strcmp(path, "-") == 0 || strcmp(path, "stdout") == 0 ||
-	    strcmp(path, "/dev/stdout") == 0) /* which cannot be opened where it is a socket or another user's pipe */
+	    strcmp(path, "/dev/stdout") == 0)
 		return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 	/* Non-blocking is for a FIFO that nobody reads: it is refused instead of waited for. */
 	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);

@@ -19,10 +19,12 @@
 struct accesslog;
 
 struct accesslog_conf {
-	const char *path; /* "-" or "stdout": standard output. Created with mode 0640, appended to */
+	/* "-" or "stdout": standard output. Created with mode 0640, appended to. */
+	const char *path;
 	enum access_format format;
 	unsigned workers;
-	size_t ring_bytes; /* of each worker, a power of two, at least 2 * ACCESS_LINE_MAX; 0: ACCESS_RING_BYTES */
+	/* Of each worker, a power of two, at least 2 * ACCESS_LINE_MAX; 0: ACCESS_RING_BYTES. */
+	size_t ring_bytes;
 };
 
 /* clang-format off */

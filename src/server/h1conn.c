@@ -814,7 +814,7 @@ h1_write(struct client *client, struct iovec *iov, int n, bool last)
 		pace_went(&c->down_pace, (uint64_t)sent, now_ms(c));
 	if ((size_t)sent < total)
 		arm(c, pace_wait(&c->down_pace, conn_site(c)->body_timeout_ms, now_ms(c)));
-	else if (offered < pieces) /* the open chunk is through; what came since waits for the next */
+	else if (offered < pieces) /* the open chunk is through, the rest is the next */
 		stream_want_write(c->stream, true);
 	return (ssize_t)went;
 }

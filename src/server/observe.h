@@ -102,9 +102,10 @@ enum connection_state {
 	    CONNECTION_STATE_COUNT
 };
 
-#define ROUTE_SLOTS 4096	       /* the first is "other" */
-#define ROUTE_SLOT_UNCOUNTED UINT32_MAX /* of the admin listener's routes: observe_request passes them over */
-#define LISTENER_SLOTS 64	       /* likewise */
+#define ROUTE_SLOTS 4096  /* the first is "other" */
+#define LISTENER_SLOTS 64 /* likewise */
+/* Of the admin listener's routes: observe_request passes them over. */
+#define ROUTE_SLOT_UNCOUNTED UINT32_MAX
 
 /* One finished request, for the counters and the access log. Everything borrowed, for the call only. */
 struct outcome {

@@ -46,17 +46,17 @@ struct names {
 
 struct route_cache {
 	bool is_on;
-	struct life_policy life;    /* lives where the origin states none, or over its word */
+	struct life_policy life; /* lives where the origin states none, or over its word */
 	struct store_policy store;
-	int64_t l2_fill_ms;         /* longest life in memory of what came from Redis */
+	int64_t l2_fill_ms; /* longest life in memory of what came from Redis */
 	unsigned jitter_percent;
 	enum cookies_rule cookies;
-	struct names cookie_names;  /* for COOKIES_KEY */
+	struct names cookie_names; /* for COOKIES_KEY */
 	enum query_rule query;
 	bool query_sorted;
 	struct names query_names;
 	struct names key_headers;
-	bool obey_request;          /* clients may force revalidation and forbid storing */
+	bool obey_request; /* clients may force revalidation and forbid storing */
 	unsigned tags_count;
 	struct template **tags;
 };
@@ -98,10 +98,10 @@ struct route {
 	/* What it does */
 	enum route_action action;
 	struct upstream *upstream; /* own reference; ROUTE_PROXY */
-	route_handler *handler; /* ROUTE_HANDLER */
+	route_handler *handler;	   /* ROUTE_HANDLER */
 	void *handler_arg;
-	int status;		   /* of the fixed answer or redirect */
-	struct template *text;	   /* body, or the Location */
+	int status;	       /* of the fixed answer or redirect */
+	struct template *text; /* body, or the Location */
 	const char *content_type;
 	const char *strip_prefix, *add_prefix; /* NULL: none */
 	struct route_cache cache;
@@ -139,12 +139,12 @@ struct site {
 	int64_t body_size;
 	int64_t head_timeout_ms, body_timeout_ms, keepalive_timeout_ms, drain_timeout_ms;
 	int64_t tunnel_timeout_ms; /* silence in both directions that ends a tunnel */
-	unsigned connections; /* at most, all workers together */
+	unsigned connections;	   /* at most, all workers together */
 	unsigned trusted_count;
 	struct cidr *trusted; /* whose X-Forwarded-For, Forwarded and X-Request-Id are believed */
 	enum rate_style rate_style;
-	const char *name; /* in Via, Cache-Status and error pages: "forebay" */
-	struct headers *headers;    /* for answers that no route gives; owned */
+	const char *name;	 /* in Via, Cache-Status and error pages: "forebay" */
+	struct headers *headers; /* for answers that no route gives; owned */
 	bool access_log;
 	void *conf; /* the filled configuration it was made from (server/conf.h) */
 };

@@ -70,8 +70,8 @@ struct worker {
 	struct timer limit_poll;
 	struct timer drain;
 	struct codec_pool *codecs;
-	struct buf scratch; /* for what is made and copied within one function */
-	struct observer *observer;		 /* this worker's counters */
+	struct buf scratch;	   /* for what is made and copied within one function */
+	struct observer *observer; /* this worker's counters */
 	uint64_t request_prefix, request_serial; /* for request ids: random, then counting */
 	/* Memory kept for the next tenant: input buffers of connections, exchanges */
 	struct spare {
