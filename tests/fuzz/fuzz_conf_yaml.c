@@ -1,6 +1,6 @@
+/* LINK: conf/load conf/fill conf/scalar conf/table conf/inherit conf/value conf/yaml conf/include conf/substitute conf/diagnostic conf/excerpt conf/glyph conf/nearest conf/source base/arena base/buf base/mem */
 /* Any bytes as a configuration: every answer is a filled struct or diagnostics, never a crash, a leak or
- * an endless walk. Built with clang -fsanitize=fuzzer,address,undefined and the objects that
- * tests/unit/test_conf_load.c links. */
+ * an endless walk. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

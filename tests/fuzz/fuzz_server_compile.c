@@ -1,5 +1,5 @@
-/* Any text as a configuration: it becomes a site or is refused, and nothing is left behind either way. Built with
- * clang -fsanitize=fuzzer,address,undefined and the objects that tests/unit/test_server_compile.c links. */
+/* LINK: server/compile server/compile_route server/judge server/pathtext server/conf server/conf_route server/pattern cache/conf upstream/conf upstream/target policy/conf policy/compress policy/headers policy/ratelimit policy/limittable policy/window policy/ratefields http/negotiate http/url http/head http/fields event/redisurl conf/load conf/fill conf/scalar conf/table conf/inherit conf/value conf/yaml conf/include conf/substitute conf/diagnostic conf/excerpt conf/glyph conf/nearest conf/source base/arena base/buf base/mem base/hash */
+/* Any text as a configuration: it becomes a site or is refused, and nothing is left behind either way. */
 #include <stddef.h>
 #include <stdint.h>
 
