@@ -173,7 +173,11 @@ chunk_link(struct body *b, size_t known)
 		rest = b->expected - have;
 	else if (!b->is_passing && known > LADDER_LEAST_BYTES && known > have / LADDER_PART)
 		rest = known;
-	c = b->is_passing ? passing_chunk_new(rest) : slab_chunk_new(b, have, rest);
+	c = b->is_passing ? NULL : slab_chunk_new(b, have, rest);
+	if (c == NULL) {
+		b->is_passing = true;
+		c = passing_chunk_new(rest);
+	}
 	if (c == NULL)
 		return NULL;
 	c->at = have;
@@ -251,7 +255,7 @@ body_of(struct slab *slab, struct slice bytes)
 
 	if (b == NULL)
 		return NULL;
-	if (body_append(b, bytes) != 0) {
+	if (body_append(b, bytes) != 0 || (slab != NULL && b->is_passing)) {
 		body_unref(&b);
 		return NULL;
 	}

@@ -8,7 +8,8 @@
  *
  * Where the memory comes from: chunks of a body that may be stored come from the cache's own memory
  * (cache/slab.h), so that they count against cache.memory from their first byte; those of a body
- * that is only passing come from malloc. A passing body is windowed: the writer lets go of chunks
+ * that is only passing come from malloc. One for which the cache has no room any more becomes passing in the middle: its
+ * readers go on, the store will not have it, and its owner looks at is_passing and keeps it small. A passing body is windowed: the writer lets go of chunks
  * that every reader has passed (body_trim), and stops receiving while window bytes lie unread.
  *
  * A body is reference-counted. Its end is told by its state, which is stored after the last length:
@@ -61,7 +62,8 @@ struct body {
 	 * (malloc). */
 	char *trailers;
 	uint32_t trailers_len;
-	bool is_passing; /* new chunks do not come from the slab */
+	bool
+	    is_passing; /* new chunks do not come from the slab: none was asked for, or it was full */
 };
 
 /* A reader's place. {0} is the beginning. */

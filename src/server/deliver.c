@@ -105,6 +105,8 @@ run_codec(struct exchange *x)
 	size_t budget = CODE_TURN_BYTES;
 	enum coded coded = CODED;
 
+	if (x->coded->is_passing) /* the cache has no room for it */
+		x->coded_is_kept = false;
 	while (coded == CODED && budget > 0 && !x->codec_done)
 		coded = code_some(x, &budget);
 	if (coded == CODED_BROKEN)
@@ -139,9 +141,23 @@ next_part(struct exchange *x)
 	x->part_head = x->parts[x->part].head;
 	if (x->part == x->parts_count)
 		return;
-	x->cursor = (struct body_cursor){.at = x->parts[x->part].range.from};
+	x->seek_to = x->parts[x->part].range.from;
 	x->seeks = true;
 	x->send_until = x->parts[x->part].range.to + 1;
+}
+
+/* Goes to where the range begins, with what has arrived: a body that only passes is kept in memory from where its slowest
+ * reader is. False: it is not there yet. */
+static bool
+seek(struct exchange *x, const struct body *b)
+{
+	uint64_t have = body_length(b);
+
+	body_seek(b, &x->cursor, have < x->seek_to ? have : x->seek_to);
+	if (x->rider.flight != NULL && x->coded == NULL)
+		flight_moved(&x->rider, x->cursor.at);
+	x->seeks = have <= x->seek_to;
+	return !x->seeks;
 }
 
 /* Pieces to send now, at iov. Returns how many, *own_out bytes of a part's head in front of them. */
@@ -160,12 +176,8 @@ gather(struct exchange *x, struct iovec *iov, size_t *own_out)
 	}
 	if (b == NULL || (x->parts_count > 0 && x->part >= x->parts_count))
 		return n;
-	if (x->seeks) {
-		if (body_length(b) <= x->cursor.at)
-			return n; /* the range has not arrived yet */
-		body_seek(b, &x->cursor, x->cursor.at);
-		x->seeks = false;
-	}
+	if (x->seeks && !seek(x, b))
+		return n;
 	if (x->send_until != BODY_LENGTH_UNKNOWN)
 		limit = x->send_until - x->cursor.at;
 	return n + body_peek(b, &x->cursor, iov + n, PIECES - n, limit);
@@ -247,6 +259,14 @@ wait_for_source(struct exchange *x)
 	return EXCHANGE_WAIT;
 }
 
+/* The codec may have stopped for what the client has taken since. */
+static bool
+has_more_to_code(const struct exchange *x)
+{
+	return x->codec != NULL &&
+	    (body_state(x->source) == BODY_WHOLE || body_length(x->source) > x->coding.at);
+}
+
 static enum exchange_next
 flushed(struct exchange *x)
 {
@@ -273,6 +293,8 @@ step_deliver(struct exchange *x)
 		if ((size_t)went < offered)
 			return wait_for_source(x); /* the client is full, or the pieces before it */
 	} while (offered > 0 && !last);
+	if (!last && has_more_to_code(x))
+		loop_later(x->worker->loop, &x->turn);
 	if (!last)
 		return wait_for_source(x);
 	x->source_ended = true;

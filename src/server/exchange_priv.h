@@ -102,7 +102,7 @@ struct exchange {
 	enum tier tier;
 	bool is_collapsed;
 	enum store_verdict verdict; /* of the response fetched for it */
-	const char *reason; /* a literal: why */
+	const char *reason;	    /* a literal: why */
 
 	/* the answer */
 	enum answer_kind answer;
@@ -115,7 +115,8 @@ struct exchange {
 	bool is_rendered;      /* that part was found with the object */
 	struct body *source;   /* own reference; NULL: no body */
 	struct body_cursor cursor;
-	bool seeks; /* cursor.at is not the beginning: wait until it is there */
+	bool seeks; /* the cursor is not where it is to send from: at seek_to */
+	uint64_t seek_to;
 	uint64_t send_until; /* position in source; BODY_LENGTH_UNKNOWN: its end */
 	bool replied;	     /* the client has been given the head */
 	bool source_ended;   /* everything of the body has been handed over */
@@ -146,7 +147,7 @@ struct exchange {
 
 	/* Memory that the next exchange inherits: */
 	struct arena mem;
-	struct buf out; /* the rendered head, without what frames it */
+	struct buf out;	  /* the rendered head, without what frames it */
 	struct head head; /* the request's; last: large */
 };
 

@@ -22,6 +22,7 @@
 
 struct fill {
 	struct worker *worker;
+	struct errand errand;
 	struct site *site; /* own reference */
 	const struct route *route;
 	struct flight *flight; /* own reference */
@@ -72,6 +73,7 @@ fill_free(struct fill *f)
 {
 	struct worker *w = f->worker;
 
+	list_leave(&f->errand.link);
 	fetch_abort(&f->fetch);
 	if (f->l2 != NULL)
 		l2_get_cancel(&f->l2);
@@ -112,6 +114,12 @@ fill_fail(struct fill *f, enum fetch_end end)
 		flight_fail(f->flight, end);
 	}
 	fill_free(f);
+}
+
+static void
+on_fill_cut(struct errand *e)
+{
+	fill_fail(CONTAINER_OF(e, struct fill, errand), FETCH_closed_early);
 }
 
 static void
@@ -171,6 +179,8 @@ fill_new(struct exchange *x, struct flight *flight, struct object *stale)
 
 	f->worker = x->worker;
 	f->worker->exchanges++;
+	f->errand.cut = on_fill_cut;
+	list_push_back(&f->worker->errands, &f->errand.link);
 	f->site = site_ref(x->site);
 	f->route = x->route;
 	f->flight = flight;
@@ -669,7 +679,7 @@ on_fill_head(void *arg, const struct head *h, const struct framing *framing)
 	return f->body;
 }
 
-/* The body turned out larger than what is kept: from now on it only passes. */
+/* The body turned out larger than what is kept, or than there is room: from now on it only passes. */
 static void
 give_up_storing(struct fill *f, enum store_verdict why)
 {
@@ -704,6 +714,8 @@ on_fill_body(void *arg)
 
 	if (f->object != NULL && body_length(f->body) > f->route->cache.store.max_object_bytes)
 		give_up_storing(f, STORE_TOO_LARGE);
+	if (f->object != NULL && f->body->is_passing)
+		give_up_storing(f, STORE_NO_MEMORY);
 	flight_progress(f->flight);
 	if (f->windowed && !f->done)
 		keep_window(f);
@@ -752,7 +764,7 @@ store_object(struct fill *f)
 {
 	struct commons *c = f->worker->commons;
 
-	if (body_length(f->body) > f->route->cache.store.max_object_bytes)
+	if (body_length(f->body) > f->route->cache.store.max_object_bytes || f->body->is_passing)
 		return;
 	if (f->body->trailers == NULL)
 		compact(f);

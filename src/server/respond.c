@@ -100,7 +100,9 @@ add_cache_status(struct exchange *x)
 	bool from_store = x->tier == TIER_memory || x->tier == TIER_redis;
 	struct cache_status s = {.name = slice_from(x->site->name),
 	    .fwd = from_store ? CACHE_FWD_NONE : x->fwd,
-	    .fwd_status = x->answer == ANSWER_OBJECT && !from_store ? x->object->facts.status : 0,
+	    .fwd_status = from_store || x->answer != ANSWER_OBJECT ? 0
+		: x->word == CACHE_WORD_REVALIDATED		   ? 304
+								   : x->object->facts.status,
 	    .ttl_s = CACHE_TTL_NONE,
 	    .collapsed = x->is_collapsed,
 	    .stored = !from_store && x->answer == ANSWER_OBJECT && x->is_shared &&
@@ -325,10 +327,19 @@ static enum exchange_next
 respond_one_range(struct exchange *x, const struct byte_range *r, uint64_t length)
 {
 	content_range_write(&x->out, r, length);
-	x->cursor.at = r->from;
+	x->seek_to = r->from;
 	x->seeks = r->from > 0;
 	x->send_until = r->to + 1;
 	return reply(x, true, true, r->to + 1 - r->from);
+}
+
+static bool
+is_ascending(const struct ranges *rs)
+{
+	for (unsigned i = 1; i < rs->count; i++)
+		if (rs->at[i].from < rs->at[i - 1].from)
+			return false;
+	return true;
 }
 
 /* Several: the parts in the order asked for, each behind its own head. */
@@ -357,7 +368,7 @@ respond_ranges(struct exchange *x, const struct ranges *rs, uint64_t length)
 	multipart_type_write(&x->out, boundary);
 	x->part = 0;
 	x->part_head = x->parts[0].head;
-	x->cursor.at = rs->at[0].from;
+	x->seek_to = rs->at[0].from;
 	x->seeks = true;
 	x->send_until = rs->at[0].to + 1;
 	return reply(x, true, true, multipart_length(rs, boundary, type, length));
@@ -504,6 +515,8 @@ respond_object(struct exchange *x)
 	    x->head.method == METHOD_GET && range_condition_holds(&x->head, &v, now_s);
 	if (wants_range)
 		ranged = range_judge_request(&x->head, length, &rs);
+	if (ranged == RANGE_PARTS && body_state(o->body) == BODY_OPEN && !is_ascending(&rs))
+		ranged = RANGE_WHOLE; /* what passes cannot be gone back in */
 	plan = choose_coding(x, ranged != RANGE_WHOLE);
 	if (x->is_shared &&
 	    condition_judge(&x->head, &v, o->facts.status, now_s) == CONDITION_NOT_MODIFIED)
