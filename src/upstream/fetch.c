@@ -466,7 +466,8 @@ take_head(struct fetch *f)
 	struct body *body;
 	enum h1_fault fault;
 
-	if (!h1_response_framing(h, f->plan.method, &f->framing, &fault))
+	/* A coding nobody asked for (we send no TE): without its name the bytes would mean something else. */
+	if (!h1_response_framing(h, f->plan.method, &f->framing, &fault) || f->framing.is_coded)
 		return fed_bad(f, FETCH_response_bad);
 	f->keep = f->keep && h1_keeps_alive(h) && f->framing.kind != FRAMING_CLOSE;
 	body = f->handler->on_head(f->arg, h, &f->framing);
