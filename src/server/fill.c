@@ -845,7 +845,7 @@ fill_leader_left(struct flight *flight, struct exchange *x)
 	}
 	if (f->body == NULL ? f->is_shared : f->object != NULL)
 		return;
-	if (flight_riders(flight) > 0)
+	if (flight_riders(flight) > 1) /* x is still among them */
 		return;
 	/* The write may have been done, though nobody hears of it. */
 	if (!method_is_safe(f->method) && f->body == NULL)

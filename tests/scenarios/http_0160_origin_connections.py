@@ -1,0 +1,192 @@
+"""Connections to the origin: used again where that is safe, asked again only where that can do no harm."""
+
+import pytest
+
+from stage.gate import Gate
+from stage.waiting import wait_until
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def plain(origin):
+    origin.on("/*").reply(200, "ok", cache_control="no-store")
+    return origin
+
+
+def test_clients_share_the_connections_of_their_worker(plain, forebay):
+    w1 = forebay("workers: 1", app=plain)
+    for _ in range(10):
+        w1.get("/").expect(200)
+    assert plain.connections == 1
+
+
+def test_no_more_connections_than_allowed(plain, forebay):
+    w1 = forebay("upstreams: {app: {servers: ['@app@'], connections: {max: 3}}}", app=plain)
+    gate = plain.hold()
+    clients = [w1.client().ask("GET", f"/{i}") for i in range(12)]
+    plain.wait_asked(3)
+    assert plain.connections == 3
+    gate.release()
+    for c in clients:
+        c.answer().expect(200)
+    assert plain.connections == 3 and plain.count() == 12
+
+
+def test_an_idle_connection_is_closed_after_its_time(plain, forebay, clock):
+    w1 = forebay("workers: 1\nupstreams: {app: {servers: ['@app@'], connections: {idle: 20s}}}", app=plain)
+    w1.get("/").expect(200)
+    plain.wait_connections(1)
+    clock.advance(21)
+    plain.wait_connections(0)
+    w1.get("/").expect(200)
+    assert plain.connections == 2
+
+
+METHODS = {"GET": 200, "HEAD": 200, "OPTIONS": 200, "PUT": 502, "DELETE": 200, "POST": 502, "PATCH": 502}
+
+
+@pytest.mark.parametrize("then", ["close", "reset"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_request_is_repeated_once_when_a_used_connection_dies_under_it(origin, forebay, method, then):
+    origin.on("/warm").reply(200, cache_control="no-store")
+    origin.on(f"{method} /a").hangup(then).reply(200, "second", cache_control="no-store")
+    w1 = forebay("workers: 1", app=origin)
+    w1.get("/warm").expect(200)
+    body = "x" if method in ("PUT", "POST", "PATCH") else None
+    w1.request(method, "/a", body).expect(METHODS[method])
+    assert origin.count(f"{method} /a") == (2 if METHODS[method] == 200 else 1)
+
+
+def test_a_request_is_not_repeated_on_a_new_connection(origin, forebay):
+    origin.on("GET /a").hangup()
+    w1 = forebay("workers: 1", app=origin)
+    w1.get("/a").expect(502)
+    assert origin.count("GET /a") == 1
+
+
+def test_a_request_is_not_repeated_twice(origin, forebay):
+    origin.on("/warm").reply(200, cache_control="no-store")
+    origin.on("GET /a").hangup()
+    w1 = forebay("workers: 1", app=origin)
+    w1.get("/warm").expect(200)
+    w1.get("/a").expect(502)
+    assert origin.count("GET /a") == 2
+
+
+def test_a_request_is_not_repeated_once_an_answer_has_begun(origin, forebay):
+    origin.on("/warm").reply(200, cache_control="no-store")
+    origin.on("GET /a").raw("HTTP/1.1 2", then="close")
+    w1 = forebay("workers: 1", app=origin)
+    w1.get("/warm").expect(200)
+    w1.get("/a").expect(502)
+    assert origin.count("GET /a") == 1
+
+
+def test_a_write_is_never_sent_twice_even_without_a_body(origin, forebay):
+    origin.on("/warm").reply(200, cache_control="no-store")
+    origin.on("POST /a").hangup()
+    w1 = forebay("workers: 1", app=origin)
+    w1.get("/warm").expect(200)
+    w1.post("/a", b"").expect(502)
+    assert origin.count("POST /a") == 1
+
+
+def test_a_write_does_not_take_a_connection_the_origin_has_just_closed(origin, forebay):
+    origin.on("/warm").reply(200, cache_control="no-store")
+    origin.on("POST /a").reply(200, "done")
+    w1 = forebay("workers: 1", app=origin)
+    for _ in range(5):
+        w1.get("/warm").expect(200)
+        origin.drop_idle()
+        w1.post("/a", b"x").expect(200, "done")
+    assert origin.count("POST /a") == 5
+
+
+def test_a_client_that_leaves_before_the_answer_frees_the_origins_connection(origin, forebay):
+    origin.on("GET /pass").reply(200)
+    gate = origin.hold()
+    w1 = forebay("routes: [{match: /**, cache: off}]", app=origin)
+    c1 = w1.client().ask("GET", "/pass")
+    origin.wait_asked(1)
+    c1.close()
+    w1.wait_metric("forebay_http_requests_ended_total", 1, end="client_gone")
+    gate.release()
+    origin.wait_connections(0)
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_client_that_leaves_in_mid_download_frees_the_origins_connection(origin, forebay, how):
+    sent = 0
+    def pour(exchange):
+        nonlocal sent
+        exchange.head(200, [("Content-Length", 500 * MIB), ("Cache-Control", "no-store")])
+        for _ in range(500):
+            exchange.send(bytes(MIB))
+            sent += 1
+    origin.on("GET /big").do(pour)
+    w1 = forebay(app=origin)
+    c1 = w1.client()
+    c1.begin("GET", "/big").stream.at_least(1000)
+    getattr(c1, how)()
+    origin.wait_connections(0)
+    assert sent < 100                           # and not: read to its end for nobody
+    w1.wait_metric("forebay_http_requests_ended_total", 1, end="client_gone")
+    assert w1.access(1)[0]["status"] == 200
+
+
+def test_a_client_that_leaves_in_mid_upload_frees_the_origins_connection(origin, forebay):
+    origin.on("POST /up").reply(200)
+    w1 = forebay(app=origin)
+    c1 = w1.client()
+    c1.send(b"POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100000\r\n\r\nabc")
+    origin.wait_asked(1)
+    c1.close()
+    origin.wait_connections(0)
+    assert not origin.last().complete
+
+
+def test_a_fetch_that_can_be_stored_goes_on_without_its_client(origin, forebay):
+    step = Gate()
+    origin.on("GET /a").reply(200, ["one", step, "two"], cache_control="max-age=60")
+    w1 = forebay(app=origin)
+    c1 = w1.client()
+    c1.begin("GET", "/a").stream.until(b"one")
+    c1.close()
+    w1.wait_metric("forebay_http_requests_ended_total", 1, end="client_gone")
+    step.release()
+    wait_until(lambda: w1.metric("forebay_cache_objects") == 1, "the object to be stored")
+    w1.get("/a").expect(200, "onetwo", x_cache_status="HIT")
+    assert origin.count() == 1
+
+
+def test_a_waiting_client_that_leaves_gives_up_its_place(origin, forebay):
+    origin.on("GET /*").reply(200, cache_control="no-store")
+    gate = origin.hold()
+    w1 = forebay("workers: 1\nupstreams: {app: {servers: ['@app@'], connections: {max: 1}}}\nroutes: [{match: /**, cache: off}]", app=origin)
+    first = w1.client().ask("GET", "/first")
+    origin.wait_asked(1)
+    second = w1.client().ask("GET", "/second")
+    third = w1.client().ask("GET", "/third")
+    wait_until(lambda: w1.metric("forebay_connections_open") >= 4, "them to be there")
+    second.close()
+    w1.wait_metric("forebay_http_requests_ended_total", 1, end="client_gone")
+    gate.release()
+    first.answer().expect(200)
+    third.answer().expect(200)
+    assert origin.count("GET /second") == 0
+
+
+def test_an_origin_on_a_unix_socket_and_on_ipv6(origin, forebay):
+    origin.on("/*").reply(200, "ok", cache_control="no-store")
+    for address in (origin.listen_unix(), origin.listen("::1")):
+        w1 = forebay(f"upstreams: {{app: '{address}'}}", app=origin)
+        w1.get("/").expect(200, "ok")
+
+
+def test_an_origin_by_name(origin, forebay):
+    origin.on("/*").reply(200, "ok", cache_control="no-store")
+    port = str(origin).rpartition(":")[2]
+    w1 = forebay(f"upstreams: {{app: 'localhost:{port}'}}", app=origin)
+    w1.get("/").expect(200, "ok")
+    forebay("upstreams: {app: 'no-such-host.invalid:80'}", app=origin).get("/").expect(502)
