@@ -209,7 +209,7 @@ is_upgrade(const struct exchange *x)
 	return x->head.minor >= 1 && head_has(&x->head, FIELD_UPGRADE) &&
 	    head_list_has(&x->head, FIELD_CONNECTION, SLICE_LIT("upgrade")) &&
 	    x->head.method == METHOD_GET && !x->client->has_upload &&
-	    !slice_ieq(head_value(&x->head, FIELD_UPGRADE), SLICE_LIT("h2c"));
+	    !head_list_has(&x->head, FIELD_UPGRADE, SLICE_LIT("h2c"));
 }
 
 static enum exchange_next

@@ -386,6 +386,17 @@ on_tunnel_done(void *arg, uint64_t to_client, uint64_t to_origin)
 	exchange_finish(x);
 }
 
+/* The connection goes, and its buffer with it: what the log will tell is kept. */
+static void
+keep_head(struct exchange *x)
+{
+	const char *was = x->head.base;
+
+	x->head.base = arena_copy(&x->mem, slice_of(was, x->head.size)).p;
+	if (x->request_id.p >= was && x->request_id.p < was + x->head.size)
+		x->request_id.p = x->head.base + (x->request_id.p - was);
+}
+
 /* The origin's 101 goes to the client as it came, hop-by-hop fields included: they are what was agreed. */
 void
 tunnel_start(struct exchange *x, const struct head *h, struct upconn *conn, struct slice rest)
@@ -406,6 +417,7 @@ tunnel_start(struct exchange *x, const struct head *h, struct upconn *conn, stru
 	flight_leave(&x->rider);
 	x->status = 101;
 	x->step = STEP_finish;
+	keep_head(x);
 	s = c->ops->take_stream(c, &early);
 	x->client = NULL;
 	tunnel_join(x->worker, s, conn, buf_slice(&text), rest, buf_slice(&early),
