@@ -264,7 +264,9 @@ h1conn_retire(struct h1conn *c)
 void
 h1conn_cut(struct h1conn *c)
 {
-	if (c->x != NULL)
+	if (c->phase == PHASE_HEAD)
+		exchange_drop(&c->x);
+	else if (c->x != NULL)
 		exchange_client_gone(c->x);
 	if (c->phase != PHASE_CLOSED) {
 		stream_reset(&c->stream);
@@ -290,7 +292,7 @@ grow_input(struct h1conn *c)
 		return true;
 	}
 	cap = c->in_cap * 2;
-	if (c->in_cap >= (size_t)conn_site(c)->head_size + INPUT_BYTES_FIRST)
+	if (c->in_cap >= (size_t)c->parser.limits.head_bytes + INPUT_BYTES_FIRST)
 		return false;
 	c->in = must_realloc(c->in, cap);
 	c->in_cap = cap;

@@ -20,6 +20,7 @@ struct side {
 
 struct tunnel {
 	struct worker *worker;
+	struct errand errand;
 	struct upconn *origin_conn;
 	struct side client, origin;
 	struct timer idle;
@@ -48,6 +49,7 @@ tunnel_close(struct tunnel *t)
 	if (t->closed)
 		return;
 	t->closed = true;
+	list_leave(&t->errand.link);
 	timer_disarm(&t->idle);
 	stream_close(&t->client.stream);
 	pool_discard(&t->origin_conn);
@@ -137,6 +139,12 @@ on_tunnel_idle(void *arg)
 	tunnel_close(arg);
 }
 
+static void
+on_tunnel_cut(struct errand *e)
+{
+	tunnel_close(CONTAINER_OF(e, struct tunnel, errand));
+}
+
 static const struct stream_handler side_handler = {on_side_readable, on_side_writable};
 
 static void
@@ -165,6 +173,8 @@ tunnel_join(struct worker *w, struct stream *client, struct upconn *origin, stru
 
 	w->exchanges++;
 	t->worker = w;
+	t->errand.cut = on_tunnel_cut;
+	list_push_back(&w->errands, &t->errand.link);
 	t->origin_conn = origin;
 	t->idle_ms = idle_ms;
 	t->done = done;

@@ -81,6 +81,7 @@ worker_new(struct commons *c, unsigned index)
 	w->codecs = codec_pool_new(CODEC_KEEP_BYTES, CODEC_LIVE_BYTES);
 	w->observer = observations_worker(c->observations, index);
 	list_init(&w->conns);
+	list_init(&w->errands);
 	timer_init(&w->limit_poll, on_limit_poll, w);
 	timer_init(&w->drain, on_drain_deadline, w);
 	random_bytes(&w->request_prefix, sizeof(w->request_prefix));
@@ -244,10 +245,15 @@ static void
 on_drain_deadline(void *arg)
 {
 	struct worker *w = arg;
+	struct errand *e;
 
 	log_warn(
 	    "worker %u: %u requests did not end in time and are cut off", w->index, w->exchanges);
 	retire_conns(w, h1conn_cut);
+	while ((e = list_first(&w->errands, struct errand, link)) != NULL) {
+		list_leave(&e->link);
+		e->cut(e);
+	}
 	loop_stop(w->loop);
 }
 

@@ -51,6 +51,12 @@ struct door {
 	struct tls_context *tls; /* NULL: plain */
 };
 
+/* What runs without a client's connection of this worker's: fills and tunnels. */
+struct errand {
+	struct link link;
+	void (*cut)(struct errand *e); /* the time to finish has run out: ends it, as an error */
+};
+
 struct worker {
 	unsigned index;
 	struct commons *commons;
@@ -63,6 +69,7 @@ struct worker {
 	struct site *admin_site; /* the same for the admin listener */
 	struct link conns;	 /* struct h1conn */
 	unsigned conns_count;
+	struct link errands;
 	unsigned exchanges; /* requests and refreshes under way */
 	bool draining;
 	unsigned doors_count;
