@@ -376,6 +376,19 @@ h1_request_framing(const struct head *h, struct framing *out, enum h1_fault *fau
 	return length_of(h, &out->length);
 }
 
+/* Whether one of the transfer codings is registered (RFC 9112 section 7.2, or chunked): then the bytes are in it. */
+static bool
+names_a_coding(const struct head *h)
+{
+	static const struct slice registered[] = {{"chunked", 7}, {"gzip", 4}, {"x-gzip", 6},
+	    {"deflate", 7}, {"compress", 8}, {"x-compress", 10}};
+
+	for (size_t i = 0; i < sizeof(registered) / sizeof(*registered); i++)
+		if (head_list_has(h, FIELD_TRANSFER_ENCODING, registered[i]))
+			return true;
+	return false;
+}
+
 bool
 h1_response_framing(
     const struct head *h, enum method method, struct framing *out, enum h1_fault *fault)
@@ -406,7 +419,7 @@ h1_response_framing(
 	else if (*fault == H1_FAULT_coding)
 		return false;
 	else
-		out->is_coded = true;
+		out->is_coded = names_a_coding(h);
 	return true;
 }
 

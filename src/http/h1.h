@@ -86,7 +86,8 @@ struct framing {
 };
 /* False: *fault says what is wrong. */
 bool h1_request_framing(const struct head *h, struct framing *out, enum h1_fault *fault);
-/* An unknown transfer coding means: until the connection closes, and is_coded. */
+/* A transfer coding other than chunked means: until the connection closes; and is_coded, unless its name is nobody's: then it
+ * is a slip of the origin's pen, and the bytes are taken as they are (as RFC 9112 section 6.3 frames them). */
 bool h1_response_framing(
     const struct head *h, enum method method, struct framing *out, enum h1_fault *fault);
 /* Whether the sender keeps the connection after this message. */

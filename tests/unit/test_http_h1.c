@@ -456,6 +456,9 @@ a_response_ends_where_its_request_and_status_say(void **state)
 	f = framing_of(METHOD_GET, "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n");
 	assert_int_equal(f.kind, FRAMING_CLOSE);
 	assert_true(f.is_coded);
+	f = framing_of(METHOD_GET, "HTTP/1.1 200 OK\r\nTransfer-Encoding: nobodys\r\n\r\n");
+	assert_int_equal(f.kind, FRAMING_CLOSE);
+	assert_false(f.is_coded);
 }
 
 static void
