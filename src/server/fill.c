@@ -234,6 +234,27 @@ fill_start_refresh(struct exchange *x, struct flight *flight, struct object *o)
 
 /* --- Redis --- */
 
+/* Whether what was found there answers the request as it is: by the same rules as what is found in memory. */
+static bool
+may_answer(const struct fill *f, struct object *o)
+{
+	const struct route_cache *rc = &f->route->cache;
+	struct reuse_stored s = {.age_ms = object_age_ms(o, loop_now_ms(fill_loop(f))),
+	    .life_ms = o->facts.life_ms,
+	    .no_cache = o->facts.no_cache,
+	    .by_route = o->facts.life_by_route,
+	    .immutable = o->facts.immutable};
+	struct reuse_request r = {.cc = &f->cc,
+	    .has_cookie = f->has_cookie,
+	    .has_authorization = f->has_authorization,
+	    .cookies_covered = rc->store.cookies_covered,
+	    .authorization_covered = rc->store.authorization_covered,
+	    .may_revalidate = rc->obey_request};
+
+	return purgelog_judge(f->worker->commons->purges, o) == PURGE_VALID &&
+	    reuse_judge(&s, &r) == REUSE_IS_FRESH;
+}
+
 static void
 on_l2_answer(void *arg, struct object *o)
 {
@@ -246,8 +267,7 @@ on_l2_answer(void *arg, struct object *o)
 	    o->facts.life_ms > o->facts.age_ms + f->route->cache.l2_fill_ms)
 		o->facts.life_ms =
 		    o->facts.age_ms + f->route->cache.l2_fill_ms; /* not shared yet */
-	if (o != NULL && purgelog_judge(f->worker->commons->purges, o) == PURGE_VALID &&
-	    object_age_ms(o, loop_now_ms(fill_loop(f))) < o->facts.life_ms) {
+	if (o != NULL && may_answer(f, o)) {
 		fetch_abort(&f->fetch);
 		f->done = true;
 		flight_from_redis(f->flight);
@@ -629,6 +649,8 @@ on_fill_head(void *arg, const struct head *h, const struct framing *framing)
 	struct fill *f = arg;
 	struct life life;
 
+	if (f->l2 != NULL) /* the origin was faster */
+		l2_get_cancel(&f->l2);
 	f->head_us = clock_mono_us();
 	if (f->x != NULL)
 		f->x->origin_us = f->head_us - f->sent_us;
