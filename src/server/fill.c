@@ -531,9 +531,10 @@ take_response(
 	f->windowed = f->object == NULL;
 	if (f->x != NULL)
 		f->x->verdict = f->verdict;
-	if (passing != NULL || f->object != NULL)
-		announce(f, passing != NULL ? passing : f->object,
-		    passing == NULL && is_for_riders(f, life));
+	if (passing == NULL && (own_for_leader || f->object == NULL))
+		return false;
+	announce(f, passing != NULL ? passing : f->object,
+	    passing == NULL && is_for_riders(f, life));
 	object_unref(&passing);
 	return true;
 }
@@ -638,9 +639,16 @@ ask_again_plainly(struct fill *f)
 {
 	object_unref(&f->stale);
 	f->request.n = 0;
-	if (f->x != NULL)
-		request_render(f->x, NULL, &f->request);
+	request_render(f->x, NULL, &f->request);
 	loop_later(fill_loop(f), &f->start);
+}
+
+/* Nobody rides, and nobody will. */
+static bool
+is_for_nobody(struct fill *f)
+{
+	flight_close(f->flight);
+	return flight_riders(f->flight) == 0;
 }
 
 static struct body *
@@ -663,17 +671,12 @@ on_fill_head(void *arg, const struct head *h, const struct framing *framing)
 			    0); /* a 304 has none; the fetch ends properly and keeps its connection */
 			return f->body;
 		}
-		if (f->x == NULL && f->is_refresh) {
-			f->fetch = NULL;
-			fetch_abort(&spent);
-			flight_close(f->flight);
-			f->done = true;
-			fill_free(f);
-			return NULL;
-		}
 		f->fetch = NULL;
 		fetch_abort(&spent);
-		ask_again_plainly(f);
+		if (f->x != NULL)
+			ask_again_plainly(f);
+		else /* whose request it was has gone, or there was none */
+			fill_fail(f, FETCH_done);
 		return NULL;
 	}
 	if (f->described != NULL)
@@ -682,7 +685,7 @@ on_fill_head(void *arg, const struct head *h, const struct framing *framing)
 	    framing->kind == FRAMING_LENGTH ? (int64_t)framing->length : -1, &life);
 	if (!f->is_shared)
 		f->verdict = STORE_ROUTE_OFF;
-	if (f->is_refresh && status_is_failure(h->status)) {
+	if (f->is_refresh && status_is_failure(h->status) && is_for_nobody(f)) {
 		struct fetch *spent = f->fetch;
 
 		f->fetch = NULL;

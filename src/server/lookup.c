@@ -451,6 +451,8 @@ step_await(struct exchange *x)
 		return take_from_flight(x, flight_object(f));
 	case FLIGHT_FAILED:
 		fault = flight_fault(f);
+		if (fault == FETCH_done)
+			return restart(x, "the flight ended without a response");
 		x->fetch_end = fetch_ends[fault].name;
 		if (may_serve_stale(x))
 			return serve_stale(x, "the origin failed");
