@@ -104,12 +104,22 @@ fetch_free(struct fetch *f)
 	upstream_unref(&u);
 }
 
+/* Ends of a fetch whose request has not left. */
+static bool
+is_unsent(enum fetch_end end)
+{
+	return end == FETCH_unresolved || end == FETCH_refused || end == FETCH_connect_slow ||
+	    end == FETCH_no_connection;
+}
+
 static void
 fetch_finish(struct fetch *f, enum fetch_end end)
 {
 	const struct fetch_handler *h = f->handler;
 	void *arg = f->arg;
 
+	if (f->is_retry && is_unsent(end))
+		end = FETCH_closed_early; /* the first time it was */
 	if (end != FETCH_done) {
 		if (f->server != NULL)
 			atomic_fetch_add_explicit(&f->server->failures, 1, memory_order_relaxed);
@@ -236,8 +246,11 @@ fetch_send(struct fetch *f)
 		offered = 0;
 		for (int i = 0; i < n; i++)
 			offered += iov[i].iov_len;
-		if (offered == 0 && !upload_ends)
-			return; /* fetch_upload_ready will come */
+		if (offered == 0 && !upload_ends) {
+			if (f->step == FETCH_EXCHANGING)
+				timer_disarm(&f->deadline); /* the client is late, not the server */
+			return;				    /* fetch_upload_ready will come */
+		}
 		if (offered == 0) {
 			f->upload_done = true;
 			continue;
