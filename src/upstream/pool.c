@@ -204,6 +204,13 @@ fail:
 	return NULL;
 }
 
+/* The rest of max is for the other workers, who cannot take an idle one from here. */
+static bool
+has_its_share(const struct server *s, const struct server_seat *seat)
+{
+	return seat->idle_count >= s->upstream->conf.max / s->upstream->workers;
+}
+
 void
 pool_return(struct upconn **cp)
 {
@@ -214,7 +221,7 @@ pool_return(struct upconn **cp)
 
 	*cp = NULL;
 	c->served++;
-	if (stream_has_pending(c->stream) ||
+	if (stream_has_pending(c->stream) || has_its_share(c->server, seat) ||
 	    (conf->life_ms > 0 && now_ms - c->opened_ms >= conf->life_ms)) {
 		upconn_close(c);
 		return;
