@@ -94,20 +94,23 @@ address_text(struct arena *mem, const struct address *a)
 	return arena_copy(mem, slice_from(text));
 }
 
+#define PROXIES_MAX 32 /* between the client and us */
+
 /* Backwards through X-Forwarded-For: the nearest address that is no trusted proxy is the client. */
 static void
 look_through_proxies(struct exchange *x)
 {
-	struct slice members[32];
+	struct slice members[PROXIES_MAX], member;
 	struct list_walk walk = {0};
-	unsigned n = 0;
+	unsigned n = 0, left;
 
-	while (n < 32 && head_list_next(&x->head, FIELD_X_FORWARDED_FOR, &walk, &members[n]))
-		n++;
-	while (n > 0 && is_trusted(x->site, &x->client_address)) {
+	while (head_list_next(&x->head, FIELD_X_FORWARDED_FOR, &walk, &member))
+		members[n++ % PROXIES_MAX] = member;
+	left = n < PROXIES_MAX ? n : PROXIES_MAX;
+	while (left-- > 0 && is_trusted(x->site, &x->client_address)) {
 		struct address a;
 
-		if (!parse_forwarded_address(members[--n], &a))
+		if (!parse_forwarded_address(members[--n % PROXIES_MAX], &a))
 			return;
 		x->client_address = a;
 	}
