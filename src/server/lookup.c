@@ -86,6 +86,17 @@ add_forwarded(const struct exchange *x, struct buf *key)
 	}
 }
 
+/* Another route's answer to the same URL is another answer. */
+static void
+add_conditions(const struct route *r, struct buf *key)
+{
+	for (unsigned i = 0; i < r->conditions_count; i++) {
+		add_part(key, 'm', r->conditions[i].name);
+		if (r->conditions[i].value != NULL)
+			add_part_value(key, slice_from(r->conditions[i].value));
+	}
+}
+
 static void
 make_key(struct exchange *x)
 {
@@ -100,6 +111,7 @@ make_key(struct exchange *x)
 	exchange_add_query(x, x->route, &key);
 	if (x->peer_is_trusted)
 		add_forwarded(x, &key);
+	add_conditions(x->route, &key);
 	for (unsigned i = 0; i < rc->key_headers.count; i++)
 		add_header(&x->head, rc->key_headers.items[i], &key);
 	if (rc->cookies == COOKIES_KEY)
@@ -391,7 +403,7 @@ static bool
 is_for_us(struct exchange *x, struct object *o)
 {
 	return vary_matches(object_vary(o), &x->head) &&
-	    purgelog_judge(x->worker->commons->purges, o) != PURGE_GONE &&
+	    purgelog_judge(x->worker->commons->purges, o) == PURGE_VALID &&
 	    !(o->facts.life_by_route &&
 		((x->has_cookie && !x->route->cache.store.cookies_covered) ||
 		    (x->has_authorization && !x->route->cache.store.authorization_covered)));
