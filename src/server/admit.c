@@ -253,8 +253,10 @@ step_admit(struct exchange *x)
 {
 	const struct upload *u = &x->client->upload;
 
-	if (x->head.method == METHOD_CONNECT || x->head.method == METHOD_TRACE)
+	if (x->head.method == METHOD_CONNECT || x->head.method == METHOD_TRACE) {
+		buf_add_lit(&x->own_fields, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
 		return exchange_own(x, 405, "method not allowed here");
+	}
 	if (x->head.method == METHOD_OPTIONS &&
 	    slice_eq(head_value(&x->head, FIELD_MAX_FORWARDS), SLICE_LIT("0")))
 		return exchange_own(x, 204, "Max-Forwards is used up");

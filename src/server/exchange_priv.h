@@ -91,7 +91,7 @@ struct exchange {
 	struct slice tags;     /* the route's for this URL, NUL after each; in mem */
 	bool is_shared;	       /* may be answered from the cache and by others' flights */
 	bool asks_identity;    /* the origin is asked for the bare form; we do the coding */
-	bool passes_range;     /* Range goes to the origin as it came */
+	bool passes_conditions; /* the client's own go to the origin as they came */
 	struct object *object; /* what is answered from; own reference */
 	struct object *stale;  /* may stand in, or be validated; own reference */
 	enum reuse reuse;      /* why stale is not served as it is */

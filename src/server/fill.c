@@ -539,6 +539,18 @@ take_response(
 	return true;
 }
 
+/* The same bytes have the same codings. */
+static void
+inherit_variants(struct object *o, const struct object *old)
+{
+	for (struct object_variant *v = atomic_load_explicit(&old->variants, memory_order_acquire);
+	     v != NULL; v = atomic_load_explicit(&v->next, memory_order_acquire)) {
+		struct body *b = body_ref(v->body);
+
+		object_add_variant(o, v->encoding, &b); /* without room it is made again when asked for */
+	}
+}
+
 /* A stored response as what the origin says of it now makes it: its body under a new head. NULL when memory is short. */
 static struct object *
 renew(struct fill *f, struct object *old, const struct head *says, struct life *life)
@@ -562,6 +574,8 @@ renew(struct fill *f, struct object *old, const struct head *says, struct life *
 	o = make_object(f, buf_slice(&text), life,
 	    f->verdict == STORE_STORED ? store_slab(f->worker->commons->store) : NULL, old->body);
 	buf_fini(&text);
+	if (o != NULL && o->slab != NULL)
+		inherit_variants(o, old);
 	return o;
 }
 

@@ -327,12 +327,12 @@ step_board(struct exchange *x)
 	 * to be too much to keep. */
 	if (x->head.method == METHOD_HEAD)
 		x->is_shared = false;
-	if (x->is_shared && head_has(&x->head, FIELD_RANGE) && x->stale == NULL &&
+	/* What is known not to be kept, the origin may answer with less than the whole. */
+	x->passes_conditions = x->is_shared && x->stale == NULL &&
 	    (x->restarts > 0 ||
-		flights_is_unshared(c->flights, x->key.hash, loop_now_ms(x->worker->loop)))) {
-		x->passes_range = true;
+		flights_is_unshared(c->flights, x->key.hash, loop_now_ms(x->worker->loop)));
+	if (x->passes_conditions && head_has(&x->head, FIELD_RANGE))
 		x->is_shared = false;
-	}
 	if (!x->is_shared || x->restarts > 0 || forced)
 		return fly_alone(x);
 	switch (flight_board(

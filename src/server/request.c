@@ -191,12 +191,12 @@ stays_behind(const struct exchange *x, const struct field *f)
 		return x->asks_identity;
 	case FIELD_RANGE:
 	case FIELD_IF_RANGE:
-		return x->is_shared && !x->passes_range;
+		return x->is_shared;
 	case FIELD_IF_NONE_MATCH:
 	case FIELD_IF_MODIFIED_SINCE:
 	case FIELD_IF_MATCH:
 	case FIELD_IF_UNMODIFIED_SINCE:
-		return x->is_shared && !x->passes_range;
+		return x->is_shared && !x->passes_conditions;
 	case FIELD_COOKIE:
 		return x->route->cache.cookies == COOKIES_STRIP && x->route->cache.is_on;
 	default:
