@@ -15,7 +15,7 @@
 #include "http/negotiate.h"
 
 #define MAGIC 0x324c4246u /* "FBL2" */
-#define VERSION 1
+#define VERSION 2
 #define LIFE_MAX_MS (400ll * 86400 * 1000) /* no time in a value is longer */
 #define SECONDS_MAX 253402300799ll	   /* the end of year 9999 */
 #define SEAL_BYTES 8			   /* XXH3 */
@@ -58,7 +58,8 @@ enum {
 	X(uint32_t, etag_at)          \
 	X(uint64_t, stored_len)       \
 	X(uint64_t, body_len)         \
-	X(uint64_t, epoch)            \
+	X(uint64_t, log_id)           \
+	X(uint64_t, log_epoch)        \
 	X(uint64_t, log_pos)          \
 	X(int64_t,  born_wall_ms)     \
 	X(int64_t,  expires_wall_ms)  \
@@ -248,7 +249,7 @@ flags_of(const struct object_facts *f)
 }
 
 static struct wire
-wire_of(const struct object *o, const struct l2_clocks *now, uint64_t epoch)
+wire_of(const struct object *o, const struct l2_clocks *now, const struct l2_log *log)
 {
 	const struct object_facts *f = &o->facts;
 
@@ -265,7 +266,8 @@ wire_of(const struct object *o, const struct l2_clocks *now, uint64_t epoch)
 	    .etag_len = f->etag_len,
 	    .head_len = o->head_len,
 	    .etag_at = f->etag_at,
-	    .epoch = epoch,
+	    .log_id = log->id,
+	    .log_epoch = log->epoch,
 	    .log_pos = f->log_pos,
 	    .born_wall_ms = now->wall_ms - (now->mono_ms - f->born_ms),
 	    .expires_wall_ms = now->wall_ms + l2_value_life_ms(o, now->mono_ms),
@@ -313,11 +315,11 @@ close_value(struct buf *out, struct wire *w, const struct l2_seal *seal, char *e
 }
 
 int
-l2_value_write(const struct object *o, const struct l2_clocks *now, uint64_t epoch,
+l2_value_write(const struct object *o, const struct l2_clocks *now, const struct l2_log *log,
     const struct l2_seal *seal, struct buf *out)
 {
 	uint64_t body_bytes = o->body == NULL ? 0 : body_length(o->body);
-	struct wire w = wire_of(o, now, epoch);
+	struct wire w = wire_of(o, now, log);
 	size_t packed = 0;
 	char *at;
 
@@ -521,7 +523,7 @@ l2_value_read(struct slice bytes, const struct l2_clocks *now, const struct l2_s
 	out->body = take(&bytes, w.stored_len);
 	out->is_packed = w.flags & FLAG_PACKED;
 	out->body_bytes = w.body_len;
-	out->epoch = w.epoch;
+	out->log = (struct l2_log){.id = w.log_id, .epoch = w.log_epoch};
 	out->facts = facts_of(&w, now);
 	if (out->is_index)
 		return L2_FLAW_none;

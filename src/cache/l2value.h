@@ -26,6 +26,11 @@ struct l2_clocks {
 	int64_t mono_ms, wall_ms;
 };
 
+/* The purge log that positions count in: its number, and its epoch. */
+struct l2_log {
+	uint64_t id, epoch;
+};
+
 struct l2_seal {
 	const void *secret; /* NULL: none, XXH3 only */
 	size_t secret_bytes;
@@ -60,7 +65,7 @@ struct l2_value {
 	struct slice tags, head, body;
 	bool is_packed;
 	uint64_t body_bytes; /* unpacked */
-	uint64_t epoch;	     /* of the purge log, at which facts.log_pos counts */
+	struct l2_log log;   /* in which facts.log_pos counts */
 	struct object_facts facts;
 };
 
@@ -68,7 +73,7 @@ struct l2_value {
 int64_t l2_value_life_ms(const struct object *o, int64_t mono_ms);
 /* Writes o into a fresh *out, whose memory is malloc's. 0; -1: no memory, or the body is not
  * whole. */
-int l2_value_write(const struct object *o, const struct l2_clocks *now, uint64_t epoch,
+int l2_value_write(const struct object *o, const struct l2_clocks *now, const struct l2_log *log,
     const struct l2_seal *seal, struct buf *out);
 /* Writes an index for the key, with the names that the vary key holds. */
 int l2_index_write(struct slice key, struct slice vary, const struct l2_clocks *now,

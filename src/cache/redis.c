@@ -88,7 +88,8 @@ struct l2 {
 	size_t value_max_bytes;
 	struct slab *slab;
 	bool logs;
-	uint64_t epoch, first_pos;
+	struct l2_log log;
+	uint64_t first_pos;
 	struct side reads, writes;
 	struct link gets; /* under way */
 	struct l2_counters counters;
@@ -385,7 +386,7 @@ get_value(struct l2_get *g, struct slice bytes)
 		get_variant(g, v.vary);
 		return;
 	}
-	if (v.epoch != l->epoch) {
+	if (v.log.epoch != l->log.epoch) {
 		get_end(g, L2_outdated, NULL);
 		return;
 	}
@@ -393,6 +394,8 @@ get_value(struct l2_get *g, struct slice bytes)
 		get_end(g, L2_miss, NULL);
 		return;
 	}
+	if (v.log.id != l->log.id)
+		v.facts.log_pos = 0;
 	o = l2_value_object(&v, g->key.hash, l->slab);
 	get_end(g, o == NULL ? L2_memory : L2_hit, o);
 }
@@ -544,7 +547,7 @@ l2_put(struct l2 *l, const struct object *o)
 		return;
 	}
 	if (life_ms < WORTH_MS || o->facts.log_pos < l->first_pos ||
-	    l2_value_write(o, &now, l->epoch, &l->seal, &value) != 0) {
+	    l2_value_write(o, &now, &l->log, &l->seal, &value) != 0) {
 		tally(l, L2_OP_put, L2_unfit);
 		return;
 	}
@@ -630,6 +633,7 @@ l2_new(
 	set_secret(l, conf->secret);
 	l->value_max_bytes = conf->value_max_bytes;
 	l->slab = conf->slab;
+	l->log.id = conf->log_id;
 	l->logs = conf->logs;
 	list_init(&l->gets);
 	side_init(&l->reads, l, false, conf->timeout_ms);
@@ -684,6 +688,6 @@ l2_trouble(const struct l2 *l)
 void
 l2_set_epoch(struct l2 *l, uint64_t epoch, uint64_t first_pos)
 {
-	l->epoch = epoch;
+	l->log.epoch = epoch;
 	l->first_pos = first_pos;
 }

@@ -14,6 +14,7 @@
  * newest response decides what it names.
  *
  * What is found may have been purged: whoever asks judges it by facts.log_pos (cache/purgelog.h).
+ * Where another instance's log counted that position, it is 0 here: from before all that our own log knows.
  */
 #ifndef CACHE_REDIS_H
 #define CACHE_REDIS_H
@@ -36,6 +37,7 @@ struct l2_conf {
 	size_t value_max_bytes; /* what is larger in Redis is neither written nor taken */
 	size_t write_queue_max_bytes;
 	struct slab *slab; /* where what is found is made; NULL: malloc */
+	uint64_t log_id;   /* purgelog_id() of the log in which facts.log_pos counts */
 	bool logs;	   /* tells the log of changes: one worker's does */
 };
 

@@ -144,6 +144,7 @@ use_l2(struct worker *w, const struct l2_conf *conf)
 		return;
 	own = *conf;
 	own.slab = store_slab(w->commons->store);
+	own.log_id = purgelog_id(w->commons->purges);
 	own.logs = w->index == 0;
 	w->l2 = l2_new(w->loop, w->resolver, &own, &why);
 	if (w->l2 == NULL)
