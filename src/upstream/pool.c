@@ -208,7 +208,8 @@ fail:
 static bool
 has_its_share(const struct server *s, const struct server_seat *seat)
 {
-	return seat->idle_count >= s->upstream->conf.max / s->upstream->workers;
+	return seat->waiting_count == 0 &&
+	    seat->idle_count >= s->upstream->conf.max / s->upstream->workers;
 }
 
 void

@@ -22,7 +22,7 @@ def test_clients_share_the_connections_of_their_worker(plain, forebay):
 
 
 def test_no_more_connections_than_allowed(plain, forebay):
-    w1 = forebay("upstreams: {app: {servers: ['@app@'], connections: {max: 3}}}", app=plain)
+    w1 = forebay("workers: 1\nupstreams: {app: {servers: ['@app@'], connections: {max: 3}}}", app=plain)
     gate = plain.hold()
     clients = [w1.client().ask("GET", f"/{i}") for i in range(12)]
     plain.wait_asked(3)
