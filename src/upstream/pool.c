@@ -222,7 +222,7 @@ pool_return(struct upconn **cp)
 
 	*cp = NULL;
 	c->served++;
-	if (stream_has_pending(c->stream) || has_its_share(c->server, seat) ||
+	if (seat->is_retired || stream_has_pending(c->stream) || has_its_share(c->server, seat) ||
 	    (conf->life_ms > 0 && now_ms - c->opened_ms >= conf->life_ms)) {
 		upconn_close(c);
 		return;
@@ -252,6 +252,7 @@ pool_close_idle(struct pool *p, struct upstream *u)
 		struct server_seat *seat = pool_seat(&u->servers[i], p->worker);
 		struct upconn *c;
 
+		seat->is_retired = true;
 		while ((c = list_first(&seat->idle, struct upconn, link)) != NULL) {
 			upconn_leave_idle(c);
 			upconn_close(c);

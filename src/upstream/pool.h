@@ -49,7 +49,8 @@ struct upconn *pool_connect(struct pool *p, struct server *s, const struct addre
 void pool_return(struct upconn **cp);
 /* It may not. */
 void pool_discard(struct upconn **cp);
-/* Closes every idle connection to the upstream's servers, as when the configuration drops it. */
+/* Closes every idle connection to the upstream's servers, and each that is returned from now on: the
+ * configuration drops it. */
 void pool_close_idle(struct pool *p, struct upstream *u);
 /* Where a name's address is kept for this worker. */
 static inline struct server_seat *

@@ -43,6 +43,7 @@ struct upstream_conf {
 struct server_seat {
 	struct link idle; /* struct upconn, the most recently used first */
 	unsigned idle_count;
+	bool is_retired;     /* nothing is kept idle any more */
 	struct link waiting; /* struct pool_waiter: no connection was free */
 	unsigned waiting_count;
 	/* The name, resolved: */
