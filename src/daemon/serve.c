@@ -365,8 +365,12 @@ stop(struct daemon *d)
 {
 	int64_t drain_ms = d->site == NULL ? 0 : d->site->drain_timeout_ms;
 
-	if (d->workers != NULL)
-		workers_stop(d->workers, drain_ms);
+	if (d->workers != NULL) {
+		workers_drain(d->workers, drain_ms);
+		if (d->sockets != NULL)
+			sockets_close_doors(d->sockets);
+		workers_join(d->workers);
+	}
 	if (d->access_log != NULL) {
 		accesslog_flush(d->access_log, 2000);
 		accesslog_free(&d->access_log);

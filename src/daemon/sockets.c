@@ -165,6 +165,14 @@ sockets_sweep(struct sockets *s)
 			s->sets[i++]->fresh = false;
 }
 
+void
+sockets_close_doors(struct sockets *s)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		s->sets[i]->wanted = s->sets[i]->is_admin;
+	sockets_sweep(s);
+}
+
 unsigned
 sockets_count(const struct sockets *s)
 {

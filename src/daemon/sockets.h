@@ -38,6 +38,8 @@ unsigned sockets_count(const struct sockets *s);
 struct socket_set *sockets_at(struct sockets *s, unsigned i);
 /* Closes the sets that are not wanted; the workers have closed their listeners on them. */
 void sockets_sweep(struct sockets *s);
+/* Closes all but the admin's: who comes now is refused at once instead of waiting in a queue for nobody. */
+void sockets_close_doors(struct sockets *s);
 /* The socket of the set for that worker. */
 int socket_for(const struct socket_set *set, unsigned worker);
 

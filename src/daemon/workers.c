@@ -19,6 +19,7 @@ struct member {
 	pthread_t thread;
 	bool running;
 	struct letter letter; /* what the main thread tells it next */
+	struct letter last;   /* and at the very end */
 };
 
 /* What is told: the same for all, constant while it is on its way. */
@@ -158,8 +159,10 @@ on_order(struct letter *l)
 	const struct order *o = &m->all->order;
 
 	if (o->stop) {
+		m->worker->stays = m->worker->index == 0 && m->all->count > 1;
 		worker_drain(m->worker, o->deadline_ms);
-		return; /* the end of the thread is the answer */
+		sem_post(&m->all->done);
+		return;
 	}
 	worker_use_site(m->worker, o->site, o->admin);
 	use_l2(m->worker, o->l2);
@@ -194,6 +197,14 @@ start_thread(struct member *m)
 	return 0;
 }
 
+/* One worker has carried the order out. */
+static void
+wait_done(struct workers *ws)
+{
+	while (sem_wait(&ws->done) != 0)
+		;
+}
+
 int
 workers_use(struct workers *ws, struct site *site, struct site *admin, struct sockets *sockets,
     const struct l2_conf *l2, struct buf *why)
@@ -211,16 +222,32 @@ workers_use(struct workers *ws, struct site *site, struct site *admin, struct so
 		}
 	}
 	for (unsigned i = 0; i < ws->count; i++)
-		while (sem_wait(&ws->done) != 0)
-			;
+		wait_done(ws);
 	if (!atomic_load(&ws->failed))
 		return 0;
 	buf_printf(why, "a worker could not listen: no descriptors or memory");
 	return -1;
 }
 
+static void
+on_last(struct letter *l)
+{
+	struct worker *w = CONTAINER_OF(l, struct member, last)->worker;
+
+	w->stays = false;
+	worker_note_quiet(w);
+}
+
+static void
+join(struct member *m)
+{
+	if (m->running)
+		pthread_join(m->thread, NULL);
+	m->running = false;
+}
+
 void
-workers_stop(struct workers *ws, int64_t drain_ms)
+workers_drain(struct workers *ws, int64_t drain_ms)
 {
 	atomic_store(&ws->commons.draining, true);
 	ws->order = (struct order){.stop = true, .deadline_ms = clock_mono_ms() + drain_ms};
@@ -228,10 +255,20 @@ workers_stop(struct workers *ws, int64_t drain_ms)
 		if (ws->members[i].running)
 			mailbox_post(ws->members[i].worker->mailbox, &ws->members[i].letter);
 	for (unsigned i = 0; i < ws->count; i++)
-		if (ws->members[i].running) {
-			pthread_join(ws->members[i].thread, NULL);
-			ws->members[i].running = false;
-		}
+		if (ws->members[i].running)
+			wait_done(ws);
+}
+
+void
+workers_join(struct workers *ws)
+{
+	/* The first has the admin's door: it goes last. */
+	for (unsigned i = 1; i < ws->count; i++)
+		join(&ws->members[i]);
+	ws->members[0].last.deliver = on_last;
+	if (ws->members[0].running)
+		mailbox_post(ws->members[0].worker->mailbox, &ws->members[0].last);
+	join(&ws->members[0]);
 }
 
 /* The threads have ended; letters on their way between workers are delivered before any worker goes. */

@@ -16,8 +16,10 @@ struct l2_conf;
 /* Gives all workers the site and the sockets, and waits until each has taken them. The first call starts the threads. 0, or -1 and why. */
 int workers_use(struct workers *ws, struct site *site, struct site *admin, struct sockets *sockets,
     const struct l2_conf *l2, struct buf *why);
-/* Drains and joins all, within drain_ms and a little. */
-void workers_stop(struct workers *ws, int64_t drain_ms);
+/* Tells all to finish what runs, within drain_ms, and returns when none listens for clients any more. */
+void workers_drain(struct workers *ws, int64_t drain_ms);
+/* Waits until they have. */
+void workers_join(struct workers *ws);
 void workers_free(struct workers **wp);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#define REST_MAX 65536 /* more than any queue holds; a flood ends nevertheless */
 #define BATCH 64
 #define SHORTAGE_PAUSE_MS 100
 
@@ -106,17 +107,27 @@ accept_one(struct listener *ls)
 }
 
 static void
-on_listener_readable(evutil_socket_t fd, short what, void *arg)
+accept_some(struct listener *ls, int most)
 {
-	struct listener *ls = arg;
-
 	ls->in_callback = true;
-	for (int i = 0; i < BATCH && !ls->paused && !ls->closed; i++)
+	for (int i = 0; i < most && !ls->paused && !ls->closed; i++)
 		if (!accept_one(ls))
 			break;
 	ls->in_callback = false;
 	if (ls->closed)
 		free(ls);
+}
+
+static void
+on_listener_readable(evutil_socket_t fd, short what, void *arg)
+{
+	accept_some(arg, BATCH);
+}
+
+void
+listener_accept_rest(struct listener *ls)
+{
+	accept_some(ls, REST_MAX);
 }
 
 struct listener *

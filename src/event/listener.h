@@ -18,6 +18,8 @@ struct listener *listener_new(struct loop *l, int fd,
 /* Stops accepting; what waits in the kernel's queue stays for whoever has the socket. Allowed in
  * accepted. */
 void listener_free(struct listener **lp);
+/* Takes what waits in the queue now, before the socket is closed for good: closing resets it. */
+void listener_accept_rest(struct listener *ls);
 /* Stop or go on accepting, e.g. at the limit on connections. */
 void listener_pause(struct listener *ls, bool pause);
 

@@ -258,6 +258,8 @@ h1conn_retire(struct h1conn *c)
 	c->retiring = true;
 	c->keep = false;
 	if (c->phase == PHASE_IDLE)
+		on_conn_readable(c); /* perhaps it has asked already */
+	if (c->phase == PHASE_IDLE)
 		conn_close(c);
 }
 

@@ -199,6 +199,15 @@ find_door(struct worker *w, const char *name)
 	return NULL;
 }
 
+/* Who waits before it still comes in. */
+static void
+door_shut(struct door *d)
+{
+	if (d->listener != NULL)
+		listener_accept_rest(d->listener);
+	listener_free(&d->listener);
+}
+
 /* Connections that came by the door point at it: it stays, shut, as long as they do. */
 void
 worker_close_door(struct worker *w, const char *name)
@@ -207,7 +216,7 @@ worker_close_door(struct worker *w, const char *name)
 
 	if (d == NULL)
 		return;
-	listener_free(&(*d)->listener);
+	door_shut(*d);
 	(*d)->name = "closed";
 }
 
@@ -226,7 +235,7 @@ worker_update_door(struct worker *w, const char *name, struct tls_context *tls)
 void
 worker_note_quiet(struct worker *w)
 {
-	if (w->draining && w->conns_count == 0 && w->exchanges == 0)
+	if (w->draining && !w->stays && w->conns_count == 0 && w->exchanges == 0)
 		loop_stop(w->loop);
 }
 
@@ -247,8 +256,9 @@ on_drain_deadline(void *arg)
 	struct worker *w = arg;
 	struct errand *e;
 
-	log_warn(
-	    "worker %u: %u requests did not end in time and are cut off", w->index, w->exchanges);
+	if (w->conns_count > 0 || w->exchanges > 0)
+		log_warn("worker %u: what did not end in time is cut off, with %u connections",
+		    w->index, w->conns_count);
 	retire_conns(w, h1conn_cut);
 	while ((e = list_first(&w->errands, struct errand, link)) != NULL) {
 		list_leave(&e->link);
@@ -261,10 +271,10 @@ void
 worker_drain(struct worker *w, int64_t deadline_ms)
 {
 	w->draining = true;
+	retire_conns(w, h1conn_retire);
 	for (unsigned i = 0; i < w->doors_count; i++)
 		if (!w->doors[i]->is_admin)
-			listener_free(&w->doors[i]->listener);
-	retire_conns(w, h1conn_retire);
+			door_shut(w->doors[i]);
 	timer_arm(w->loop, &w->drain, deadline_ms);
 	worker_note_quiet(w);
 }

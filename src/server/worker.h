@@ -72,6 +72,7 @@ struct worker {
 	struct link errands;
 	unsigned exchanges; /* requests and refreshes under way */
 	bool draining;
+	bool stays; /* though nothing is left: its admin door says that the others drain */
 	unsigned doors_count;
 	struct door **doors;
 	struct timer limit_poll;
