@@ -98,9 +98,8 @@ keep_variant(struct exchange *x)
 	store_add_variant(x->worker->commons->store, x->object, (uint8_t)x->coded_as, &b);
 }
 
-/* Runs the codec as far as source, budget and window allow. False: the exchange cannot go on. */
-static bool
-run_codec(struct exchange *x)
+bool
+exchange_code(struct exchange *x)
 {
 	size_t budget = CODE_TURN_BYTES;
 	enum coded coded = CODED;
@@ -284,7 +283,7 @@ step_deliver(struct exchange *x)
 
 	if (x->source_ended && x->client->ops->is_flushed(x->client))
 		return exchange_to(x, STEP_finish);
-	if (x->codec != NULL && !run_codec(x))
+	if (x->codec != NULL && !exchange_code(x))
 		return end_with(x, END_body_broken);
 	do {
 		went = send_some(x, &offered, &last);

@@ -87,14 +87,14 @@ struct exchange {
 	int64_t queued_us, queue_began_us;
 
 	/* the cache */
-	struct cache_key key;  /* in mem */
-	struct slice tags;     /* the route's for this URL, NUL after each; in mem */
-	bool is_shared;	       /* may be answered from the cache and by others' flights */
-	bool asks_identity;    /* the origin is asked for the bare form; we do the coding */
+	struct cache_key key;	/* in mem */
+	struct slice tags;	/* the route's for this URL, NUL after each; in mem */
+	bool is_shared;		/* may be answered from the cache and by others' flights */
+	bool asks_identity;	/* the origin is asked for the bare form; we do the coding */
 	bool passes_conditions; /* the client's own go to the origin as they came */
-	struct object *object; /* what is answered from; own reference */
-	struct object *stale;  /* may stand in, or be validated; own reference */
-	enum reuse reuse;      /* why stale is not served as it is */
+	struct object *object;	/* what is answered from; own reference */
+	struct object *stale;	/* may stand in, or be validated; own reference */
+	enum reuse reuse;	/* why stale is not served as it is */
 	struct flight_rider rider;
 	unsigned restarts; /* fetched anew because a flight was not for us */
 	enum cache_word word;
@@ -176,6 +176,8 @@ void exchange_use_object(struct exchange *x, struct object *o);
 void exchange_expand_tags(struct exchange *x);
 /* Leaves limits' queues, giving back what is left of the request's hold on them. True: nothing of it is elsewhere. */
 bool exchange_leave_limits(struct exchange *x);
+/* Runs the codec as far as the source, this turn and the client allow. False: the exchange cannot go on. */
+bool exchange_code(struct exchange *x);
 /* 101: the connection to the origin and the client's become a tunnel. */
 void tunnel_start(struct exchange *x, const struct head *h, struct upconn *conn, struct slice rest);
 /* 103 and its like, passed on as they come. */

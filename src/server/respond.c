@@ -423,14 +423,26 @@ begin_coding(struct exchange *x, const struct compress_plan *plan)
 	return true;
 }
 
-/* The body that goes out whole. Where its coding cannot be made (compressors take bounded memory) it goes as it is. */
-static void
+/* The body that goes out whole. Where its coding cannot be made (compressors take bounded memory) it goes as it is. False:
+ * it cannot be decoded, as far as it has come. */
+static bool
 prepare_body(struct exchange *x, struct compress_plan *plan, bool bodyless)
 {
 	x->source = body_ref(x->object->body);
 	x->send_until = BODY_LENGTH_UNKNOWN;
 	if (plan->verb != COMPRESS_PASS && !bodyless && !begin_coding(x, plan))
 		plan->verb = COMPRESS_PASS;
+	return plan->verb != COMPRESS_DECODE || x->coded == NULL || exchange_code(x);
+}
+
+static enum exchange_next
+respond_undecodable(struct exchange *x)
+{
+	codec_free(&x->codec);
+	body_unref(&x->coded);
+	body_unref(&x->source);
+	exchange_own(x, 502, "the origin's coded body is damaged");
+	return respond_own(x);
 }
 
 #define RENDERED_FOR(x)                                                                          \
@@ -470,12 +482,13 @@ static enum exchange_next
 respond_whole(struct exchange *x, const struct compress_plan *plan, bool bodyless)
 {
 	bool coded = plan->verb != COMPRESS_PASS;
-	uint64_t length = x->codec != NULL || (coded && bodyless) ? BODY_LENGTH_UNKNOWN
-								  : source_length(x->source);
+	uint64_t length = coded && bodyless
+	    ? BODY_LENGTH_UNKNOWN
+	    : source_length(x->coded != NULL ? x->coded : x->source);
 
-	if (length != BODY_LENGTH_UNKNOWN && has_trailers_for(x))
+	if (length != BODY_LENGTH_UNKNOWN && x->coded == NULL && has_trailers_for(x))
 		length = BODY_LENGTH_UNKNOWN; /* they need chunks */
-	if (!bodyless && is_plain_hit(x) && x->codec == NULL && length != BODY_LENGTH_UNKNOWN &&
+	if (!bodyless && is_plain_hit(x) && x->coded == NULL && length != BODY_LENGTH_UNKNOWN &&
 	    !head_has(&x->origin, FIELD_CACHE_STATUS))
 		rendered_keep(x->object, &(struct rendered_for){RENDERED_FOR(x)},
 		    slice_of(x->out.p, x->fixed_len), x->source);
@@ -518,6 +531,9 @@ respond_object(struct exchange *x)
 	if (ranged == RANGE_PARTS && body_state(o->body) == BODY_OPEN && !is_ascending(&rs))
 		ranged = RANGE_WHOLE; /* what passes cannot be gone back in */
 	plan = choose_coding(x, ranged != RANGE_WHOLE);
+	if (plan.verb == COMPRESS_DECODE)
+		ranged =
+		    RANGE_WHOLE; /* positions in the coded body say nothing of the decoded one */
 	if (x->is_shared &&
 	    condition_judge(&x->head, &v, o->facts.status, now_s) == CONDITION_NOT_MODIFIED)
 		return respond_304(x, &plan);
@@ -526,8 +542,8 @@ respond_object(struct exchange *x)
 	if (ranged == RANGE_PARTS) {
 		x->status = 206;
 		x->source = body_ref(o->body);
-	} else
-		prepare_body(x, &plan, bodyless);
+	} else if (!prepare_body(x, &plan, bodyless))
+		return respond_undecodable(x);
 	start_line(x,
 	    x->status == o->facts.status ? head_reason(&x->origin)
 					 : slice_from(status_phrase(x->status)));
