@@ -54,6 +54,10 @@ $(BUILD)/unit/%: tests/unit/%.c $$(call links,tests/unit/$$*.c) | deps-test
 $(BUILD)/fuzz/%: tests/fuzz/%.c $$(call links,tests/fuzz/$$*.c) | deps-test
 	@mkdir -p $(@D); echo "  FUZZ  $@"; $(CC) $(ALLC) -MMD -MP -fsanitize=fuzzer $(LDHARD) -o $@ $(filter %.c %.o,$^) $(LIBS)
 
+# What things cost; a bench prints, and judges nothing.
+$(BUILD)/bench/%: tests/bench/%.c $$(call links,tests/bench/$$*.c) | deps-build
+	@mkdir -p $(@D); echo "  BENCH $@"; $(CC) $(ALLC) -MMD -MP $(LDHARD) -o $@ $(filter %.c %.o,$^) $(LIBS)
+
 # Debian packages that are missing; nothing to do, quickly, when none is.
 deps-build deps-run deps-test: ; @scripts/deps $(@:deps-%=%)
 
@@ -70,8 +74,11 @@ asan tsan: ; @scripts/sanitized $@
 fuzz: ; @scripts/fuzz
 packaging: $(BUILD)/forebay ; @tests/packaging/run
 conformance: $(BUILD)/forebay ; @tests/conformance/run
-bench: $(BUILD)/forebay ; @tests/bench/run
-soak: $(BUILD)/forebay ; @tests/load/soak
+# A request's processor time beside a bare responder's; the store's hits beside an LRU's.
+bench: $(BUILD)/forebay $(BUILD)/bench/bench_serve ; @git log -1 --format='commit %h' 2>/dev/null; $(BUILD)/bench/bench_serve $<
+bench-evict: $(BUILD)/bench/bench_evict ; @$<
+# Readers and writers for SOAK_SECONDS (600) in bad weather; SEED makes a run again.
+soak: $(BUILD)/forebay | deps-test ; @tests/load/soak
 
 # A configuration that is there is left alone.
 install: $(BUILD)/forebay
@@ -87,6 +94,6 @@ clean:
 	rm -rf build build-*
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all units unit run test check generate asan tsan fuzz packaging conformance bench soak install clean \
+.PHONY: all units unit run test check generate asan tsan fuzz packaging conformance bench bench-evict soak install clean \
         deps-build deps-run deps-test
 .SECONDARY:

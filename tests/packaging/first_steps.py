@@ -32,6 +32,7 @@ def first_answer(make):
 
 def main():
     raise_loopback()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs this in the background has it ignored
     make = subprocess.Popen(["make", "-s", "run"], cwd=ROOT, start_new_session=True)
     try:
         seen = [first_answer(make), cache_status()]
