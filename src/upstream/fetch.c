@@ -43,6 +43,8 @@ struct fetch {
 	struct pool_waiter waiter;
 	struct timer deadline;
 	/* sending */
+	struct slice request; /* plan.head, or own_head */
+	struct buf own_head;  /* the same with the server's name as Host */
 	size_t head_sent;
 	bool upload_begun, upload_done, upload_touched, send_broken;
 	struct chunker chunker; /* of an upload without a known length */
@@ -98,6 +100,7 @@ fetch_free(struct fetch *f)
 		server_done(f->server);
 	if (f->body != NULL)
 		body_unref(&f->body);
+	buf_fini(&f->own_head);
 	buf_fini(&f->in);
 	buf_fini(&f->trailers);
 	free(f);
@@ -170,7 +173,7 @@ fetch_broken(struct fetch *f, enum fetch_end end)
 static bool
 is_sent(const struct fetch *f)
 {
-	return f->head_sent == f->plan.head.n && (f->plan.upload == NULL || f->upload_done);
+	return f->head_sent == f->request.n && (f->plan.upload == NULL || f->upload_done);
 }
 
 /* The upload's part of what is to be sent, behind the n pieces that are there. */
@@ -205,9 +208,9 @@ gather(struct fetch *f, struct iovec *iov, int max, size_t *upload_out, bool *en
 
 	*upload_out = 0;
 	*end_out = true;
-	if (f->head_sent < f->plan.head.n)
-		iov[n++] = (struct iovec){(void *)(uintptr_t)(f->plan.head.p + f->head_sent),
-		    f->plan.head.n - f->head_sent};
+	if (f->head_sent < f->request.n)
+		iov[n++] = (struct iovec){(void *)(uintptr_t)(f->request.p + f->head_sent),
+		    f->request.n - f->head_sent};
 	if (f->plan.upload == NULL || f->upload_done)
 		return n;
 	return gather_upload(f, iov, n, max, upload_out, end_out);
@@ -218,7 +221,7 @@ static void
 book_sent(struct fetch *f, size_t sent)
 {
 	struct upload *u = f->plan.upload;
-	size_t part = f->plan.head.n - f->head_sent;
+	size_t part = f->request.n - f->head_sent;
 
 	part = sent < part ? sent : part;
 	f->head_sent += part;
@@ -287,11 +290,35 @@ fetch_upload_is_done(const struct fetch *f)
 
 /* --- a connection --- */
 
+/* The head with the server's name in the place of its second line, which is Host. */
+static void
+name_server(struct fetch *f)
+{
+	struct slice head = f->plan.head, name = slice_from(f->server->name);
+	size_t line = slice_index(head, '\n') + 1;
+	struct slice rest = slice_skip(head, line);
+
+	if (f->server->host == NULL)
+		name = SLICE_LIT("localhost"); /* a unix socket has no name */
+	else if (f->server->port == 80)
+		name.n -= 3;
+	f->own_head.n = 0;
+	buf_add_slice(&f->own_head, slice_of(head.p, line));
+	buf_add_lit(&f->own_head, "Host: ");
+	buf_add_slice(&f->own_head, name);
+	buf_add_lit(&f->own_head, "\r\n");
+	buf_add_slice(&f->own_head, slice_skip(rest, slice_index(rest, '\n') + 1));
+	f->request = buf_slice(&f->own_head);
+}
+
 static void
 fetch_begin_exchange(struct fetch *f)
 {
 	f->step = FETCH_EXCHANGING;
 	f->keep = true;
+	f->request = f->plan.head;
+	if (fetch_conf(f)->host_from_server)
+		name_server(f);
 	h1_parser_init(&f->parser, H1_RESPONSE,
 	    &(struct h1_limits){.head_bytes = f->plan.head_limit, .target_bytes = 0});
 	atomic_fetch_add_explicit(&f->server->requests, 1, memory_order_relaxed);

@@ -72,7 +72,8 @@ struct upload {
 
 struct fetch_plan {
 	struct upstream *upstream;
-	struct slice head; /* rendered, with its empty line; the owner's, good until the end */
+	struct slice head; /* rendered, with Host on its second line and the empty line at the end; the
+			      owner's, good until the end */
 	enum method method;
 	bool is_idempotent;
 	bool wants_upgrade;    /* a 101 is welcome */
