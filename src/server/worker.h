@@ -31,7 +31,7 @@ struct commons {
 	struct flights *flights;
 	struct purgelog *purges;
 	struct limit_table *limits;
-	struct accesslog *access_log; /* NULL: off */
+	struct accesslog *_Atomic access_log; /* NULL: none yet; a reload may begin one */
 	struct observations *observations;
 	_Atomic unsigned connections;	 /* of clients, all workers */
 	_Atomic bool draining;		 /* being stopped: /health/ready says so */
