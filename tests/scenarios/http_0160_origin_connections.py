@@ -1,7 +1,10 @@
 """Connections to the origin: used again where that is safe, asked again only where that can do no harm."""
 
+import threading
+
 import pytest
 
+from stage.client import together
 from stage.gate import Gate
 from stage.waiting import wait_until
 
@@ -21,16 +24,32 @@ def test_clients_share_the_connections_of_their_worker(plain, forebay):
     assert plain.connections == 1
 
 
-def test_no_more_connections_than_allowed(plain, forebay):
-    w1 = forebay("workers: 1\nupstreams: {app: {servers: ['@app@'], connections: {max: 3}}}", app=plain)
-    gate = plain.hold()
+def test_no_more_requests_at_once_than_connections_allowed(origin, forebay):
+    now, peak, lock = 0, 0, threading.Lock()
+    def count(exchange):
+        nonlocal now, peak
+        with lock:
+            now += 1
+            peak = max(peak, now)
+        exchange.head(200, [("Content-Length", 0), ("Cache-Control", "no-store")])
+        with lock:
+            now -= 1
+    rule = origin.on("/*").do(count)
+    w1 = forebay("upstreams: {app: {servers: ['@app@'], connections: {max: 3}}}", app=origin)
+    gate = rule.hold()
     clients = [w1.client().ask("GET", f"/{i}") for i in range(12)]
-    plain.wait_asked(3)
-    assert plain.connections == 3
+    origin.wait_asked(3)
+    assert origin.connections == 3
     gate.release()
     for c in clients:
         c.answer().expect(200)
-    assert plain.connections == 3 and plain.count() == 12
+    assert peak <= 3 and origin.count() == 12
+
+
+def test_a_connection_that_is_idle_on_one_worker_starves_no_other(plain, forebay):
+    w1 = forebay("workers: 4\nupstreams: {app: {servers: ['@app@'], connections: {max: 1}, timeouts: {connect: 1s}}}", app=plain)
+    for _ in range(20):                         # each on whichever worker the kernel gives it to
+        w1.get("/").expect(200)
 
 
 def test_an_idle_connection_is_closed_after_its_time(plain, forebay, clock):
@@ -175,6 +194,20 @@ def test_a_waiting_client_that_leaves_gives_up_its_place(origin, forebay):
     first.answer().expect(200)
     third.answer().expect(200)
     assert origin.count("GET /second") == 0
+
+
+@pytest.mark.tsan
+def test_many_at_once_over_few_connections_each_get_their_own(origin, forebay):
+    def mirror(exchange):
+        path = exchange.request.path
+        exchange.head(200, [("Content-Length", len(path)), ("Cache-Control", "no-store")])
+        exchange.send(path)
+    origin.on("GET /*").do(mirror)
+    w1 = forebay("workers: 3\nupstreams: {app: {servers: ['@app@'], connections: {max: 4}}}", app=origin)
+
+    def visit(n):
+        return all(w1.get(f"/{n}/{i}").expect(200).text == f"/{n}/{i}" for i in range(10))
+    assert all(together(*[lambda n=n: visit(n) for n in range(30)]))
 
 
 def test_an_origin_on_a_unix_socket_and_on_ipv6(origin, forebay):
