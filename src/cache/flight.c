@@ -19,6 +19,7 @@ struct seat {
 	_Atomic unsigned count;
 	_Atomic bool posted;	  /* letter or task is on its way, with a reference */
 	_Atomic uint64_t slowest; /* least position of its riders; UINT64_MAX without any */
+	_Atomic uint64_t fastest; /* greatest; 0 without any */
 };
 
 struct flight {
@@ -307,13 +308,17 @@ flight_background(
 }
 
 static void
-seat_find_slowest(struct seat *seat)
+seat_find_ends(struct seat *seat)
 {
-	uint64_t slowest = UINT64_MAX;
+	uint64_t slowest = UINT64_MAX, fastest = 0;
 
-	LIST_EACH (r, &seat->riders, struct flight_rider, link)
+	LIST_EACH (r, &seat->riders, struct flight_rider, link) {
 		if (r->at < slowest)
 			slowest = r->at;
+		if (r->at > fastest)
+			fastest = r->at;
+	}
+	atomic_store(&seat->fastest, fastest);
 	atomic_store(&seat->slowest, slowest);
 }
 
@@ -346,7 +351,7 @@ flight_leave(struct flight_rider *r)
 		return;
 	seat = seat_of(f, r->worker);
 	list_leave(&r->link);
-	seat_find_slowest(seat);
+	seat_find_ends(seat);
 	atomic_fetch_sub(&seat->count, 1);
 	tell_leader(f, r->worker);
 	flight_unref(&r->flight);
@@ -486,6 +491,19 @@ flight_read_by_all(const struct flight *f)
 	return least;
 }
 
+uint64_t
+flight_read_by_any(const struct flight *f)
+{
+	uint64_t most = 0;
+
+	for (unsigned i = 0; i < f->seats_count; i++) {
+		uint64_t at = atomic_load_explicit(&f->seats[i].fastest, memory_order_relaxed);
+		if (at > most)
+			most = at;
+	}
+	return most;
+}
+
 /* The wish is stated before the positions are looked at again: a rider that moves in between is
  * seen here or sees it. */
 void
@@ -511,9 +529,11 @@ flight_moved(struct flight_rider *r, uint64_t at)
 	bool was_slowest = r->at <= atomic_load_explicit(&seat->slowest, memory_order_relaxed);
 
 	r->at = at;
+	if (at > atomic_load_explicit(&seat->fastest, memory_order_relaxed))
+		atomic_store_explicit(&seat->fastest, at, memory_order_relaxed);
 	if (!was_slowest)
 		return;
-	seat_find_slowest(seat);
+	seat_find_ends(seat);
 	tell_leader(r->flight, r->worker);
 }
 

@@ -106,6 +106,8 @@ void flight_progress(struct flight *f);
 void flight_close(struct flight *f);
 /* The position below which every rider has read; UINT64_MAX if nobody rides. */
 uint64_t flight_read_by_all(const struct flight *f);
+/* The position up to which the first of them has; 0 if nobody rides. */
+uint64_t flight_read_by_any(const struct flight *f);
 /* Has on_room(owner) called on the leader's worker once flight_read_by_all has grown beyond
  * position. */
 void flight_await_room(struct flight *f, uint64_t position);

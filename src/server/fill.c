@@ -160,14 +160,17 @@ on_fill_room(void *owner)
 		fetch_resume(f->fetch);
 }
 
-/* One of the riders holds back the others: those far behind are given up. */
+/* One of the riders holds back the others: those far behind are given up. Where all are, nobody waits for anybody. */
 static void
 on_fill_stall(void *arg)
 {
 	struct fill *f = arg;
+	uint64_t behind = body_length(f->body) - WINDOW_BYTES / 2;
 
-	if (flight_riders(f->flight) > 1)
-		flight_expel(f->flight, body_length(f->body) - WINDOW_BYTES / 2);
+	if (flight_read_by_any(f->flight) > behind)
+		flight_expel(f->flight, behind);
+	else
+		timer_arm(fill_loop(f), &f->stall, loop_now_ms(fill_loop(f)) + STALL_MS);
 }
 
 static void on_l2_silence(void *arg);

@@ -281,6 +281,7 @@ the_leader_waits_for_the_slowest_wherever_it_is(void **state)
 	flight_moved(&a.rider, 1000);
 	flight_moved(&b.rider, 300);
 	assert_int_equal(flight_read_by_all(f), 0);
+	assert_int_equal(flight_read_by_any(f), 1000);
 	flight_await_room(f, 200);
 	flight_moved(&c.rider, 200);
 	settle();
@@ -303,9 +304,11 @@ the_leader_waits_for_the_slowest_wherever_it_is(void **state)
 	flight_await_room(f, 1);
 	settle(); /* and nobody is told when there is no owner */
 	assert_int_equal(rooms, 3);
+	assert_int_equal(flight_read_by_any(f), 5000);
+	flight_leave(&c.rider); /* who was ahead is not any more */
+	assert_int_equal(flight_read_by_any(f), 1000);
 	flight_close(f);
 	flight_leave(&a.rider);
-	flight_leave(&c.rider);
 }
 
 static void
