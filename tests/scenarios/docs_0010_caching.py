@@ -1,0 +1,117 @@
+"""docs/caching.md means what it says: each of its configurations, played."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from stage.daemon import binary
+from stage.waiting import wait_until
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "conf" / "examples"
+NAMES = sorted(path.name for path in EXAMPLES.glob("caching-*.yaml"))
+
+
+def example(name):
+    """Without the two lines that name addresses: the stage has its own."""
+    return re.sub(r"^(listen|upstreams):.*\n", "", (EXAMPLES / name).read_text(), flags=re.M)
+
+
+def statuses(w1, target, **fields):
+    return [w1.get(target, **fields).cache_status for _ in range(2)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_good_and_meant(name):
+    told = subprocess.run([binary(), "check", "--strict", "-c", EXAMPLES / name], capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+
+
+def test_lives(origin, forebay, clock):
+    origin.on("GET /news/1").reply(200, "x")
+    origin.on("GET /news/2").reply(200, "x", cache_control="max-age=5")
+    origin.on("GET /assets/a").reply(200, "x", cache_control="no-store")
+    origin.on("GET /cart/1").reply(200, "x", cache_control="max-age=5")
+    origin.on("GET /missing").reply(404, "x")
+    w1 = forebay(example("caching-freshness.yaml"), app=origin)
+    for target in ("/news/1", "/news/2", "/assets/a", "/missing"):
+        assert statuses(w1, target) == ["MISS", "HIT"], target
+    assert statuses(w1, "/cart/1") == ["BYPASS", "BYPASS"]
+    clock.advance(30)
+    seen = {target: w1.get(target).cache_status for target in ("/news/1", "/news/2", "/assets/a", "/missing")}
+    assert seen == {"/news/1": "HIT", "/news/2": "EXPIRED", "/assets/a": "HIT", "/missing": "HIT"}
+    clock.advance(60)
+    assert w1.get("/missing").cache_status == "EXPIRED"
+
+
+def test_cookies(origin, forebay):
+    for path in ("/guarded/a", "/same/a", "/bare/a", "/language/a"):
+        origin.on(f"GET {path}").reply(200, path)
+    origin.on("GET /guarded/b").reply(200, "x", cache_control="max-age=60")
+    w1 = forebay(example("caching-cookies.yaml"), app=origin)
+    assert statuses(w1, "/guarded/a", cookie="id=1") == ["MISS", "MISS"]        # nothing is stored from it,
+    assert statuses(w1, "/guarded/a") == ["MISS", "HIT"]
+    assert statuses(w1, "/guarded/a", cookie="id=1") == ["BYPASS", "BYPASS"]    # nor answered with what is
+    assert statuses(w1, "/guarded/b", cookie="id=1") == ["MISS", "HIT"]
+    assert statuses(w1, "/same/a", cookie="id=1") == ["MISS", "HIT"]
+    assert statuses(w1, "/bare/a", cookie="id=1") == ["MISS", "HIT"]
+    assert statuses(w1, "/language/a", cookie="id=1; lang=de") == ["MISS", "HIT"]
+    assert w1.get("/language/a", cookie="lang=de; id=2").cache_status == "HIT"
+    assert w1.get("/language/a", cookie="lang=en").cache_status == "MISS"
+
+
+def test_keys(origin, forebay):
+    for path in ("/search?page=2&q=boat", "/offers?id=1", "/greeting"):
+        origin.on(f"GET {path}").reply(200, path)
+    w1 = forebay(example("caching-key.yaml"), app=origin)
+    assert w1.get("/search?q=boat&utm_source=mail&page=2").cache_status == "MISS"
+    assert w1.get("/search?page=2&q=boat").cache_status == "HIT"
+    assert w1.get("/offers?id=1&gclid=7").cache_status == "MISS"
+    assert w1.get("/offers?id=1").cache_status == "HIT"
+    assert w1.get("/greeting", accept_language="de").cache_status == "MISS"
+    assert w1.get("/greeting", accept_language="en").cache_status == "MISS"
+    assert w1.get("/greeting", accept_language="de").cache_status == "HIT"
+
+
+def test_stale(origin, forebay, clock):
+    for path in ("/page", "/prices/1"):
+        origin.on(f"GET {path}").reply(200, "old").reply(200, "new")
+    w1 = forebay(example("caching-stale.yaml"), app=origin)
+    for path in ("/page", "/prices/1"):
+        w1.get(path).expect(200, "old")
+    clock.advance(15)
+    w1.get("/page").expect(200, "old", x_cache_status="STALE")
+    wait_until(lambda: w1.get("/page").text == "new", "the refresh behind it")
+    w1.get("/prices/1").expect(200, "new", x_cache_status="EXPIRED")
+    origin.refuse()
+    clock.advance(600)
+    w1.get("/prices/1").expect(200, "new", x_cache_status="STALE")
+    clock.advance(3600)
+    w1.get("/prices/1").expect(502)
+
+
+def test_purges(origin, forebay):
+    paths = ("/products", "/products/1", "/products/1?lang=de", "/products/2", "/users/7/skills", "/profile/7")
+    for path in paths:
+        origin.on(f"GET {path}").reply(200, path)
+    for write in ("PUT /products/1", "POST /import", "PUT /profile/7"):
+        origin.on(write).reply(204)
+    w1 = forebay(example("caching-purge.yaml"), app=origin)
+
+    def after(method, path):
+        for each in paths:
+            w1.get(each).expect(200)
+        w1.request(method, path, "x").expect(204)
+        return [each for each in paths if w1.get(each).cache_status != "HIT"]
+
+    assert after("PUT", "/products/1") == ["/products", "/products/1", "/products/1?lang=de"]
+    assert after("PUT", "/profile/7") == ["/users/7/skills", "/profile/7"]
+    assert after("POST", "/import") == ["/products", "/products/1", "/products/1?lang=de", "/products/2"]
+
+
+def test_ranges(origin, forebay):
+    origin.on("GET /film", times=1).reply(200, "0123456789", cache_control="max-age=60", etag='"1"')
+    w1 = forebay(example("caching-freshness.yaml"), app=origin)
+    w1.get("/film", range="bytes=2-3").expect(206, "23", x_cache_status="MISS")
+    w1.get("/film", range="bytes=-2").expect(206, "89", x_cache_status="HIT")
+    w1.get("/film", range="bytes=2-3", if_range='"other"').expect(200, "0123456789")
