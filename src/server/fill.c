@@ -536,8 +536,8 @@ take_response(
 		f->x->verdict = f->verdict;
 	if (passing == NULL && (own_for_leader || f->object == NULL))
 		return false;
-	announce(f, passing != NULL ? passing : f->object,
-	    passing == NULL && is_for_riders(f, life));
+	announce(
+	    f, passing != NULL ? passing : f->object, passing == NULL && is_for_riders(f, life));
 	object_unref(&passing);
 	return true;
 }
@@ -550,7 +550,8 @@ inherit_variants(struct object *o, const struct object *old)
 	     v != NULL; v = atomic_load_explicit(&v->next, memory_order_acquire)) {
 		struct body *b = body_ref(v->body);
 
-		object_add_variant(o, v->encoding, &b); /* without room it is made again when asked for */
+		object_add_variant(
+		    o, v->encoding, &b); /* without room it is made again when asked for */
 	}
 }
 

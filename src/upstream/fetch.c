@@ -209,8 +209,8 @@ gather(struct fetch *f, struct iovec *iov, int max, size_t *upload_out, bool *en
 	*upload_out = 0;
 	*end_out = true;
 	if (f->head_sent < f->request.n)
-		iov[n++] = (struct iovec){(void *)(uintptr_t)(f->request.p + f->head_sent),
-		    f->request.n - f->head_sent};
+		iov[n++] = (struct iovec){
+		    (void *)(uintptr_t)(f->request.p + f->head_sent), f->request.n - f->head_sent};
 	if (f->plan.upload == NULL || f->upload_done)
 		return n;
 	return gather_upload(f, iov, n, max, upload_out, end_out);

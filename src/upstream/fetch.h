@@ -72,7 +72,8 @@ struct upload {
 
 struct fetch_plan {
 	struct upstream *upstream;
-	struct slice head; /* rendered, with Host on its second line and the empty line at the end; the
+	struct slice
+	    head; /* rendered, with Host on its second line and the empty line at the end; the
 			      owner's, good until the end */
 	enum method method;
 	bool is_idempotent;
