@@ -13,6 +13,8 @@
 #include "server/accesslog.h"
 #include "server/rendered.h"
 
+#define SETTLE_ROUNDS 4 /* a letter answered by a letter answered by a letter, and one to spare */
+
 struct member {
 	struct workers *all;
 	struct worker *worker;
@@ -279,9 +281,10 @@ workers_free(struct workers **wp)
 
 	if (ws == NULL)
 		return;
-	for (unsigned i = 0; i < ws->count; i++)
-		if (ws->members[i].worker != NULL)
-			worker_settle(ws->members[i].worker);
+	for (unsigned round = 0; round < SETTLE_ROUNDS; round++)
+		for (unsigned i = 0; i < ws->count; i++)
+			if (ws->members[i].worker != NULL)
+				worker_settle(ws->members[i].worker);
 	for (unsigned i = 0; i < ws->count; i++)
 		worker_free(&ws->members[i].worker);
 	flights_free(&ws->commons.flights);

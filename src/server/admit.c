@@ -254,7 +254,8 @@ step_admit(struct exchange *x)
 	const struct upload *u = &x->client->upload;
 
 	if (x->head.method == METHOD_CONNECT || x->head.method == METHOD_TRACE) {
-		buf_add_lit(&x->own_fields, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+		buf_add_lit(
+		    &x->own_fields, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
 		return exchange_own(x, 405, "method not allowed here");
 	}
 	if (x->head.method == METHOD_OPTIONS &&

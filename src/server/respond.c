@@ -387,6 +387,10 @@ choose_coding(struct exchange *x, bool has_range)
 	    .no_transform = o->facts.no_transform,
 	    .has_range = has_range};
 
+	/* The origin's answer to a HEAD has no body: what GET's would be is judged. */
+	if (x->head.method == METHOD_HEAD && facts.length == 0 &&
+	    !slice_to_u64(head_value(&x->origin, FIELD_CONTENT_LENGTH), &facts.length))
+		facts.length = CODEC_SIZE_UNKNOWN;
 	return compress_choose(&x->route->compress, &facts, &x->accept);
 }
 

@@ -26,3 +26,15 @@ def test_what_was_coded_once_stays_coded_when_it_is_renewed(origin, forebay, clo
     w1.get("/page", accept_encoding="gzip").expect(200, x_cache_status="REVALIDATED")
     w1.get("/page", accept_encoding="gzip").expect(200, x_cache_status="HIT")
     assert w1.metric("forebay_compressed_total") == before
+
+
+def test_the_head_of_a_page_not_kept_tells_of_the_form_get_would_have(origin, forebay):
+    page = "spring flood " * 400
+    for method in ("GET", "HEAD"):
+        origin.on(f"{method} /page").reply(200, page if method == "GET" else "", content_type="text/plain",
+                                           cache_control="no-store", content_length=str(len(page)))
+    w1 = forebay(app=origin)
+
+    got, told = (w1.request(m, "/page", accept_encoding="gzip") for m in ("GET", "HEAD"))
+    assert got.headers.get("Content-Encoding") == told.headers.get("Content-Encoding") == "gzip"
+    assert got.headers.get("Vary") == told.headers.get("Vary")
