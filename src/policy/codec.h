@@ -72,8 +72,7 @@ struct codec_options {
 	struct codec_limits limits;
 };
 
-/* The levels that 0 stands for: the first answer streams, so it is made fast; a stored body is made
- * once more, better, by a job (policy/codecjob.h). Measured on 640 KB of API JSON, fed 16 KiB at a
+/* The levels that 0 stands for: an answer is coded while it streams, so it is made fast. Measured on 640 KB of API JSON, fed 16 KiB at a
  * time (CPU per input byte, size of the result, memory of the state, longest single call):
  *
  *   gzip 1    9 ns  36.8 %  0.3 MiB  0.3 ms       brotli 2    7 ns  31.4 %  1.4 MiB  0.3 ms

@@ -63,8 +63,6 @@ compress_rules_init(struct compress_rules *r)
 	    .min_size_bytes = 256,
 	    .types = default_types,
 	    .type_count = sizeof(default_types) / sizeof(default_types[0]),
-	    .stored_gzip_level = 6,
-	    .stored_br_quality = 6,
 	    .decode = {.out_bytes = UINT64_C(256) << 20, .ratio = 200},
 	};
 }
@@ -179,17 +177,6 @@ compress_options(const struct compress_rules *r, const struct compress_plan *p, 
 	    .level = p->coding == ENC_BR ? r->br_quality : r->gzip_level,
 	    .size_hint = length,
 	    .is_long_lived = p->is_flushed,
-	};
-}
-
-struct codec_options
-compress_options_stored(const struct compress_rules *r, enum encoding coding, uint64_t length)
-{
-	return (struct codec_options){
-	    .coding = coding,
-	    .level = coding == ENC_BR ? r->stored_br_quality : r->stored_gzip_level,
-	    .size_hint = length,
-	    .limits = {.out_bytes = length},
 	};
 }
 

@@ -1,8 +1,7 @@
 /* policy/compress.h - which coding a response is sent in, and what that does to its head.
  *
  * Pure verdicts: rules (one route's), facts (one response's) and what the client accepts go in, a
- * plan comes out. Carrying it out is policy/codec.h for what streams and policy/codecjob.h for what
- * is stored. The rules of the house:
+ * plan comes out. Carrying it out is policy/codec.h. The rules of the house:
  *
  *   - Never twice: what the origin has coded is passed as it is to those who take it, and decoded
  *     for those who do not. There is no transcoding from one coding to another.
@@ -64,8 +63,6 @@ struct compress_rules {
 	const struct slice *types; /* default COMPRESS_TYPES; borrowed */
 	size_t type_count;
 	int gzip_level, br_quality; /* while streaming; default 0: as codec.h measured */
-	int stored_gzip_level;	    /* for a stored body; default 6 */
-	int stored_br_quality;	    /* default 6; 10 is 12 % smaller at 16 times the work */
 	struct codec_limits decode; /* default 256 MiB and 200 : 1 */
 };
 void compress_rules_init(struct compress_rules *r);
@@ -101,11 +98,9 @@ struct compress_plan {
 struct compress_plan compress_choose(const struct compress_rules *r, const struct compress_facts *f,
     const struct accept_encoding *accept);
 
-/* The encoder for an ENCODE plan: while it streams, or for a stored body. */
+/* The encoder for an ENCODE plan. */
 struct codec_options compress_options(
     const struct compress_rules *r, const struct compress_plan *p, uint64_t length);
-struct codec_options compress_options_stored(
-    const struct compress_rules *r, enum encoding coding, uint64_t length);
 
 /* --- What a plan does to the head: copy the origin's fields but those that compress_replaces(), then
  * compress_add_fields(). Trailers with digests go by the same rule. */

@@ -56,8 +56,6 @@ compression_rules_from(
 	out->min_size_bytes = (uint64_t)c->min_size;
 	out->gzip_level = (int)c->levels.gzip;
 	out->br_quality = (int)c->levels.br;
-	out->stored_gzip_level = (int)c->levels.stored_gzip;
-	out->stored_br_quality = (int)c->levels.stored_br;
 	if (c->types.count == 0)
 		return;
 	types = arena_alloc(mem, c->types.count * sizeof(*types));

@@ -10,10 +10,8 @@
 
 /* clang-format off */
 #define COMPRESSION_LEVEL_DIRECTIVES(X)                                                                              \
-	X(gzip,        int, "auto", "1", "9",  "gzip, while the response streams through", .words = compression_level_words)  \
-	X(br,          int, "auto", "1", "11", "Brotli, likewise", .words = compression_level_words)                  \
-	X(stored_gzip, int, "6",    "1", "9",  "gzip, for what is stored: made once, sent often")                    \
-	X(stored_br,   int, "6",    "1", "11", "Brotli, likewise; 10 is 12 % smaller at 16 times the work")
+	X(gzip, int, "auto", "1", "9",  "gzip; a response is coded once, while it streams through, and a stored one keeps the result", .words = compression_level_words)  \
+	X(br,   int, "auto", "1", "11", "Brotli, likewise", .words = compression_level_words)
 
 #define COMPRESSION_DIRECTIVES(X)                                                                                    \
 	X(encodings, choices(compression_encoding_words), "[br, gzip]", "1", "2", "The codings offered, the best first") \

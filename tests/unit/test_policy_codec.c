@@ -1,4 +1,4 @@
-/* LINK: policy/codec policy/codecjob policy/codecpool policy/codec_gzip policy/codec_br base/buf base/mem */
+/* LINK: policy/codec policy/codecpool policy/codec_gzip policy/codec_br base/buf base/mem */
 #include "policy/codec.h"
 
 #include <setjmp.h>
@@ -8,7 +8,6 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
-#include "policy/codecjob.h"
 
 #define POOL_KEEP (16u << 20)
 #define POOL_MAX (64u << 20)
@@ -375,76 +374,6 @@ a_full_pool_makes_no_codec_until_one_has_ended(void **state)
 	codec_pool_free(&pool);
 }
 
-static int
-sink_to_buf(void *arg, struct slice bytes)
-{
-	buf_add_slice(arg, bytes);
-	return 0;
-}
-
-static int
-sink_refuses(void *arg, struct slice bytes)
-{
-	return -1;
-}
-
-static void
-a_job_works_in_turns_no_longer_than_its_budget(void **state)
-{
-	struct codec_pool *pool = codec_pool_new(POOL_KEEP, POOL_MAX);
-	struct buf text = listing(200000), coded = {0}, back = {0};
-	struct iovec pieces[] = {{text.p, 70000}, {NULL, 0}, {text.p + 70000, 130000}};
-	struct codec *c = encoder(pool, ENC_BR);
-	struct codec_job job;
-	int turns = 1;
-
-	codec_job_init(&job, &c, pieces, 3, sink_to_buf, &coded);
-	while (codec_job_run(&job, 20000) == CODEC_MORE)
-		turns++;
-	assert_int_equal(job.result, CODEC_DONE);
-	assert_in_range(turns, 6, 11);
-	codec_job_fini(&job);
-
-	c = codec_new_decoder(pool, ENC_BR, &no_limits);
-	codec_job_init(&job, &c, &(struct iovec){coded.p, coded.n}, 1, sink_to_buf, &back);
-	for (turns = 1; codec_job_run(&job, 20000) == CODEC_MORE; turns++)
-		assert_true(back.n <= 36384u * (unsigned)turns); /* the budget and one step */
-	assert_true(slice_eq(buf_slice(&back), buf_slice(&text)));
-	codec_job_fini(&job);
-	buf_fini(&text);
-	buf_fini(&coded);
-	buf_fini(&back);
-	codec_pool_free(&pool);
-}
-
-static void
-a_job_that_gains_nothing_gives_up(void **state)
-{
-	struct codec_pool *pool = codec_pool_new(POOL_KEEP, POOL_MAX);
-	char noise[4096];
-	struct codec_options o = {ENC_GZIP, 6, sizeof(noise), false, {sizeof(noise), 0}};
-	struct codec *c = codec_new_encoder(pool, &o);
-	struct iovec piece = {noise, sizeof(noise)};
-	struct buf out = {0};
-	struct codec_job job;
-
-	srandom(4);
-	for (size_t i = 0; i < sizeof(noise); i++)
-		noise[i] = (char)random();
-	codec_job_init(&job, &c, &piece, 1, sink_to_buf, &out);
-	assert_int_equal(codec_job_run(&job, SIZE_MAX), CODEC_BAD);
-	assert_int_equal(codec_why(job.codec), CODEC_WHY_too_long);
-	codec_job_fini(&job);
-
-	c = encoder(pool, ENC_GZIP);
-	codec_job_init(&job, &c, &piece, 1, sink_refuses, NULL);
-	assert_int_equal(codec_job_run(&job, SIZE_MAX), CODEC_BAD);
-	assert_true(job.is_refused);
-	codec_job_fini(&job);
-	buf_fini(&out);
-	codec_pool_free(&pool);
-}
-
 int
 main(void)
 {
@@ -462,8 +391,6 @@ main(void)
 	    cmocka_unit_test(the_next_codec_is_made_from_the_memory_of_the_last),
 	    cmocka_unit_test(a_block_holds_what_was_asked_for_and_not_much_more),
 	    cmocka_unit_test(a_full_pool_makes_no_codec_until_one_has_ended),
-	    cmocka_unit_test(a_job_works_in_turns_no_longer_than_its_budget),
-	    cmocka_unit_test(a_job_that_gains_nothing_gives_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -351,16 +351,6 @@ vary_names_accept_encoding_exactly_once(void **state)
 	assert_head_becomes(&p, "Vary: Origin\n", "Vary: Origin\r\n");
 }
 
-static void
-the_stored_form_may_not_grow(void **state)
-{
-	struct compress_rules r = rules();
-	struct codec_options o = compress_options_stored(&r, ENC_BR, 5000);
-
-	assert_int_equal(o.limits.out_bytes, 5000);
-	assert_int_equal(o.level, 6);
-}
-
 int
 main(void)
 {
@@ -381,7 +371,6 @@ main(void)
 	    cmocka_unit_test(an_encoded_response_keeps_no_field_that_is_no_longer_true),
 	    cmocka_unit_test(a_decoded_response_has_no_content_encoding),
 	    cmocka_unit_test(vary_names_accept_encoding_exactly_once),
-	    cmocka_unit_test(the_stored_form_may_not_grow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
