@@ -43,7 +43,8 @@ def test_two_lines_of_validators_are_one_list(w1):
 def test_the_first_asker_with_a_validator_fills_the_cache_for_all(origin, forebay):
     origin.on("GET /news", times=1).reply(200, "spring flood", cache_control="max-age=60", etag='"7"', revalidates=True)
     w1 = forebay(app=origin)
-    w1.get("/news", if_none_match='"7"').expect(304, b"")
+    w1.get("/news", if_none_match='"7"').expect(304, b"")                # and does not wait for the body that goes to the cache
+    w1.wait_metric("forebay_cache_objects", 1)
     w1.get("/news").expect(200, "spring flood", x_cache_status="HIT")
 
 
