@@ -61,6 +61,7 @@ def test_after_a_rotation_lines_go_to_the_new_file_and_none_is_lost(origin, fore
         w1.get("/").expect(200)
     w1.access_path.rename(rotated)
     w1.get("/").expect(200)
+    w1.wait_metric("forebay_access_log_lines_total", 6)     # the last request has ended, not only been answered
     w1.signal(signal.SIGUSR1)
     wait_until(w1.access_path.exists, "the new file")
     for _ in range(3):
