@@ -56,7 +56,8 @@ struct client {
 	const struct address *peer; /* the other end of the connection */
 	const struct address *local;
 	bool is_tls;
-	unsigned served; /* requests before this one on the connection */
+	unsigned listener_slot; /* of where it came in, for the counters */
+	unsigned served;	/* requests before this one on the connection */
 	/* The request's body: none when has_upload is false. */
 	bool has_upload;
 	struct upload upload;

@@ -71,6 +71,8 @@ exchange_new(struct worker *w, struct client *c, bool is_admin)
 	memset(x, 0, offsetof(struct exchange, mem));
 	x->out.n = 0;
 	x->client = c;
+	x->is_tls = c->is_tls;
+	x->listener_slot = c->listener_slot;
 	x->worker = w;
 	x->site = site_ref(is_admin ? w->admin_site : w->site);
 	x->started_us = clock_mono_us();
@@ -111,7 +113,7 @@ exchange_query(const struct exchange *x)
 struct slice
 exchange_scheme(const struct exchange *x)
 {
-	return x->client != NULL && x->client->is_tls ? SLICE_LIT("https") : SLICE_LIT("http");
+	return x->is_tls ? SLICE_LIT("https") : SLICE_LIT("http");
 }
 
 void
@@ -190,7 +192,7 @@ static void
 exchange_finish(struct exchange *x)
 {
 	struct client *c = x->client;
-	bool whole = x->end == END_done;
+	bool whole = x->end == END_done || x->end == END_refused;
 
 	x->is_over = true;
 	exchange_record(x);
@@ -280,6 +282,7 @@ exchange_refuse(struct exchange *x, unsigned status, const char *why)
 	x->head.target_len = 0;
 	x->head.minor = 1;
 	x->head.base = "";
+	x->end = END_refused;
 	prepare(x);
 	exchange_own(x, status, why);
 	exchange_walk(x);
@@ -373,6 +376,16 @@ exchange_interim(struct exchange *x, const struct head *h)
 	buf_fini(&text);
 }
 
+/* For the log: who was asked. */
+void
+exchange_name_upstream(struct exchange *x)
+{
+	if (x->upstream != NULL || x->route == NULL || x->route->upstream == NULL)
+		return;
+	x->upstream = upstream_ref(x->route->upstream);
+	x->upstream_name = slice_from(x->upstream->conf.name);
+}
+
 /* --- upgrades --- */
 
 static void
@@ -383,6 +396,7 @@ on_tunnel_done(void *arg, uint64_t to_client, uint64_t to_origin)
 	x->bytes_out = to_client;
 	x->upload_bytes = to_origin;
 	x->end = END_tunnel;
+	observe_connection(x->worker->observer, x->listener_slot, CONNECTION_tunnel, -1);
 	exchange_finish(x);
 }
 
@@ -417,6 +431,8 @@ tunnel_start(struct exchange *x, const struct head *h, struct upconn *conn, stru
 	flight_leave(&x->rider);
 	x->status = 101;
 	x->step = STEP_finish;
+	exchange_name_upstream(x);
+	observe_connection(x->worker->observer, x->listener_slot, CONNECTION_tunnel, 1);
 	keep_head(x);
 	s = c->ops->take_stream(c, &early);
 	x->client = NULL;

@@ -52,6 +52,9 @@ struct exchange {
 	/* who */
 	struct client *client; /* NULL once it has gone or is done */
 	struct worker *worker;
+	bool
+	    is_tls; /* of the client's connection; it is asked for after the client has gone, too */
+	unsigned listener_slot;
 	struct site *site;	   /* own reference */
 	const struct route *route; /* NULL before STEP_route has found one */
 	enum exchange_step step;
@@ -195,6 +198,7 @@ struct cookie_walk {
 bool cookie_next(
     const struct head *h, struct slice name, struct cookie_walk *w, struct slice *value_out);
 /* The client's address as text; made when somebody asks. */
+void exchange_name_upstream(struct exchange *x);
 struct slice exchange_client_ip(struct exchange *x);
 struct slice exchange_scheme(const struct exchange *x);
 const char *status_phrase(unsigned status);

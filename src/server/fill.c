@@ -829,6 +829,7 @@ on_fill_done(void *arg, enum fetch_end end)
 		fill_fail(f, end);
 		return;
 	}
+	observe_add(f->worker->observer, COUNT_bytes_origin, (int64_t)body_length(f->body));
 	if (end != FETCH_done) {
 		if (f->x != NULL)
 			f->x->fetch_end = fetch_ends[end].name;

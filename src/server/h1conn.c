@@ -234,6 +234,7 @@ h1conn_accept(struct door *door, int fd, const struct address *peer)
 	    .worker = w,
 	    .peer = &c->peer,
 	    .local = &door->local,
+	    .listener_slot = door->slot,
 	    .is_tls = door->tls != NULL};
 	task_init(&c->walk, on_walk, c);
 	task_init(&c->bury, on_bury, c);

@@ -600,11 +600,8 @@ step_respond(struct exchange *x)
 {
 	if (x->answer == ANSWER_NONE)
 		return EXCHANGE_WAIT; /* a handler that answers later */
-	if (x->upstream == NULL && x->route != NULL && x->route->upstream != NULL &&
-	    x->tier == TIER_origin) {
-		x->upstream = upstream_ref(x->route->upstream);
-		x->upstream_name = slice_from(x->upstream->conf.name);
-	}
+	if (x->tier == TIER_origin)
+		exchange_name_upstream(x);
 	if (x->answer == ANSWER_OWN)
 		return respond_own(x);
 	if (respond_rendered(x))
