@@ -15,7 +15,7 @@
 #include "http/negotiate.h"
 
 #define MAGIC 0x324c4246u /* "FBL2" */
-#define VERSION 2
+#define VERSION 3
 #define LIFE_MAX_MS (400ll * 86400 * 1000) /* no time in a value is longer */
 #define SECONDS_MAX 253402300799ll	   /* the end of year 9999 */
 #define SEAL_BYTES 8			   /* XXH3 */
@@ -41,25 +41,25 @@ enum {
 };
 
 /* clang-format off */
-/* The fixed head, in the order of its bytes, little-endian.
+/* The fixed head, in the order of its bytes, little-endian. Redis itself reads some of it (L2_VALUE_..._AT).
  *        type      field            */
 #define WIRE(X)                       \
 	X(uint32_t, magic)            \
 	X(uint8_t,  version)          \
 	X(uint8_t,  kind)             \
 	X(uint16_t, flags)            \
-	X(uint16_t, status)           \
-	X(uint16_t, encoding)         \
+	X(uint64_t, seq)              \
 	X(uint16_t, key_len)          \
 	X(uint16_t, vary_len)         \
 	X(uint16_t, tags_len)         \
+	X(uint16_t, status)           \
+	X(uint16_t, encoding)         \
 	X(uint16_t, etag_len)         \
 	X(uint32_t, head_len)         \
 	X(uint32_t, etag_at)          \
 	X(uint64_t, stored_len)       \
 	X(uint64_t, body_len)         \
-	X(uint64_t, log_id)           \
-	X(uint64_t, log_epoch)        \
+	X(uint64_t, epoch)            \
 	X(uint64_t, log_pos)          \
 	X(int64_t,  born_wall_ms)     \
 	X(int64_t,  expires_wall_ms)  \
@@ -81,6 +81,7 @@ struct wire {
 #define WIRE_BYTES (0 WIRE(X))
 enum { WIRE_SIZE = WIRE_BYTES };
 #undef X
+_Static_assert(WIRE_SIZE == L2_VALUE_HEAD_BYTES, "the script takes the head to be of another size");
 
 static void
 put_number(unsigned char *at, uint64_t v, size_t n)
@@ -249,7 +250,7 @@ flags_of(const struct object_facts *f)
 }
 
 static struct wire
-wire_of(const struct object *o, const struct l2_clocks *now, const struct l2_log *log)
+wire_of(const struct object *o, const struct l2_clocks *now, const struct l2_stamp *stamp)
 {
 	const struct object_facts *f = &o->facts;
 
@@ -266,8 +267,8 @@ wire_of(const struct object *o, const struct l2_clocks *now, const struct l2_log
 	    .etag_len = f->etag_len,
 	    .head_len = o->head_len,
 	    .etag_at = f->etag_at,
-	    .log_id = log->id,
-	    .log_epoch = log->epoch,
+	    .epoch = stamp->epoch,
+	    .seq = stamp->seq,
 	    .log_pos = f->log_pos,
 	    .born_wall_ms = now->wall_ms - (now->mono_ms - f->born_ms),
 	    .expires_wall_ms = now->wall_ms + l2_value_life_ms(o, now->mono_ms),
@@ -315,11 +316,11 @@ close_value(struct buf *out, struct wire *w, const struct l2_seal *seal, char *e
 }
 
 int
-l2_value_write(const struct object *o, const struct l2_clocks *now, const struct l2_log *log,
+l2_value_write(const struct object *o, const struct l2_clocks *now, const struct l2_stamp *stamp,
     const struct l2_seal *seal, struct buf *out)
 {
 	uint64_t body_bytes = o->body == NULL ? 0 : body_length(o->body);
-	struct wire w = wire_of(o, now, log);
+	struct wire w = wire_of(o, now, stamp);
 	size_t packed = 0;
 	char *at;
 
@@ -523,7 +524,7 @@ l2_value_read(struct slice bytes, const struct l2_clocks *now, const struct l2_s
 	out->body = take(&bytes, w.stored_len);
 	out->is_packed = w.flags & FLAG_PACKED;
 	out->body_bytes = w.body_len;
-	out->log = (struct l2_log){.id = w.log_id, .epoch = w.log_epoch};
+	out->stamp = (struct l2_stamp){.epoch = w.epoch, .seq = w.seq};
 	out->facts = facts_of(&w, now);
 	if (out->is_index)
 		return L2_FLAW_none;

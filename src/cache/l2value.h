@@ -20,15 +20,23 @@
 #define L2_PACK_LEAST_BYTES 1024
 #define L2_PACK_MOST_BYTES (256 * 1024)
 #define L2_SKEW_MS 5000 /* clocks of instances may differ by so much */
+/* Where Redis itself looks (cache/l2marks.c): bytes from the beginning, little-endian. */
+#define L2_VALUE_KIND_AT 5
+#define L2_VALUE_SEQ_AT 8
+#define L2_VALUE_KEY_LEN_AT 16
+#define L2_VALUE_VARY_LEN_AT 18
+#define L2_VALUE_TAGS_LEN_AT 20
+#define L2_VALUE_HEAD_BYTES 132 /* then key, vary key, tags */
 
 /* Both clocks at one moment. */
 struct l2_clocks {
 	int64_t mono_ms, wall_ms;
 };
 
-/* The purge log that positions count in: its number, and its epoch. */
-struct l2_log {
-	uint64_t id, epoch;
+/* When the fetch of a response began: what purges are numbered by (cache/l2marks.h). */
+struct l2_stamp {
+	uint64_t epoch; /* whose positions in the purge log its log_pos means */
+	uint64_t seq;	/* the newest number of a purge that was known */
 };
 
 struct l2_seal {
@@ -65,7 +73,7 @@ struct l2_value {
 	struct slice tags, head, body;
 	bool is_packed;
 	uint64_t body_bytes; /* unpacked */
-	struct l2_log log;   /* in which facts.log_pos counts */
+	struct l2_stamp stamp;
 	struct object_facts facts;
 };
 
@@ -73,8 +81,8 @@ struct l2_value {
 int64_t l2_value_life_ms(const struct object *o, int64_t mono_ms);
 /* Writes o into a fresh *out, whose memory is malloc's. 0; -1: no memory, or the body is not
  * whole. */
-int l2_value_write(const struct object *o, const struct l2_clocks *now, const struct l2_log *log,
-    const struct l2_seal *seal, struct buf *out);
+int l2_value_write(const struct object *o, const struct l2_clocks *now,
+    const struct l2_stamp *stamp, const struct l2_seal *seal, struct buf *out);
 /* Writes an index for the key, with the names that the vary key holds. */
 int l2_index_write(struct slice key, struct slice vary, const struct l2_clocks *now,
     const struct l2_seal *seal, struct buf *out);

@@ -23,7 +23,6 @@ struct pattern {
  * the head last, both with release; a judge reads the head first, so it finds all entries up to the
  * head it read. It may find later ones too: a purge that is being taken in. */
 struct purgelog {
-	uint64_t id;
 	_Atomic uint64_t head;
 	_Atomic uint64_t since[STRENGTHS];	  /* everything that was fetched before */
 	_Atomic uint64_t newest_pattern;	  /* no pattern in the list is later */
@@ -47,7 +46,6 @@ purgelog_new(void)
 {
 	struct purgelog *l = must_calloc(1, sizeof(*l));
 
-	random_bytes(&l->id, sizeof(l->id));
 	pthread_mutex_init(&l->writer, NULL);
 	pthread_rwlock_init(&l->patterns_lock, NULL);
 	return l;
@@ -78,12 +76,6 @@ static void
 store(_Atomic uint64_t *at, uint64_t pos)
 {
 	atomic_store_explicit(at, pos, memory_order_release);
-}
-
-uint64_t
-purgelog_id(const struct purgelog *l)
-{
-	return l->id;
 }
 
 uint64_t

@@ -36,8 +36,6 @@ enum purge_verdict { PURGE_VALID, PURGE_STALE, PURGE_GONE };
 
 struct purgelog *purgelog_new(void);
 void purgelog_free(struct purgelog **pp);
-/* A random number: positions count in the log of that number only. */
-uint64_t purgelog_id(const struct purgelog *l);
 /* The newest position. What a fetch notes before its request goes out. */
 uint64_t purgelog_head(const struct purgelog *l);
 /* Takes the purge in: from the return on it holds for every look-up. Returns its position. */

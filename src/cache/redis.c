@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cache/l2breaker.h"
+#include "cache/l2teller.h"
 #include "cache/l2value.h"
 #include "event/redisio.h"
 #include "http/vary.h"
@@ -42,7 +43,7 @@ const char *const l2_result_names[L2_RESULTS_COUNT] = {
 #define REFUSALS(X)                                                                                              \
 	X(NOAUTH,      true,  "it wants a password: redis://:PASSWORD@host")                                     \
 	X(NOPERM,      true,  "its ACL does not allow this user to read and write the keys of this prefix")       \
-	X(OOM,         true,  "its memory is full and nothing is evicted: set maxmemory-policy to allkeys-lfu")   \
+	X(OOM,         true,  "its memory is full and nothing is evicted: set maxmemory-policy to volatile-lfu")  \
 	X(READONLY,    true,  "it is a replica: the URL must name the primary")                                  \
 	X(LOADING,     true,  "it is loading its data")                                                          \
 	X(MASTERDOWN,  true,  "it is a replica that has lost its primary")                                       \
@@ -87,9 +88,10 @@ struct l2 {
 	uint64_t hash_seed;
 	size_t value_max_bytes;
 	struct slab *slab;
-	bool logs;
-	struct l2_log log;
-	uint64_t first_pos;
+	bool logs, told_policy;
+	struct l2_marks *marks; /* own reference */
+	struct l2_teller *teller;
+	char set[KEY_BYTES]; /* of marks, in Redis */
 	struct side reads, writes;
 	struct link gets; /* under way */
 	struct l2_counters counters;
@@ -101,7 +103,11 @@ struct l2_get {
 	struct cache_key key;	    /* borrowed */
 	const struct head *request; /* borrowed */
 	int64_t due_ms;
+	char name[KEY_BYTES]; /* of what is asked for now */
+	size_t name_len;
 	bool is_variant;			   /* second round trip */
+	bool is_whole;				   /* the script was sent in full */
+	uint64_t seen;				   /* the number of purges we knew when asking */
 	void (*done)(void *arg, struct object *o); /* NULL: cancelled; what is borrowed is gone */
 	void *arg;
 };
@@ -202,10 +208,67 @@ side_refused(struct side *s, const struct redis_reply *reply)
 		note_open(s, i < REFUSALS_COUNT ? refusals[i].text : "too many errors");
 }
 
+/* The policy in [name, value, name, value, ...], if memory is bounded and the set of marks may go. */
+static struct slice
+policy_that_evicts_marks(const struct redis_reply *reply)
+{
+	struct slice policy = SLICE_NONE;
+	bool is_bounded = false;
+
+	if (reply->type != REPLY_ARRAY)
+		return SLICE_NONE;
+	for (size_t i = 0; i + 1 < reply->count; i += 2) {
+		struct slice name = reply->items[i].text, value = reply->items[i + 1].text;
+
+		if (slice_eq(name, SLICE_LIT("maxmemory")))
+			is_bounded = !slice_eq(value, SLICE_LIT("0"));
+		else if (slice_eq(name, SLICE_LIT("maxmemory-policy")) &&
+		    slice_starts(value, SLICE_LIT("allkeys-")))
+			policy = value;
+	}
+	return is_bounded ? policy : SLICE_NONE;
+}
+
+/* Who may not ask is not told. */
+static void
+on_policy(void *arg, enum redisio_end end, const struct redis_reply *reply)
+{
+	struct l2 *l = arg;
+	struct slice policy =
+	    end == REDISIO_ANSWERED ? policy_that_evicts_marks(reply) : SLICE_NONE;
+
+	if (policy.n == 0 || l->told_policy)
+		return;
+	l->told_policy = true;
+	log_warn(
+	    "redis %s: maxmemory-policy %.*s may evict %s, which says what was purged, and all "
+	    "that is stored there is lost with it; volatile-lfu keeps it",
+	    redisio_name(l->writes.io), SLICE_FMT(policy), l->set);
+}
+
+static void
+ask_policy(struct l2 *l)
+{
+	static const struct slice argv[3] = {
+	    SLICE_LIT("CONFIG"), SLICE_LIT("GET"), SLICE_LIT("maxmemory*")};
+
+	redisio_send(l->writes.io,
+	    &(struct redisio_command){.argv = argv,
+		.argc = 3,
+		.timeout_ms = l->writes.timeout_ms,
+		.done = on_policy,
+		.arg = l},
+	    NULL);
+}
+
 static void
 on_side_up(void *arg)
 {
-	breaker_probe_now(&((struct side *)arg)->breaker);
+	struct side *s = arg;
+
+	breaker_probe_now(&s->breaker);
+	if (s->is_writing && s->l2->logs && !s->l2->told_policy)
+		ask_policy(s->l2);
 }
 
 static void
@@ -228,7 +291,7 @@ is_fine_probe(const struct side *s, enum redisio_end end, const struct redis_rep
 {
 	if (end != REDISIO_ANSWERED)
 		return false;
-	return s->is_writing ? reply_is_status(reply, "OK") : reply->type == REPLY_STRING;
+	return reply->type == (s->is_writing ? REPLY_INTEGER : REPLY_ARRAY);
 }
 
 static void
@@ -254,25 +317,36 @@ on_probe_answer(void *arg, enum redisio_end end, const struct redis_reply *reply
 	s->trouble[0] = '\0';
 	s->told = s->told_flaws = 0;
 	set_up(s, true);
+	if (s->is_writing) {
+		l2_marks_note(s->l2->marks, (uint64_t)reply->integer);
+		l2_teller_go(s->l2->teller);
+	}
 	if (had_paused && s->l2->logs)
 		log_info("redis %s: %s go on", redisio_name(s->io), s->what);
 }
 
-/* What is asked is what the side is for: a Redis that is full answers PING. */
+/* What is asked is what the side is for: a Redis that is full answers PING. The one tells the number
+ * of purges, without which nothing is written; the other makes the look-up's script known. */
 static void
 on_probe_due(void *arg)
 {
 	struct side *s = arg;
+	struct l2 *l = s->l2;
 	char name[KEY_BYTES];
-	struct slice read[4] = {SLICE_LIT("GETRANGE"), SLICE_NONE, SLICE_LIT("0"), SLICE_LIT("0")};
-	struct slice write[4] = {
-	    SLICE_LIT("PSETEX"), SLICE_NONE, SLICE_LIT("1000"), SLICE_LIT("x")};
+	struct slice probe =
+	    slice_of(name, (size_t)snprintf(name, sizeof(name), "%s:probe", l->prefix));
+	struct l2_words w;
 
-	read[1] = write[1] =
-	    slice_of(name, (size_t)snprintf(name, sizeof(name), "%s:probe", s->l2->prefix));
+	if (s->is_writing) {
+		l2_words_mark(&w, l->marks, slice_from(l->set), probe);
+	} else {
+		l2_words_lookup(&w, l->marks, false, slice_from(l->set), probe);
+		for (int i = 0; i < 3; i++)
+			l2_words_add(&w, SLICE_LIT("0"));
+	}
 	if (redisio_send(s->io,
-		&(struct redisio_command){.argv = s->is_writing ? write : read,
-		    .argc = 4,
+		&(struct redisio_command){.argv = w.argv,
+		    .argc = w.argc,
 		    .timeout_ms = s->timeout_ms,
 		    .done = on_probe_answer,
 		    .arg = s},
@@ -305,18 +379,42 @@ get_end(struct l2_get *g, enum l2_result result, struct object *o)
 
 static void on_get_answer(void *arg, enum redisio_end end, const struct redis_reply *reply);
 
-/* GETRANGE and not GET: a reply is never larger than what we would take. */
+/* No more than we would take is asked for. */
 static enum redisio_sent
-get_send(struct l2_get *g, struct slice name, int64_t timeout_ms)
+get_send(struct l2_get *g, int64_t timeout_ms)
 {
-	char last[24];
-	const struct slice argv[4] = {SLICE_LIT("GETRANGE"), name, SLICE_LIT("0"),
-	    slice_of(last, (size_t)snprintf(last, sizeof(last), "%zu", g->l2->value_max_bytes))};
+	struct l2 *l = g->l2;
+	char last[24], url[L2_MARK_BYTES], path[L2_MARK_BYTES];
+	struct l2_words w;
 
-	return redisio_send(g->l2->reads.io,
-	    &(struct redisio_command){
-		.argv = argv, .argc = 4, .timeout_ms = timeout_ms, .done = on_get_answer, .arg = g},
+	l2_words_lookup(
+	    &w, l->marks, !g->is_whole, slice_from(l->set), slice_of(g->name, g->name_len));
+	l2_words_add(
+	    &w, slice_of(last, (size_t)snprintf(last, sizeof(last), "%zu", l->value_max_bytes)));
+	l2_marks_name(l->marks, PURGE_EXACT, g->key.text, url);
+	l2_words_add(&w, slice_from(url));
+	l2_marks_name(l->marks, PURGE_EXACT, cache_key_path(g->key.text), path);
+	l2_words_add(&w, slice_from(path));
+	g->seen = w.seen;
+	return redisio_send(l->reads.io,
+	    &(struct redisio_command){.argv = w.argv,
+		.argc = w.argc,
+		.timeout_ms = timeout_ms,
+		.done = on_get_answer,
+		.arg = g},
 	    NULL);
+}
+
+/* A further round trip, within the same time. */
+static void
+get_send_again(struct l2_get *g)
+{
+	int64_t left_ms = g->due_ms - loop_now_ms(g->l2->loop);
+
+	if (left_ms <= 0)
+		get_end(g, L2_timeout, NULL);
+	else if (get_send(g, left_ms) != REDISIO_SENT)
+		get_end(g, L2_busy, NULL);
 }
 
 /* The vary key of this request, were the response to say "Vary: <names>". */
@@ -334,19 +432,14 @@ vary_key_of(struct slice names, const struct head *request, struct buf *b)
 static void
 get_variant(struct l2_get *g, struct slice names)
 {
-	int64_t left_ms = g->due_ms - loop_now_ms(g->l2->loop);
 	struct buf vary = {0};
-	char name[KEY_BYTES];
 
 	if (g->is_variant || !vary_key_of(names, g->request, &vary)) {
 		get_end(g, L2_corrupt, NULL);
-	} else if (left_ms <= 0) {
-		get_end(g, L2_timeout, NULL);
 	} else {
 		g->is_variant = true;
-		if (get_send(g, key_of(g->l2, 'v', g->key.text, buf_slice(&vary), name), left_ms) !=
-		    REDISIO_SENT)
-			get_end(g, L2_busy, NULL);
+		g->name_len = key_of(g->l2, 'v', g->key.text, buf_slice(&vary), g->name).n;
+		get_send_again(g);
 	}
 	buf_fini(&vary);
 }
@@ -386,18 +479,52 @@ get_value(struct l2_get *g, struct slice bytes)
 		get_variant(g, v.vary);
 		return;
 	}
-	if (v.log.epoch != l->log.epoch) {
-		get_end(g, L2_outdated, NULL);
-		return;
-	}
 	if (!vary_matches(v.vary, g->request)) {
 		get_end(g, L2_miss, NULL);
 		return;
 	}
-	if (v.log.id != l->log.id)
-		v.facts.log_pos = 0;
+	v.facts.log_pos = l2_marks_position(l->marks, &v.stamp, v.facts.log_pos);
 	o = l2_value_object(&v, g->key.hash, l->slab);
 	get_end(g, o == NULL ? L2_memory : L2_hit, o);
+}
+
+/* Redis does not know how many purges there were, though we do. */
+static void
+note_forgetful(struct l2_get *g)
+{
+	if (g->seen == 0)
+		return; /* we did not either: the other connection's probe begins the count */
+	l2_marks_fall_behind(g->l2->marks);
+	l2_teller_go(g->l2->teller);
+}
+
+/* [number, bytes], or [number] alone. */
+static void
+get_found(struct l2_get *g, const struct redis_reply *reply)
+{
+	const struct redis_reply *value = &reply->items[1];
+	int64_t seq = reply->items[0].integer;
+
+	if (seq > 0)
+		l2_marks_note(g->l2->marks, (uint64_t)seq);
+	else
+		note_forgetful(g);
+	if (reply->count == 2 && (value->text.n == 0 || g->done == NULL))
+		get_end(g, L2_miss, NULL);
+	else if (reply->count == 1 || l2_marks_behind(g->l2->marks) != 0)
+		get_end(g, L2_purged, NULL);
+	else if (value->text.n > g->l2->value_max_bytes)
+		get_end(g, L2_too_large, NULL);
+	else
+		get_value(g, value->text);
+}
+
+static bool
+is_lookup_reply(const struct redis_reply *reply)
+{
+	return reply->type == REPLY_ARRAY && (reply->count == 1 || reply->count == 2) &&
+	    reply->items[0].type == REPLY_INTEGER &&
+	    (reply->count == 1 || reply->items[1].type == REPLY_STRING);
 }
 
 static void
@@ -409,34 +536,35 @@ on_get_answer(void *arg, enum redisio_end end, const struct redis_reply *reply)
 	if (end != REDISIO_ANSWERED) {
 		side_failed(s, end);
 		get_end(g, end == REDISIO_TIMEOUT ? L2_timeout : L2_error, NULL);
-		return;
-	}
-	if (reply->type == REPLY_ERROR) {
+	} else if (reply_is_error(reply, "NOSCRIPT") && !g->is_whole && g->done != NULL) {
+		g->is_whole = true;
+		get_send_again(g);
+	} else if (reply->type == REPLY_ERROR) {
 		side_refused(s, reply);
 		get_end(g, L2_error, NULL);
-		return;
+	} else {
+		breaker_success(&s->breaker);
+		if (is_lookup_reply(reply))
+			get_found(g, reply);
+		else
+			get_end(g, L2_error, NULL);
 	}
-	breaker_success(&s->breaker);
-	if (reply->type != REPLY_STRING)
-		get_end(g, L2_error, NULL);
-	else if (reply->text.n == 0 || g->done == NULL)
-		get_end(g, L2_miss, NULL);
-	else if (reply->text.n > g->l2->value_max_bytes)
-		get_end(g, L2_too_large, NULL);
-	else
-		get_value(g, reply->text);
 }
 
 struct l2_get *
 l2_get(struct l2 *l, const struct cache_key *key, const struct head *request,
     void (*done)(void *arg, struct object *o), void *arg)
 {
-	char name[KEY_BYTES];
 	struct l2_get *g;
 	enum redisio_sent sent;
 
 	if (l->reads.breaker.is_open) {
 		tally(l, L2_OP_get, L2_breaker);
+		return NULL;
+	}
+	if (l2_marks_behind(l->marks) != 0) {
+		l2_teller_go(l->teller);
+		tally(l, L2_OP_get, L2_purged);
 		return NULL;
 	}
 	g = must_calloc(1, sizeof(*g));
@@ -447,7 +575,8 @@ l2_get(struct l2 *l, const struct cache_key *key, const struct head *request,
 	g->done = done;
 	g->arg = arg;
 	list_push_back(&l->gets, &g->link);
-	sent = get_send(g, key_of(l, 'o', key->text, SLICE_NONE, name), l->reads.timeout_ms);
+	g->name_len = key_of(l, 'o', key->text, SLICE_NONE, g->name).n;
+	sent = get_send(g, l->reads.timeout_ms);
 	if (sent == REDISIO_SENT)
 		return g;
 	tally(l, L2_OP_get, sent == REDISIO_BUSY ? L2_busy : L2_breaker);
@@ -493,6 +622,21 @@ on_delete_answer(void *arg, enum redisio_end end, const struct redis_reply *repl
 	on_write_answer(arg, L2_OP_delete, end, reply);
 }
 
+/* Errors are told, but open no breaker: purges are tried again and again anyway. */
+static void
+on_purge_answer(void *arg, enum redisio_end end, const struct redis_reply *reply)
+{
+	struct l2 *l = arg;
+	bool is_error = end == REDISIO_ANSWERED && reply->type == REPLY_ERROR;
+
+	if (is_error)
+		tell_refusal(&l->writes, find_refusal(reply), reply);
+	tally(l, L2_OP_purge,
+	    end == REDISIO_TIMEOUT		      ? L2_timeout
+		: end != REDISIO_ANSWERED || is_error ? L2_error
+						      : L2_done);
+}
+
 /* Takes the value over in any case. False when it was not sent. */
 static bool
 write_value(struct l2 *l, struct slice name, int64_t life_ms, struct buf *value)
@@ -530,8 +674,14 @@ put_variant(struct l2 *l, const struct object *o, int64_t life_ms, struct buf *v
 		    life_ms > INDEX_LIFE_MS ? life_ms : INDEX_LIFE_MS, &index);
 }
 
+struct l2_stamp
+l2_stamp(const struct l2 *l)
+{
+	return l2_marks_stamp(l->marks);
+}
+
 void
-l2_put(struct l2 *l, const struct object *o)
+l2_put(struct l2 *l, const struct object *o, const struct l2_stamp *fetched)
 {
 	struct l2_clocks now = clocks(l);
 	int64_t life_ms = l2_value_life_ms(o, now.mono_ms);
@@ -546,8 +696,9 @@ l2_put(struct l2 *l, const struct object *o)
 		tally(l, L2_OP_put, L2_too_large);
 		return;
 	}
-	if (life_ms < WORTH_MS || o->facts.log_pos < l->first_pos ||
-	    l2_value_write(o, &now, &l->log, &l->seal, &value) != 0) {
+	if (life_ms < WORTH_MS || fetched->seq == 0 ||
+	    fetched->epoch != l2_marks_stamp(l->marks).epoch ||
+	    l2_value_write(o, &now, fetched, &l->seal, &value) != 0) {
 		tally(l, L2_OP_put, L2_unfit);
 		return;
 	}
@@ -579,6 +730,12 @@ l2_delete(struct l2 *l, const struct cache_key *key)
 		    NULL);
 	if (sent != REDISIO_SENT)
 		tally(l, L2_OP_delete, sent == REDISIO_BUSY ? L2_busy : L2_breaker);
+}
+
+void
+l2_purge(struct l2 *l, const struct purge *p, uint64_t pos)
+{
+	l2_teller_tell(l->teller, p, pos);
 }
 
 /* --- the whole --- */
@@ -633,14 +790,24 @@ l2_new(
 	set_secret(l, conf->secret);
 	l->value_max_bytes = conf->value_max_bytes;
 	l->slab = conf->slab;
-	l->log.id = conf->log_id;
 	l->logs = conf->logs;
 	list_init(&l->gets);
 	side_init(&l->reads, l, false, conf->timeout_ms);
 	side_init(&l->writes, l, true, write_ms > WRITE_LEAST_MS ? write_ms : WRITE_LEAST_MS);
+	snprintf(l->set, sizeof(l->set), "%s:marks", l->prefix);
+	l->marks = l2_marks_ref(conf->marks);
 	if (side_open(&l->reads, resolver, conf, why_out) != 0 ||
-	    side_open(&l->writes, resolver, conf, why_out) != 0)
+	    side_open(&l->writes, resolver, conf, why_out) != 0) {
 		l2_free(&l);
+		return NULL;
+	}
+	l->teller = l2_teller_new(&(struct l2_teller_conf){.loop = loop,
+	    .io = l->writes.io,
+	    .marks = l->marks,
+	    .set = slice_from(l->set),
+	    .timeout_ms = l->writes.timeout_ms,
+	    .on_end = on_purge_answer,
+	    .arg = l});
 	return l;
 }
 
@@ -654,12 +821,14 @@ l2_free(struct l2 **lp)
 		return;
 	redisio_free(&l->reads.io);
 	redisio_free(&l->writes.io);
+	l2_teller_free(&l->teller);
 	breaker_fini(&l->reads.breaker);
 	breaker_fini(&l->writes.breaker);
 	while (!list_is_empty(&l->gets))
 		get_end(list_first(&l->gets, struct l2_get, link), L2_error, NULL);
 	if (l->secret != NULL)
 		explicit_bzero(l->secret, l->seal.secret_bytes);
+	l2_marks_unref(&l->marks);
 	free(l->secret);
 	free(l->prefix);
 	free(l);
@@ -683,11 +852,4 @@ l2_trouble(const struct l2 *l)
 			return sides[i]->trouble;
 	}
 	return "";
-}
-
-void
-l2_set_epoch(struct l2 *l, uint64_t epoch, uint64_t first_pos)
-{
-	l->log.epoch = epoch;
-	l->first_pos = first_pos;
 }

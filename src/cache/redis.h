@@ -13,8 +13,10 @@
  * the secret); the full key is in the value and compared. The index outlives what it leads to; the
  * newest response decides what it names.
  *
- * What is found may have been purged: whoever asks judges it by facts.log_pos (cache/purgelog.h).
- * Where another instance's log counted that position, it is 0 here: from before all that our own log knows.
+ * What is found is never older than a purge that any instance has told Redis about (cache/l2marks.h:
+ * also which eviction policy is asked for). Nor than a purge taken here, told or not, if whoever asks
+ * judges it by facts.log_pos, which is a position in our own log (cache/purgelog.h). The script that
+ * looks up carries the value through Redis' Lua, which costs it some copies of large ones.
  */
 #ifndef CACHE_REDIS_H
 #define CACHE_REDIS_H
@@ -22,7 +24,9 @@
 #include <stdatomic.h>
 
 #include "cache/key.h"
+#include "cache/l2marks.h"
 #include "cache/object.h"
+#include "cache/purgelog.h"
 #include "event/resolver.h"
 #include "http/head.h"
 
@@ -36,19 +40,19 @@ struct l2_conf {
 	int64_t timeout_ms;	/* of a look-up */
 	size_t value_max_bytes; /* what is larger in Redis is neither written nor taken */
 	size_t write_queue_max_bytes;
-	struct slab *slab; /* where what is found is made; NULL: malloc */
-	uint64_t log_id;   /* purgelog_id() of the log in which facts.log_pos counts */
-	bool logs;	   /* tells the log of changes: one worker's does */
+	struct l2_marks *marks; /* of this process and this Redis; a reference is taken */
+	struct slab *slab;	/* where what is found is made; NULL: malloc */
+	bool logs;		/* tells the log of changes: one worker's does */
 };
 
 /* clang-format off */
-#define L2_OPS(X) X(get) X(put) X(delete) X(probe)
+#define L2_OPS(X) X(get) X(put) X(delete) X(purge) X(probe)
 /*        result      text */
 #define L2_RESULTS(X)                                                                         \
 	X(hit,       "found, and used")                                                       \
 	X(miss,      "not there")                                                             \
 	X(expired,   "found, but of no use any more")                                         \
-	X(outdated,  "found, but from before the purge log lost its tail")                    \
+	X(purged,    "found, but purged since, or nobody can tell")                           \
 	X(corrupt,   "found, but it does not verify")                                         \
 	X(too_large, "larger than may be stored")                                             \
 	X(memory,    "found, but there was no memory for it")                                 \
@@ -92,10 +96,6 @@ void l2_free(struct l2 **lp);
 const struct l2_counters *l2_counters(const struct l2 *l);
 /* Why it is not up, for people: /health, explain. "" when it is. */
 const char *l2_trouble(const struct l2 *l);
-/* The purge log's epoch: values written in another one count as misses from now on. Objects whose
- * fetch began before position first_pos are not written: they are the last epoch's. */
-void l2_set_epoch(struct l2 *l, uint64_t epoch, uint64_t first_pos);
-
 /* Looks the key up, with the request's fields where responses vary. The callback comes once, never
  * from within this call, at the latest after timeout_ms (and a turn): o is NULL or a response that
  * verifies and is of use (fresh, or within a stale window), good during the callback: object_ref()
@@ -106,11 +106,16 @@ struct l2_get *l2_get(struct l2 *l, const struct cache_key *key, const struct he
 /* No callback will come. Sets *gp to NULL; NULL is allowed. */
 void l2_get_cancel(struct l2_get **gp);
 
+/* What l2_put wants of a fetch: noted before its request goes out. */
+struct l2_stamp l2_stamp(const struct l2 *l);
 /* Writes the response, whose body must be whole, if it is worth it and Redis can be written to;
  * nobody is told. Copies what it needs. */
-void l2_put(struct l2 *l, const struct object *o);
+void l2_put(struct l2 *l, const struct object *o, const struct l2_stamp *fetched);
 /* Takes the key's response out, all variants of it; nobody is told. What must never come back is
- * purged (cache/purgelog.h); this only makes room. */
+ * purged; this only makes room. */
 void l2_delete(struct l2 *l, const struct cache_key *key);
+/* A purge was taken, at this position of our log. Redis is told in the background, until it has
+ * acknowledged (cache/l2teller.h). */
+void l2_purge(struct l2 *l, const struct purge *p, uint64_t pos);
 
 #endif

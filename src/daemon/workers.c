@@ -38,7 +38,8 @@ struct workers {
 	struct member *members;
 	struct commons commons;
 	struct order order;
-	sem_t done; /* one post for each worker that has carried the order out */
+	struct l2_marks *marks; /* of the Redis in use; NULL before there was any */
+	sem_t done;		/* one post for each worker that has carried the order out */
 	_Atomic bool failed;
 };
 
@@ -135,7 +136,7 @@ open_doors(struct worker *w, struct sockets *sockets)
 }
 
 static void
-use_l2(struct worker *w, const struct l2_conf *conf)
+use_l2(struct worker *w, const struct l2_conf *conf, struct l2_marks *marks)
 {
 	struct l2_conf own;
 	const char *why;
@@ -146,8 +147,8 @@ use_l2(struct worker *w, const struct l2_conf *conf)
 	if (conf->url == NULL)
 		return;
 	own = *conf;
+	own.marks = marks;
 	own.slab = store_slab(w->commons->store);
-	own.log_id = purgelog_id(w->commons->purges);
 	own.logs = w->index == 0;
 	w->l2 = l2_new(w->loop, w->resolver, &own, &why);
 	if (w->l2 == NULL)
@@ -167,7 +168,7 @@ on_order(struct letter *l)
 		return;
 	}
 	worker_use_site(m->worker, o->site, o->admin);
-	use_l2(m->worker, o->l2);
+	use_l2(m->worker, o->l2, m->all->marks);
 	if (open_doors(m->worker, o->sockets) != 0)
 		atomic_store(&m->all->failed, true);
 	sem_post(&m->all->done);
@@ -212,6 +213,10 @@ workers_use(struct workers *ws, struct site *site, struct site *admin, struct so
     const struct l2_conf *l2, struct buf *why)
 {
 	ws->order = (struct order){.site = site, .admin = admin, .sockets = sockets, .l2 = l2};
+	if (l2 != NULL) { /* of what was purged so far that Redis may know nothing */
+		l2_marks_unref(&ws->marks);
+		ws->marks = l2_marks_new(purgelog_head(ws->commons.purges) > 0);
+	}
 	atomic_store(&ws->failed, false);
 	for (unsigned i = 0; i < ws->count; i++) {
 		struct member *m = &ws->members[i];
@@ -289,6 +294,7 @@ workers_free(struct workers **wp)
 		worker_free(&ws->members[i].worker);
 	flights_free(&ws->commons.flights);
 	store_free(&ws->commons.store);
+	l2_marks_unref(&ws->marks);
 	purgelog_free(&ws->commons.purges);
 	limit_table_unref(&ws->commons.limits);
 	observations_free(&ws->commons.observations);

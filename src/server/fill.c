@@ -54,7 +54,8 @@ struct fill {
 	bool windowed, done;
 	struct timer stall, l2_silence;
 	struct l2_get *l2;
-	struct task start; /* from a clean stack */
+	struct l2_stamp l2_stamp; /* {0}: what is fetched is not written there */
+	struct task start;	  /* from a clean stack */
 };
 
 static void fill_ask_origin(struct fill *f);
@@ -318,6 +319,8 @@ fill_ask_origin(struct fill *f)
 	    .head_limit = f->site->head_size,
 	};
 
+	if (f->worker->l2 != NULL)
+		f->l2_stamp = l2_stamp(f->worker->l2);
 	f->sent_us = clock_mono_us();
 	f->fetch = fetch_start(f->worker->pool, f->worker->resolver, &plan, &fill_fetch_handler, f);
 }
@@ -592,7 +595,7 @@ store_renewed(struct fill *f, struct object *old, struct object *renewed)
 	}
 	store_put(f->worker->commons->store, renewed);
 	if (f->worker->l2 != NULL)
-		l2_put(f->worker->l2, renewed);
+		l2_put(f->worker->l2, renewed, &f->l2_stamp);
 }
 
 /* The stored response is still good. */
@@ -816,7 +819,7 @@ store_object(struct fill *f)
 	store_put(c->store, f->object);
 	observe_add(f->worker->observer, COUNT_stored, 1);
 	if (f->worker->l2 != NULL)
-		l2_put(f->worker->l2, f->object);
+		l2_put(f->worker->l2, f->object, &f->l2_stamp);
 }
 
 static void

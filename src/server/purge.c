@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "cache/redis.h"
 #include "server/exchange_priv.h"
 
 /* While the set grows, what.p holds an offset into texts; carry_out turns it into a pointer. */
@@ -59,14 +60,23 @@ purge_set_expand(struct purge_set *set, const struct exchange *x)
 }
 
 void
+purge_take(struct worker *w, const struct purge *p)
+{
+	uint64_t pos = purgelog_add(w->commons->purges, p);
+
+	if (w->l2 != NULL)
+		l2_purge(w->l2, p, pos);
+	observe_add(w->observer, COUNT_purges, 1);
+}
+
+void
 purge_set_carry_out(struct purge_set *set, struct worker *w)
 {
 	for (unsigned i = 0; i < set->count; i++) {
 		struct purge p = set->items[i];
 
 		p.what.p = set->texts.p + (uintptr_t)p.what.p;
-		purgelog_add(w->commons->purges, &p);
-		observe_add(w->observer, COUNT_purges, 1);
+		purge_take(w, &p);
 	}
 	set->count = 0;
 }
@@ -74,10 +84,7 @@ purge_set_carry_out(struct purge_set *set, struct worker *w)
 static void
 purge_url(struct purge_set *set, struct worker *w, struct slice what)
 {
-	struct purge p = {.kind = PURGE_EXACT, .what = what};
-
-	purgelog_add(w->commons->purges, &p);
-	observe_add(w->observer, COUNT_purges, 1);
+	purge_take(w, &(struct purge){.kind = PURGE_EXACT, .what = what});
 }
 
 /* The authority of an absolute reference taken off. False: it has none, or is of another kind than http. */

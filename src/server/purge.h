@@ -28,6 +28,8 @@ struct purge_set {
 	    origin_len; /* scheme and host of it: Location elsewhere is not believed */
 };
 
+/* Takes one purge in: from the return on it holds here, and Redis is told of it. */
+void purge_take(struct worker *w, const struct purge *p);
 /* Expands what the exchange's route declares. */
 void purge_set_expand(struct purge_set *set, const struct exchange *x);
 /* Enters all of it in the log, once. */

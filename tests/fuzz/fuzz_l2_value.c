@@ -100,7 +100,7 @@ read_changed(const uint8_t *data, size_t n)
 	if (n < 1 + 3 * changes)
 		return;
 	o = object_from(data + 1 + 3 * changes, n - 1 - 3 * changes);
-	if (l2_value_write(o, &now, &(struct l2_log){0}, &seals[0], &b) != 0)
+	if (l2_value_write(o, &now, &(struct l2_stamp){1, 1}, &seals[0], &b) != 0)
 		abort();
 	for (size_t i = 0; i < changes; i++) {
 		const uint8_t *at = data + 1 + 3 * i;

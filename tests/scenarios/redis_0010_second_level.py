@@ -28,7 +28,7 @@ def pair(origin, forebay, redis):
 
 
 def responses(redis):
-    return [key for key in redis.keys() if not key.endswith(":probe")]
+    return [key for key in redis.keys() if not key.endswith((":probe", ":marks"))]
 
 
 def stored(redis, n=1):

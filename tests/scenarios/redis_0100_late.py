@@ -11,7 +11,7 @@ REDIS = """
 
 
 def written(redis):
-    wait_until(lambda: redis.keys(), "the response to be in Redis")
+    wait_until(lambda: redis.keys("forebay:o:*"), "the response to be in Redis")
 
 
 def test_an_answer_on_its_way_is_not_broken_off_by_a_late_one(origin, forebay, redis):

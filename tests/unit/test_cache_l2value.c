@@ -16,9 +16,9 @@
 static const struct l2_clocks here = {BOOT_MS, NOON_MS};
 /* Another machine a second later, booted at another time. */
 static const struct l2_clocks there = {77000, NOON_MS + 1000};
+static const struct l2_stamp stamp = {.epoch = 7, .seq = 1785585600000123};
 static const struct l2_seal unsigned_seal;
 static const struct l2_seal secret = {"rosebud", 7}, other_secret = {"rosebub", 7};
-static const struct l2_log log_there = {.id = 8, .epoch = 7};
 static const struct slice key = {"http://example.org/a?b", 22};
 
 static struct buf
@@ -27,7 +27,7 @@ written(struct slice body, const struct l2_seal *seal)
 	struct object *o = response_of(key, SLICE_NONE, body, BOOT_MS);
 	struct buf b;
 
-	assert_int_equal(l2_value_write(o, &here, &log_there, seal, &b), 0);
+	assert_int_equal(l2_value_write(o, &here, &stamp, seal, &b), 0);
 	object_unref(&o);
 	return b;
 }
@@ -60,8 +60,8 @@ a_response_comes_back_as_it_was_on_another_machine(void **state)
 	struct object *o;
 
 	assert_int_equal(read_there(&b, &unsigned_seal, &v), L2_FLAW_none);
-	assert_int_equal(v.log.id, 8);
-	assert_int_equal(v.log.epoch, 7);
+	assert_int_equal(v.stamp.epoch, 7);
+	assert_int_equal(v.stamp.seq, 1785585600000123);
 	assert_false(v.is_index);
 	o = l2_value_object(&v, 4711, NULL);
 	assert_true(slice_eq(object_key(o), key));
@@ -256,10 +256,10 @@ a_body_that_is_not_whole_is_not_written(void **state)
 
 	body_unref(&o->body);
 	o->body = body_new(NULL, 10);
-	assert_int_equal(l2_value_write(o, &here, &log_there, &unsigned_seal, &b), -1);
+	assert_int_equal(l2_value_write(o, &here, &stamp, &unsigned_seal, &b), -1);
 	body_append(o->body, SLICE_LIT("half"));
 	body_end(o->body, BODY_BROKEN);
-	assert_int_equal(l2_value_write(o, &here, &log_there, &unsigned_seal, &b), -1);
+	assert_int_equal(l2_value_write(o, &here, &stamp, &unsigned_seal, &b), -1);
 	object_unref(&o);
 }
 
@@ -282,7 +282,7 @@ a_head_that_is_not_canonical_is_refused(void **state)
 		struct l2_value v;
 		struct buf b;
 
-		assert_int_equal(l2_value_write(o, &here, &log_there, &unsigned_seal, &b), 0);
+		assert_int_equal(l2_value_write(o, &here, &stamp, &unsigned_seal, &b), 0);
 		assert_int_equal(read_there(&b, &unsigned_seal, &v), L2_FLAW_head);
 		buf_fini(&b);
 		object_unref(&o);

@@ -1,0 +1,271 @@
+"""What was purged does not come back out of Redis: not after a restart, not through another instance, not after Redis was away."""
+
+import pytest
+
+from stage.gate import Gate
+from stage.waiting import wait_until
+
+SITE = {"host": "a.test"}               # the same for all instances
+CONFIG = """
+    workers: 2
+    cache: {redis: {url: "@redis@", timeout: 2s}}
+    routes:
+      - match: GET /shop/{kind}/{id}
+        cache: {ttl: 10m, tags: ["kind:{kind}"]}
+      - match: PUT /shop/{kind}/{id}
+        purge: {urls: ["/shop/{kind}/{id}"]}
+      - match: PUT /kinds/{kind}
+        purge: {tags: ["kind:{kind}"]}
+      - match: PUT /prefixes/{kind}
+        purge: {prefixes: ["/shop/{kind}"]}
+      - match: /**
+"""
+TOOL, TOY = "/shop/tool/1", "/shop/toy/1"
+
+
+class Versions:
+    """An origin whose pages say which version they are."""
+
+    def __init__(self, origin):
+        self.n = 1
+        self.gate = None
+        origin.on("GET /*").do(self.play)
+        origin.on("PUT /*").reply(204)
+
+    def play(self, exchange):
+        text = f"version {self.n}"
+        exchange.head(200, [("Content-Length", len(text))])
+        exchange.send(text[:4])
+        if self.gate is not None:
+            self.gate.pass_through()
+        exchange.send(text[4:])
+
+
+class Cast:
+    def __init__(self, origin, forebay, redis):
+        self.origin, self.forebay, self.redis = origin, forebay, redis
+        self.pages = Versions(origin)
+
+    def start(self):
+        w = self.forebay(CONFIG, app=self.origin, redis=self.redis.url)
+        ready(w)
+        return w
+
+    def asked(self):
+        return self.origin.count("GET /*")
+
+
+def ready(w):
+    w.wait_metric("forebay_redis_up", 1)
+
+
+def crash(w):
+    """Ends at once, and comes back without its memory."""
+    w.kill()
+    w.start()
+    ready(w)
+
+
+def done(w, op):
+    return w.metric("forebay_redis_requests_total", op=op, result="done")
+
+
+def read(w, target):
+    return w.get(target, **SITE).expect(200).text
+
+
+def store(w, *targets):
+    """Each is fetched, and is in Redis afterwards."""
+    for target in targets:
+        before = done(w, "put")
+        read(w, target)
+        w.wait_metric("forebay_redis_requests_total", lambda n: n > before, op="put", result="done")
+
+
+def write(w, target):
+    w.request("PUT", target, "x", **SITE).expect(204)
+
+
+def purge(w, target):
+    """Redis has been told when this returns."""
+    before = done(w, "purge")
+    write(w, target)
+    w.wait_metric("forebay_redis_requests_total", lambda n: n > before, op="purge", result="done")
+
+
+@pytest.fixture
+def cast(origin, forebay, redis):
+    return Cast(origin, forebay, redis)
+
+
+@pytest.fixture
+def lasting(origin, forebay, redises):
+    """With a Redis that has after a crash what it had before."""
+    return Cast(origin, forebay, redises(persistent=True))
+
+
+def test_a_purge_before_a_restart_holds_after_it(cast):
+    w1 = cast.start()
+    store(w1, TOOL, TOY)
+    cast.pages.n = 2
+    purge(w1, TOOL)
+    crash(w1)
+    asked = cast.asked()
+    assert read(w1, TOOL) == "version 2"
+    assert read(w1, TOY) == "version 1"         # out of Redis
+    assert cast.asked() == asked + 1
+
+
+@pytest.mark.parametrize("how", [TOOL, "/kinds/tool", "/prefixes/tool"])
+def test_a_purge_after_a_restart_holds_for_what_was_stored_before(cast, how):
+    w1 = cast.start()
+    for n in range(5):
+        purge(w1, f"/shop/other/{n}")           # the first log is longer than the second will be
+    store(w1, TOOL, TOY)
+    cast.pages.n = 2
+    crash(w1)
+    purge(w1, how)
+    assert read(w1, TOOL) == "version 2"
+    assert read(w1, TOY) == ("version 2" if "prefixes" in how else "version 1")
+
+
+def test_it_holds_there_before_redis_knows(cast):
+    w1 = cast.start()
+    for n in range(5):
+        purge(w1, f"/shop/other/{n}")
+    store(w1, TOOL)
+    crash(w1)
+    cast.redis.cli("ACL", "SETUSER", "default", "-zadd")
+    cast.pages.n = 2
+    write(w1, TOOL)
+    w1.wait_metric("forebay_redis_requests_total", lambda n: n >= 1, op="purge", result="error")
+    assert read(w1, TOOL) == "version 2"
+    cast.redis.cli("ACL", "SETUSER", "default", "+zadd")
+
+
+@pytest.mark.parametrize("how", [TOOL, "/kinds/tool", "/prefixes/tool"])
+def test_what_one_purges_another_does_not_get_from_redis(cast, how):
+    w1, w2 = cast.start(), cast.start()
+    store(w1, TOOL, TOY)
+    cast.pages.n = 2
+    purge(w1, how)
+    assert read(w2, TOOL) == "version 2"
+    assert read(w2, TOY) == ("version 2" if "prefixes" in how else "version 1")
+
+
+def test_what_was_fetched_after_a_purge_is_shared_again(cast):
+    w1, w2 = cast.start(), cast.start()
+    store(w1, TOOL)
+    cast.pages.n = 2
+    purge(w1, TOOL)
+    store(w1, TOOL)
+    asked = cast.asked()
+    assert read(w2, TOOL) == "version 2"
+    crash(w2)
+    purge(w2, TOY)
+    assert read(w2, TOOL) == "version 2"
+    assert cast.asked() == asked
+
+
+def test_who_purged_takes_what_another_fetched_later(cast):
+    w1, w2 = cast.start(), cast.start()
+    store(w1, TOOL)
+    cast.pages.n = 2
+    purge(w1, TOOL)
+    store(w2, TOOL)
+    asked = cast.asked()
+    assert read(w1, TOOL) == "version 2"
+    assert cast.asked() == asked
+
+
+def test_a_response_on_its_way_during_the_purge_is_not_shared(cast):
+    w1, w2 = cast.start(), cast.start()
+    cast.pages.gate = Gate()
+    reader = w1.client().ask("GET", TOOL, headers=SITE)
+    cast.pages.gate.wait_arrived()
+    cast.pages.n = 2
+    purge(w2, TOOL)
+    before = done(w1, "put")
+    cast.pages.gate.release()
+    assert reader.answer().text == "version 1"
+    w1.wait_metric("forebay_redis_requests_total", lambda n: n > before, op="put", result="done")
+    assert read(w2, TOOL) == "version 2"
+
+
+def test_a_purge_while_redis_is_down_is_told_when_it_is_back(lasting):
+    w1, w2 = lasting.start(), lasting.start()
+    store(w1, TOOL, TOY)
+    lasting.redis.kill()
+    lasting.pages.n = 2
+    write(w1, TOOL)
+    before = done(w1, "purge")
+    lasting.redis.start()
+    ready(w1)
+    w1.wait_metric("forebay_redis_requests_total", lambda n: n > before, op="purge", result="done")
+    ready(w2)
+    assert read(w2, TOOL) == "version 2"
+    assert read(w2, TOY) == "version 1"
+    crash(w1)
+    assert read(w1, TOOL) == "version 2"
+
+
+def test_more_purges_than_are_kept_while_redis_is_down(lasting):
+    w1, w2 = lasting.start(), lasting.start()
+    store(w1, TOOL, TOY)
+    lasting.redis.kill()
+    lasting.pages.n = 2
+    write(w1, TOOL)
+    with w1.client() as c1:
+        for n in range(2500):
+            c1.request("PUT", f"/shop/other/{n}", "x", SITE).expect(204)
+    before = done(w1, "purge")
+    lasting.redis.start()
+    ready(w1)
+    w1.wait_metric("forebay_redis_requests_total", lambda n: n > before, op="purge", result="done")
+    ready(w2)
+    assert read(w2, TOOL) == read(w2, TOY) == "version 2"
+
+
+@pytest.mark.parametrize("loss", ["flush", "set", "number", "step back"])
+def test_a_redis_that_forgets_what_was_purged_gives_nothing(cast, loss):
+    w1, w2 = cast.start(), cast.start()
+    store(w1, TOOL, TOY)
+    kept = {key: cast.redis.cli("DUMP", key) for key in cast.redis.keys("forebay:o:*")}
+    assert len(kept) == 2
+    cast.pages.n = 2
+    purge(w1, TOOL)
+    if loss == "flush":
+        cast.redis.flush()
+        for key, value in kept.items():
+            cast.redis.cli("RESTORE", key, 600000, value)
+    elif loss == "set":
+        cast.redis.cli("DEL", "forebay:marks")
+    elif loss == "number":
+        cast.redis.cli("ZREM", "forebay:marks", "seq")
+    else:
+        cast.redis.cli("DEL", "forebay:marks")
+        cast.redis.cli("ZADD", "forebay:marks", 1, "seq")
+    assert read(w2, TOOL) == read(w2, TOY) == "version 2"
+    wait_until(lambda: cast.redis.cli("ZSCORE", "forebay:marks", "all"), "all to count as purged")
+    crash(w1)
+    store(w1, "/shop/tool/2")
+    crash(w2)
+    asked = cast.asked()
+    assert read(w2, "/shop/tool/2") == "version 2"
+    assert cast.asked() == asked
+
+
+def test_other_settings_of_redis_begin_anew_where_something_was_purged(cast):
+    w1, w2 = cast.start(), cast.start()
+    store(w1, TOOL, TOY)
+    cast.pages.n = 2
+    write(w1, TOOL)
+    w1.reload(CONFIG.replace("timeout: 2s", "timeout: 3s"))
+    ready(w1)
+    wait_until(lambda: float(cast.redis.cli("ZSCORE", "forebay:marks", "all")) ==
+               float(cast.redis.cli("ZSCORE", "forebay:marks", "seq")), "all to count as purged")
+    assert read(w2, TOOL) == read(w2, TOY) == "version 2"
+    store(w1, "/shop/tool/2")
+    asked = cast.asked()
+    assert read(w2, "/shop/tool/2") == "version 2"
+    assert cast.asked() == asked
