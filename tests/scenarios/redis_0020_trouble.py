@@ -77,7 +77,7 @@ def test_killed_under_load(pages, forebay, redis, clock):
 
 
 def test_hanging(pages, forebay, redis, clock):
-    w1 = forebay(CONFIG, app=pages, redis=redis)
+    w1 = forebay("workers: 1\n" + CONFIG, app=pages, redis=redis)             # each worker has a breaker, and finds out for itself
     w1.wait_metric(UP, 1)
     read(w1, 0, 8)
     redis.pause()
