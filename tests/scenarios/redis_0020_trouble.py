@@ -104,7 +104,7 @@ def test_a_hanging_redis_holds_up_nobody_who_has_it_in_memory_or_at_the_origin(p
 
 
 def test_out_of_memory(pages, forebay, redis, clock):
-    w1 = forebay(CONFIG, app=pages, redis=redis)
+    w1 = forebay("workers: 1\n" + CONFIG, app=pages, redis=redis)
     w1.wait_metric(UP, 1)
     w1.get("/1").expect(200)
     w1.wait_metric(ASKED, 1, op="put", result="done")
