@@ -29,6 +29,9 @@ struct reply {
 };
 
 struct client_ops {
+	/* Whether the request's body may go upstream: a short one of known length is first collected, so that who sends it slowly holds no
+	 * connection to a server. False: exchange_wake comes. */
+	bool (*upload_is_here)(struct client *c);
 	/* An interim response: its head as above, complete with the empty line. */
 	void (*interim)(struct client *c, struct slice head);
 	/* The final head. It is sent together with the first bytes of the body, or by client_write with n 0. */

@@ -431,6 +431,18 @@ upload_consume(struct upload *u, size_t n)
 	stream_want_read(c->stream, true);
 }
 
+static bool
+h1_upload_is_here(struct client *client)
+{
+	struct h1conn *c = (struct h1conn *)client;
+
+	if (!client->has_upload || client->expects_continue || c->up.kind != FRAMING_LENGTH ||
+	    c->up.length > UPLOAD_BYTES || c->up_left <= c->raw_len - c->raw_at)
+		return true;
+	arm(c, pace_wait(&c->up_pace, conn_site(c)->body_timeout_ms, now_ms(c)));
+	return false;
+}
+
 /* The bytes behind the head belong to the body: they move to a buffer of their own. */
 static void
 begin_upload(struct h1conn *c)
@@ -888,6 +900,7 @@ h1_set_trailers(struct client *client, struct slice lines)
 }
 
 static const struct client_ops h1_ops = {
+    .upload_is_here = h1_upload_is_here,
     .interim = h1_interim,
     .reply = h1_reply,
     .write = h1_write,

@@ -322,6 +322,8 @@ step_board(struct exchange *x)
 	struct commons *c = x->worker->commons;
 	bool forced = x->fwd == CACHE_FWD_REQUEST;
 
+	if (!x->client->ops->upload_is_here(x->client))
+		return EXCHANGE_WAIT;
 	x->tier = TIER_origin;
 	/* A HEAD without a fresh answer goes as it is (a stale one may still stand in), and so does a range of what is known
 	 * to be too much to keep. */

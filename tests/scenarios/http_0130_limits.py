@@ -86,7 +86,7 @@ def test_an_upload_that_stops_is_408(origin, forebay, clock):
     rule = origin.on("POST /up").reply(200)
     w1 = forebay("limits: {body_timeout: 10s}", app=origin)
     c1 = w1.client()
-    c1.send(b"POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nabc")
+    c1.send(b"POST /up HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
     origin.wait_asked(1, "POST /up")
     clock.advance(11)
     c1.answer().expect(408, connection="close")
