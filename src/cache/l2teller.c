@@ -61,12 +61,11 @@ add_marks(struct l2_teller *t, struct l2_words *w)
 		l2_words_add(w, SLICE_LIT("all"));
 		return;
 	}
-	if (t->count == 0)
-		bug("nothing to tell");
 	t->telling = t->count < BATCH_MAX ? t->count : BATCH_MAX;
-	t->last = t->queue[t->telling - 1];
-	for (unsigned i = 0; i < t->telling; i++)
+	for (unsigned i = 0; i < t->telling; i++) {
+		t->last = t->queue[i];
 		l2_words_add(w, slice_from(t->queue[i].mark));
+	}
 }
 
 void
