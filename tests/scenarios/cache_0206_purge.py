@@ -204,7 +204,7 @@ def test_a_writer_whose_upload_breaks_off_may_have_written(w1, origin, pages):
     origin.on("PUT /users/7").reply(204)
     assert read(w1, "/users/7/skills") == ["1"]
     pages.n = 2
-    writer = w1.client().send(f"PUT /users/7 HTTP/1.1\r\nHost: {w1}\r\nContent-Length: 100\r\n\r\nhalf")
+    writer = w1.client().send(f"PUT /users/7 HTTP/1.1\r\nHost: {w1}\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
     origin.wait_asked(1, "PUT /users/7")
     writer.reset()
     wait_until(lambda: read(w1, "/users/7/skills") == ["2"], "the write to be seen")

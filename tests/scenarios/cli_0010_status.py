@@ -86,7 +86,7 @@ def test_a_file_that_moves_the_admin_interface(origin, forebay):
 
 
 def test_without_an_admin_interface_the_daemon_can_be_told_but_not_asked(origin, forebay):
-    origin.on("GET /**").reply(200, cache_control="no-store")
+    origin.on("GET /*").reply(200, cache_control="no-store")
     w1 = forebay(app=origin)
     w1.configure("admin: off\nroutes:\n  - match: /new\n    respond: {status: 204}\n  - match: /**\n")
     assert "nobody to ask" in w1.cli("status", check=2).stderr

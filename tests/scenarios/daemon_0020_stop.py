@@ -52,11 +52,11 @@ def test_a_running_upload_is_finished_and_its_connection_closed(origin, forebay)
     origin.on("POST /up").reply(200, "thanks")
     w1 = forebay(app=origin)
     c1 = w1.client()
-    c1.send(b"POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: 6\r\n\r\nabc")
+    c1.send(b"POST /up HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
     origin.wait_asked(1)
     w1.terminate()
     w1.wait_log("stopping")
-    c1.send(b"def").answer().expect(200, "thanks", connection="close")
+    c1.send(b"3\r\ndef\r\n0\r\n\r\n").answer().expect(200, "thanks", connection="close")
     assert w1.wait_exit(5) == 0
 
 
