@@ -86,7 +86,8 @@ def test_a_long_list_of_what_is_there_travels_in_gzip(site, seeded, forebay, tmp
     mine, seed, trace = tmp_path / "mine", tmp_path / "seed", tmp_path / "trace"
     git("clone", "-q", f"http://{w1}/git/shop.git", mine)
     for n in range(64):
-        git("commit", "-q", "--allow-empty", "-m", f"mine {n}", cwd=mine)
+        git("commit", "-q", "--allow-empty", "-m", f"mine {n}", cwd=mine,
+            GIT_COMMITTER_DATE=f"{1900000000 + n} +0000")       # newer than what both have: git offers these first
     tip = commit(seed, "news", b"spring flood\n")
     git("push", "-q", "origin", "HEAD:main", cwd=seed)
 
