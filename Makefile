@@ -66,7 +66,7 @@ unit: $(UNITS)
 	@scripts/unit $(UNITS)
 
 run: ; @scripts/run
-test: ; @scripts/test
+test: ; @scripts/test $(PARTS)
 check: ; @scripts/check
 generate: all ; @scripts/generate
 # Unit tests and scenarios under sanitizers: asan is the address and undefined ones, tsan the thread one.
