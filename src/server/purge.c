@@ -59,14 +59,69 @@ purge_set_expand(struct purge_set *set, const struct exchange *x)
 	set->url_len = set->texts.n - set->url_at;
 }
 
-void
-purge_take(struct worker *w, const struct purge *p)
+const char *const purge_level_names[] = {"here", "journalled", "appended", "everywhere"};
+
+/* On its way to a ticket, which may be forgotten meanwhile. */
+struct purge_notice {
+	struct purge_ticket *ticket; /* NULL: forgotten */
+	enum purge_level level;
+	struct task task;
+};
+
+static void
+on_notice(void *arg)
+{
+	struct purge_notice *n = arg;
+	struct purge_ticket *t = n->ticket;
+
+	if (t != NULL) {
+		t->notice = NULL;
+		t->level = n->level;
+		t->done(t);
+	}
+	free(n);
+}
+
+static void
+purge_enter(struct worker *w, const struct purge *p)
 {
 	uint64_t pos = purgelog_add(w->commons->purges, p);
 
 	if (w->l2 != NULL)
 		l2_purge(w->l2, p, pos);
 	observe_add(w->observer, COUNT_purges, 1);
+}
+
+void
+purge_order(struct worker *w, const struct purge *items, size_t count, bool wait_everywhere,
+    struct purge_ticket *ticket)
+{
+	struct purge_notice *n;
+
+	for (size_t i = 0; i < count; i++)
+		purge_enter(w, &items[i]);
+	if (ticket == NULL)
+		return;
+	n = must_calloc(1, sizeof(*n));
+	n->ticket = ticket;
+	n->level = PURGE_HERE;
+	ticket->notice = n;
+	task_init(&n->task, on_notice, n);
+	loop_later(w->loop, &n->task);
+}
+
+void
+purge_forget(struct purge_ticket *t)
+{
+	if (t->notice != NULL)
+		t->notice->ticket = NULL;
+	t->notice = NULL;
+}
+
+void
+purge_take(struct worker *w, const struct purge *p)
+{
+	purge_order(w, p, 1, false, NULL);
 }
 
 void

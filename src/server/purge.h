@@ -28,7 +28,31 @@ struct purge_set {
 	    origin_len; /* scheme and host of it: Location elsewhere is not believed */
 };
 
-/* Takes one purge in: from the return on it holds here, and Redis is told of it. */
+/* How far a purge has come. Each level includes those before it. */
+enum purge_level {
+	PURGE_HERE, /* holds in this process */
+	PURGE_JOURNALLED, /* is on the disk, and will be told to Redis by whichever process comes after us */
+	PURGE_APPENDED, /* is in the log that instances share: each that is connected has it within ms */
+	PURGE_EVERYWHERE, /* every instance that may answer from its memory has confirmed it */
+};
+extern const char *const purge_level_names[]; /* here, journalled, appended, everywhere */
+
+/* What somebody waits with for his purges; embedded by him, {0} but for done. */
+struct purge_ticket {
+	void (*done)(struct purge_ticket *t);
+	enum purge_level level;	     /* reached, when done is called */
+	struct purge_notice *notice; /* purge.c's; NULL: none is under way */
+};
+
+/* Takes the purges in, in that order: from the return on they hold here, and the other instances are told. With a ticket
+ * done is called once, on w's loop, never from within this call: when the purges are in the shared log, or, where
+ * everywhere is asked for, confirmed by every instance; at the latest after some seconds, with the level that was
+ * reached. ticket NULL: nobody waits. */
+void purge_order(struct worker *w, const struct purge *items, size_t count, bool wait_everywhere,
+    struct purge_ticket *ticket);
+/* done will not be called; the purges go their way. w's thread. Nothing, when none is under way. */
+void purge_forget(struct purge_ticket *t);
+/* One purge, and nobody waits. */
 void purge_take(struct worker *w, const struct purge *p);
 /* Expands what the exchange's route declares. */
 void purge_set_expand(struct purge_set *set, const struct exchange *x);
