@@ -1,7 +1,7 @@
 /* cache/flight.h - many askers, one fetch.
  *
  * The story: the first request that misses a key leads a flight; requests for the same key that
- * come while it is under way, on whichever worker, ride along. The leader's side (server/fill.c)
+ * come while it is under way, on whichever worker, ride along. The leader's side (server/fill*.c)
  * asks the origin, publishes the response as an object whose body is still growing, and ends.
  * Riders are woken on their own workers, at most once per worker and turn, and read the object as
  * if it had been found in the cache. If the response turns out not to be for everybody, the flight
@@ -89,7 +89,7 @@ int flight_fault(const struct flight *f);
 /* Riders aboard at this moment, all workers. */
 unsigned flight_riders(const struct flight *f);
 unsigned flight_leader_worker(const struct flight *f);
-/* What the leader hung on it (server/fill.c); the leader's worker only. */
+/* What the leader hung on it (server/fill*.c); the leader's worker only. */
 void *flight_owner(const struct flight *f);
 
 /* --- the leader's side, on its worker --- */

@@ -1,0 +1,77 @@
+/* server/fill_priv.h - the insides of a fill, shared by the files that are its parts: fill.c (its beginning, its end, the
+ * origin), fill_l2.c (Redis), fill_response.c (what a response's head makes of it), fill_body.c (the body and the store). */
+#ifndef SERVER_FILL_PRIV_H
+#define SERVER_FILL_PRIV_H
+
+#include "cache/redis.h"
+#include "http/storable.h"
+#include "server/exchange_priv.h"
+#include "server/purge.h"
+
+struct fill {
+	struct worker *worker;
+	struct errand errand;
+	struct site *site; /* own reference */
+	const struct route *route;
+	struct flight *flight; /* own reference */
+	struct exchange *x;    /* the leader, while it rides; NULL for a refresh */
+	struct fetch *fetch;
+	struct buf request; /* the head that goes upstream */
+	/* What the request was, for the verdicts */
+	struct head head;
+	char *head_bytes;
+	struct cache_control cc;
+	bool has_authorization, has_cookie, is_shared;
+	enum method method;
+	struct cache_key key;
+	char *key_text;
+	struct buf tags;
+	struct purge_set purges; /* what the route declared, expanded before the request went out */
+	uint64_t log_pos;
+	/* What is validated; own reference */
+	struct object *stale;
+	struct head stale_head;
+	struct object *described; /* what a HEAD is about; own reference */
+	bool is_refresh;
+	/* The response */
+	int64_t sent_us, head_us;
+	enum store_verdict verdict;
+	struct cache_control response_cc;
+	struct object *object; /* for the store; own reference */
+	struct body *body;     /* own reference */
+	bool windowed, done;
+	struct timer stall, l2_silence;
+	struct l2_get *l2;
+	struct l2_stamp l2_stamp; /* {0}: what is fetched is not written there */
+	struct task start;	  /* from a clean stack */
+};
+
+static inline struct loop *
+fill_loop(const struct fill *f)
+{
+	return f->worker->loop;
+}
+
+/* fill.c */
+/* Sends the request, unless it has been sent. */
+void fill_ask_origin(struct fill *f);
+/* No response will come: the riders are told, a write in doubt purges, and the fill is freed. */
+void fill_fail(struct fill *f, enum fetch_end end);
+void fill_free(struct fill *f);
+
+/* fill_l2.c: asks Redis, then the origin, too, if that is silent. */
+void fill_ask_l2(struct fill *f);
+void on_l2_silence(void *arg);
+
+/* fill_response.c */
+struct body *on_fill_head(void *arg, const struct head *h, const struct framing *framing);
+
+/* fill_body.c */
+void on_fill_body(void *arg);
+/* A rider has read on: there may be room for more. */
+void on_fill_room(void *owner);
+void on_fill_stall(void *arg);
+/* The whole body is here: into the store, and to Redis. */
+void fill_store(struct fill *f);
+
+#endif

@@ -1,0 +1,393 @@
+/* What a response's head makes of a fill: the verdict, the objects, and who is told. */
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "http/conditional.h"
+#include "http/storedhead.h"
+#include "http/vary.h"
+#include "server/fill_priv.h"
+#include "server/request.h"
+
+#define UNSHARED_MS 10000 /* a key that proved not to be shared is not gathered for */
+
+/* The request's answer is not for the store or for others: a body that only passes. */
+static bool
+is_for_riders(const struct fill *f, const struct life *life)
+{
+	return f->verdict == STORE_STORED && !life->no_cache && life->age_ms < life->life_ms;
+}
+
+static void
+facts_of(
+    const struct fill *f, const struct head *h, const struct life *life, struct object_facts *out)
+{
+	const struct field *etag = head_find(h, FIELD_ETAG);
+	int64_t now = loop_now_ms(fill_loop(f));
+
+	*out = (struct object_facts){
+	    .born_ms = now,
+	    .age_ms = life->age_ms,
+	    .life_ms = life->life_ms,
+	    .swr_ms = life->swr_ms,
+	    .sie_ms = life->sie_ms,
+	    .date_s = life->date_s,
+	    .modified_s = life->modified_s,
+	    .log_pos = f->log_pos,
+	    .etag_at = etag == NULL ? 0 : etag->value_at,
+	    .etag_len = etag == NULL ? 0 : etag->value_len,
+	    .status = h->status,
+	    .no_cache = life->no_cache,
+	    .no_stale = life->no_stale,
+	    .life_by_route = life->by_route,
+	    .immutable = life->immutable,
+	    .encoding = (uint8_t)encoding_of_body(h),
+	    .no_transform = f->response_cc.no_transform,
+	};
+	if (f->route->cache.jitter_percent > 0 && life->by_route) {
+		uint32_t random;
+		random_bytes(&random, sizeof(random));
+		out->life_ms =
+		    life_with_jitter(life->life_ms, f->route->cache.jitter_percent, random);
+	}
+}
+
+/* Tags that the origin gives: comma-separated (Cache-Tag) or blank-separated (Surrogate-Key, xkey) words. */
+static void
+add_origin_tags(struct buf *tags, const struct head *h, enum field_id id)
+{
+	for (const struct field *fl = head_find(h, id); fl != NULL; fl = head_next(h, fl)) {
+		struct slice rest = field_value(h, fl);
+
+		while (rest.n > 0) {
+			size_t n = 0;
+			while (
+			    n < rest.n && rest.p[n] != ',' && rest.p[n] != ' ' && rest.p[n] != '\t')
+				n++;
+			if (n > 0 && n <= 256 && tags->n + n < 8192) {
+				buf_add(tags, rest.p, n);
+				buf_add_char(tags, '\0');
+			}
+			rest = slice_skip(rest, n < rest.n ? n + 1 : n);
+		}
+	}
+}
+
+/* An object of this canonical head. slab NULL: it only passes. */
+static struct object *
+make_object(struct fill *f, struct slice head, const struct life *life, struct slab *slab,
+    struct body *body)
+{
+	struct head parsed;
+	struct buf vary = {0}, tags = {0};
+	struct object_parts parts = {
+	    .hash = f->key.hash, .key = f->key.text, .head = head, .body = body};
+	struct object *o = NULL;
+
+	if (!head_of_stored(&parsed, head))
+		bug("a head of ours does not parse");
+	facts_of(f, &parsed, life, &parts.facts);
+	if (slab != NULL) {
+		if (!vary_key(&parsed, &f->head, &vary))
+			goto out;
+		buf_add_slice(&tags, buf_slice(&f->tags));
+		add_origin_tags(&tags, &parsed, FIELD_CACHE_TAG);
+		add_origin_tags(&tags, &parsed, FIELD_SURROGATE_KEY);
+		add_origin_tags(&tags, &parsed, FIELD_XKEY);
+	} else
+		parts.key = SLICE_NONE;
+	parts.vary = buf_slice(&vary);
+	parts.tags = buf_slice(&tags);
+	o = object_new(slab, &parts);
+out:
+	buf_fini(&vary);
+	buf_fini(&tags);
+	return o;
+}
+
+/* Whether h may be stored as the answer to that method, and for how long it lives. */
+static enum store_verdict
+judge(
+    struct fill *f, const struct head *h, enum method method, int64_t body_bytes, struct life *life)
+{
+	const struct route_cache *rc = &f->route->cache;
+	struct arrival arrival = {
+	    .now_ms = loop_wall_ms(fill_loop(f)), .delay_ms = (f->head_us - f->sent_us) / 1000};
+	struct store_ask ask = {.method = method,
+	    .has_authorization = f->has_authorization,
+	    .has_cookie = f->has_cookie && rc->cookies == COOKIES_GUARD,
+	    .request_cc = &f->cc,
+	    .response = h,
+	    .cc = &f->response_cc,
+	    .life = life,
+	    .policy = &rc->store,
+	    .body_bytes = body_bytes};
+
+	cache_control_of_response(h, &f->response_cc);
+	life_of_response(h, &f->response_cc, &rc->life, &arrival, life);
+	return store_judge(&ask);
+}
+
+/* The head as it goes on when it is not stored: everything end-to-end. */
+static void
+passing_head_write(const struct head *h, struct buf *out)
+{
+	buf_add_lit(out, "HTTP/1.1 ");
+	buf_add_u64(out, h->status);
+	buf_add_char(out, ' ');
+	buf_add_slice(out, head_reason(h));
+	buf_add_lit(out, "\r\n");
+	for (unsigned i = 0; i < h->count; i++) {
+		const struct field *fl = &h->fields[i];
+
+		if (fl->is_hop || fl->id == FIELD_AGE)
+			continue;
+		buf_add(out, h->base + fl->name_at, fl->name_len);
+		buf_add_lit(out, ": ");
+		buf_add(out, h->base + fl->value_at, fl->value_len);
+		buf_add_lit(out, "\r\n");
+	}
+	buf_add_lit(out, "\r\n");
+}
+
+/* Tells the riders, when the response has its object. */
+static void
+announce(struct fill *f, struct object *o, bool for_all)
+{
+	int64_t forget_ms = loop_now_ms(fill_loop(f)) + UNSHARED_MS;
+
+	if (for_all)
+		flight_publish(f->flight, o);
+	else
+		flight_disband(f->flight, o, f->verdict == STORE_STORED ? 0 : forget_ms);
+}
+
+/* Makes the objects: one for the store if it may be kept, and one for the leader alone when what is kept leaves something out. */
+static bool
+take_response(
+    struct fill *f, const struct head *h, const struct framing *framing, struct life *life)
+{
+	struct slab *slab = store_slab(f->worker->commons->store);
+	bool keep = f->verdict == STORE_STORED;
+	struct stored_rules rules = {
+	    .drop_set_cookie = f->route->cache.store.set_cookie != SET_COOKIE_STORE,
+	    .now_ms = loop_wall_ms(fill_loop(f))};
+	uint64_t expected = framing->kind == FRAMING_LENGTH ? framing->length
+	    : framing->kind == FRAMING_NONE		    ? 0
+							    : BODY_LENGTH_UNKNOWN;
+	bool own_for_leader = !keep || f->response_cc.name_lists > 0;
+	struct object *passing = NULL;
+	struct buf text = {0};
+
+	f->body = body_new(keep ? slab : NULL, expected);
+	if (f->body == NULL && keep) {
+		f->verdict = STORE_NO_MEMORY;
+		keep = false;
+		own_for_leader = true;
+		f->body = body_new(NULL, expected);
+	}
+	if (f->body == NULL)
+		return false;
+	if (keep) {
+		stored_head_write(h, &f->response_cc, &rules, &text);
+		f->object = make_object(f, buf_slice(&text), life, slab, f->body);
+		if (f->object == NULL) {
+			f->verdict = STORE_NO_MEMORY;
+			own_for_leader = true;
+		}
+	}
+	if (own_for_leader) {
+		text.n = 0;
+		passing_head_write(h, &text);
+		passing = make_object(f, buf_slice(&text), life, NULL, f->body);
+	}
+	buf_fini(&text);
+	f->windowed = f->object == NULL;
+	if (f->x != NULL)
+		f->x->verdict = f->verdict;
+	if (passing == NULL && (own_for_leader || f->object == NULL))
+		return false;
+	announce(
+	    f, passing != NULL ? passing : f->object, passing == NULL && is_for_riders(f, life));
+	object_unref(&passing);
+	return true;
+}
+
+/* The same bytes have the same codings. */
+static void
+inherit_variants(struct object *o, const struct object *old)
+{
+	for (struct object_variant *v = atomic_load_explicit(&old->variants, memory_order_acquire);
+	     v != NULL; v = atomic_load_explicit(&v->next, memory_order_acquire)) {
+		struct body *b = body_ref(v->body);
+
+		object_add_variant(
+		    o, v->encoding, &b); /* without room it is made again when asked for */
+	}
+}
+
+/* A stored response as what the origin says of it now makes it: its body under a new head. NULL when memory is short. */
+static struct object *
+renew(struct fill *f, struct object *old, const struct head *says, struct life *life)
+{
+	struct stored_rules rules = {
+	    .drop_set_cookie = f->route->cache.store.set_cookie != SET_COOKIE_STORE,
+	    .now_ms = loop_wall_ms(fill_loop(f))};
+	struct cache_control cc;
+	struct head was, merged;
+	struct buf text = {0};
+	struct object *o;
+
+	cache_control_of_response(says, &cc);
+	if (!head_of_stored(&was, object_head(old)))
+		bug("a stored head does not parse");
+	stored_head_merge(&was, says, &cc, &rules, &text);
+	if (!head_of_stored(&merged, buf_slice(&text)))
+		bug("a merged head does not parse");
+	f->verdict = judge(f, &merged, METHOD_GET, (int64_t)body_length(old->body), life);
+	life->age_ms = age_of_head(says) > 0 ? (int64_t)age_of_head(says) * 1000 : life->age_ms;
+	o = make_object(f, buf_slice(&text), life,
+	    f->verdict == STORE_STORED ? store_slab(f->worker->commons->store) : NULL, old->body);
+	buf_fini(&text);
+	if (o != NULL && o->slab != NULL)
+		inherit_variants(o, old);
+	return o;
+}
+
+static void
+store_renewed(struct fill *f, struct object *old, struct object *renewed)
+{
+	if (f->verdict != STORE_STORED) {
+		store_remove(f->worker->commons->store, old);
+		return;
+	}
+	store_put(f->worker->commons->store, renewed);
+	if (f->worker->l2 != NULL)
+		l2_put(f->worker->l2, renewed, &f->l2_stamp);
+}
+
+/* The stored response is still good. */
+static bool
+take_not_modified(struct fill *f, const struct head *h)
+{
+	struct life life;
+
+	f->object = renew(f, f->stale, h, &life);
+	if (f->object == NULL)
+		return false;
+	if (f->x != NULL)
+		f->x->verdict = f->verdict;
+	f->done = true;
+	announce(f, f->object, is_for_riders(f, &life));
+	store_renewed(f, f->stale, f->object);
+	flight_close(f->flight);
+	return true;
+}
+
+/* Whether a look-up still finds it: nobody has stored a newer one meanwhile. */
+static bool
+is_listed(struct fill *f, const struct object *o)
+{
+	struct object *found = store_find(f->worker->commons->store, &f->key, &f->head, NULL);
+	bool is_it = found == o;
+
+	object_unref(&found);
+	return is_it;
+}
+
+/* RFC 9111 section 4.3.5 */
+static void
+learn_from_head(struct fill *f, const struct head *h)
+{
+	struct head stored;
+	struct life life;
+	struct object *renewed;
+
+	if (!is_listed(f, f->described))
+		return;
+	if (!head_of_stored(&stored, object_head(f->described)))
+		bug("a stored head does not parse");
+	switch (head_judge(&stored, h)) {
+	case HEAD_SAYS_SAME:
+		renewed = renew(f, f->described, h, &life);
+		if (renewed != NULL)
+			store_renewed(f, f->described, renewed);
+		object_unref(&renewed);
+		break;
+	case HEAD_SAYS_CHANGED:
+		atomic_store_explicit(&f->described->soft_purged, true, memory_order_relaxed);
+		break;
+	case HEAD_SAYS_NOTHING:
+		break;
+	}
+}
+
+/* 304 to a question of ours that is not about what we have: ask again, without conditions. */
+static void
+ask_again_plainly(struct fill *f)
+{
+	object_unref(&f->stale);
+	f->request.n = 0;
+	request_render(f->x, NULL, &f->request);
+	loop_later(fill_loop(f), &f->start);
+}
+
+/* Nobody rides, and nobody will. */
+static bool
+is_for_nobody(struct fill *f)
+{
+	flight_close(f->flight);
+	return flight_riders(f->flight) == 0;
+}
+
+struct body *
+on_fill_head(void *arg, const struct head *h, const struct framing *framing)
+{
+	struct fill *f = arg;
+	struct life life;
+
+	if (f->l2 != NULL) /* the origin was faster */
+		l2_get_cancel(&f->l2);
+	f->head_us = clock_mono_us();
+	if (f->x != NULL)
+		f->x->origin_us = f->head_us - f->sent_us;
+	purge_after_response(&f->purges, f->worker, h);
+	if (h->status == 304 && f->stale != NULL && f->stale_head.base != NULL) {
+		struct fetch *spent = f->fetch;
+
+		if (not_modified_is_about(&f->stale_head, h) && take_not_modified(f, h)) {
+			f->body = body_new(NULL,
+			    0); /* a 304 has none; the fetch ends properly and keeps its connection */
+			return f->body;
+		}
+		f->fetch = NULL;
+		fetch_abort(&spent);
+		if (f->x != NULL)
+			ask_again_plainly(f);
+		else /* whose request it was has gone, or there was none */
+			fill_fail(f, FETCH_done);
+		return NULL;
+	}
+	if (f->described != NULL)
+		learn_from_head(f, h);
+	f->verdict = judge(f, h, f->method,
+	    framing->kind == FRAMING_LENGTH ? (int64_t)framing->length : -1, &life);
+	if (!f->is_shared)
+		f->verdict = STORE_ROUTE_OFF;
+	if (f->is_refresh && status_is_failure(h->status) && is_for_nobody(f)) {
+		struct fetch *spent = f->fetch;
+
+		f->fetch = NULL;
+		fetch_abort(&spent);
+		fill_fail(f, FETCH_response_bad);
+		return NULL;
+	}
+	if (!take_response(f, h, framing, &life)) {
+		struct fetch *spent = f->fetch;
+
+		f->fetch = NULL;
+		fetch_abort(&spent);
+		fill_fail(f, FETCH_no_memory);
+		return NULL;
+	}
+	return f->body;
+}
