@@ -1,5 +1,5 @@
 /* server/exchange_priv.h - the insides of an exchange, shared by the files that are its steps: exchange.c (the walk),
- * admit.c (route, access, limits), lookup.c (the cache), respond.c (the head), deliver.c (the body), tunnel.c. */
+ * admit.c (route, access, limits), key.c, lookup.c (the cache), respond.c (the head), deliver.c (the body), tunnel.c. */
 #ifndef SERVER_EXCHANGE_PRIV_H
 #define SERVER_EXCHANGE_PRIV_H
 
@@ -185,6 +185,8 @@ bool exchange_code(struct exchange *x);
 void tunnel_start(struct exchange *x, const struct head *h, struct upconn *conn, struct slice rest);
 /* 103 and its like, passed on as they come. */
 void exchange_interim(struct exchange *x, const struct head *h);
+/* x->key, for the route of the exchange (key.c). */
+void exchange_make_key(struct exchange *x);
 /* Appends the query with its "?" as the route's query rules leave it. */
 void exchange_add_query(const struct exchange *x, const struct route *r, struct buf *out);
 /* The route that a GET of the same URL takes, or NULL: its rules say what an answer is stored under. */

@@ -1,126 +1,6 @@
-/* The cache's steps: the key and what is stored under it, the flight for what is not, and the wait for its response. */
-#include "base/hash.h"
+/* The cache's steps: what is stored under the key, the flight for what is not, and the wait for its response. */
 #include "base/log.h"
 #include "server/exchange_priv.h"
-
-/* --- the key --- */
-
-/* The query as the route wants it: in the key, and so upstream too, that nobody can have one and mean the other. */
-void
-exchange_add_query(const struct exchange *x, const struct route *r, struct buf *key)
-{
-	const struct route_cache *rc = &r->cache;
-	size_t before = key->n;
-
-	if (!x->url.has_query || rc->query == QUERY_NONE)
-		return;
-	buf_add_char(key, '?');
-	if (rc->query == QUERY_ALL && !rc->query_sorted) {
-		buf_add_slice(key, x->url.query);
-		return;
-	}
-	struct query_rules rules = {.keep = rc->query == QUERY_ALLOW ? QUERY_KEEP_LISTED
-		: rc->query == QUERY_DROP			     ? QUERY_DROP_LISTED
-								     : QUERY_KEEP_ALL,
-	    .names = rc->query_names.items,
-	    .names_count = rc->query_names.count,
-	    .sorted = rc->query_sorted};
-	url_query_filter(x->url.query, &rules, key);
-	if (key->n == before + 1)
-		key->n = before; /* nothing of it is left: the same as none */
-}
-
-/* What else the origin can see and the route counts, behind the URL: each after a NUL, its values after a line break
- * each, so that no part can be taken for another and absent differs from empty. */
-static void
-add_part(struct buf *key, char kind, const char *name)
-{
-	buf_add_char(key, '\0');
-	buf_add_char(key, kind);
-	buf_add_slice(key, slice_from(name));
-}
-
-static void
-add_part_value(struct buf *key, struct slice value)
-{
-	buf_add_char(key, '\n');
-	buf_add_slice(key, value);
-}
-
-static void
-add_header(const struct head *h, const char *name, struct buf *key)
-{
-	struct slice s = slice_from(name);
-
-	add_part(key, 'h', name);
-	for (const struct field *f = head_find_name(h, s); f != NULL; f = head_next_name(h, f))
-		if (!f->is_hop) /* the origin will not see those */
-			add_part_value(key, field_value(h, f));
-}
-
-static void
-add_cookie(const struct head *h, const char *name, struct buf *key)
-{
-	struct cookie_walk walk = {0};
-	struct slice value;
-
-	add_part(key, 'c', name);
-	while (cookie_next(h, slice_from(name), &walk, &value))
-		add_part_value(key, value);
-}
-
-/* A trusted proxy's word about the outside goes on to the origin: redirects and links depend on it. */
-static void
-add_forwarded(const struct exchange *x, struct buf *key)
-{
-	struct slice proto = head_value(&x->head, FIELD_X_FORWARDED_PROTO);
-	struct slice host = head_value(&x->head, FIELD_X_FORWARDED_HOST);
-
-	if (proto.n > 0) {
-		add_part(key, 'f', "proto");
-		add_part_value(key, proto);
-	}
-	if (host.n > 0) {
-		add_part(key, 'f', "host");
-		add_part_value(key, host);
-	}
-}
-
-/* Another route's answer to the same URL is another answer. */
-static void
-add_conditions(const struct route *r, struct buf *key)
-{
-	for (unsigned i = 0; i < r->conditions_count; i++) {
-		add_part(key, 'm', r->conditions[i].name);
-		if (r->conditions[i].value != NULL)
-			add_part_value(key, slice_from(r->conditions[i].value));
-	}
-}
-
-static void
-make_key(struct exchange *x)
-{
-	const struct route_cache *rc = &x->route->cache;
-	struct buf key = x->worker->scratch;
-
-	key.n = 0;
-	buf_add_slice(&key, exchange_scheme(x));
-	buf_add_lit(&key, "://");
-	buf_add_slice(&key, x->url.authority);
-	buf_add_slice(&key, x->url.path);
-	exchange_add_query(x, x->route, &key);
-	if (x->peer_is_trusted)
-		add_forwarded(x, &key);
-	add_conditions(x->route, &key);
-	for (unsigned i = 0; i < rc->key_headers.count; i++)
-		add_header(&x->head, rc->key_headers.items[i], &key);
-	if (rc->cookies == COOKIES_KEY)
-		for (unsigned i = 0; i < rc->cookie_names.count; i++)
-			add_cookie(&x->head, rc->cookie_names.items[i], &key);
-	x->key.text = arena_copy(&x->mem, buf_slice(&key));
-	x->key.hash = hash_bytes(key.p, key.n);
-	x->worker->scratch = key;
-}
 
 static void
 expand_tags(struct exchange *x)
@@ -288,7 +168,7 @@ step_lookup(struct exchange *x)
 		return pass(x, CACHE_FWD_REQUEST, "only the origin may say whether it has changed");
 	x->is_shared = true;
 	hide_what_origin_will_not_see(x);
-	make_key(x);
+	exchange_make_key(x);
 	expand_tags(x);
 	o = find_valid(x, &others, &soft);
 	if (o != NULL)
