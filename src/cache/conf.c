@@ -1,5 +1,7 @@
 #include "cache/conf.h"
 
+#include <strings.h>
+
 #include "event/redisurl.h"
 
 static void
@@ -27,3 +29,47 @@ const struct conf_table redis_table = CONF_TABLE("redis", struct redis_conf, red
 	    "or pattern count there as purges of everything. Let Redis 5 or later, or Valkey, "
 	    "evict values only (`maxmemory-policy volatile-lfu`): with `allkeys-*` it may evict "
 	    "the marks, and everything stored there is lost with them.");
+
+/* --- warm --- */
+
+static bool
+is_absolute(const char *address)
+{
+	return strncasecmp(address, "http://", 7) == 0 || strncasecmp(address, "https://", 8) == 0;
+}
+
+static void
+check_addresses(struct conf_context *cx, const struct conf_table *t, const struct warm_conf *c,
+    const char *name, const char *const *items, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (items[i][0] == '/' && c->base == NULL)
+			conf_error(cx->diag, conf_place(t, c, name),
+			    "%s: \"%s\" needs a base, as in base: \"https://www.example.com\"",
+			    name, items[i]);
+		else if (items[i][0] != '/' && !is_absolute(items[i]))
+			conf_error(cx->diag, conf_place(t, c, name),
+			    "%s: \"%s\" is neither a path nor begins with http:// or https://",
+			    name, items[i]);
+}
+
+static void
+check_warm(struct conf_context *cx, const struct conf_table *t, void *target)
+{
+	const struct warm_conf *c = target;
+
+	if (c->base != NULL && !is_absolute(c->base))
+		conf_error(cx->diag, conf_place(t, c, "base"),
+		    "base: \"%s\" does not begin with http:// or https://", c->base);
+	check_addresses(cx, t, c, "urls", c->urls.items, c->urls.count);
+	check_addresses(cx, t, c, "sitemaps", c->sitemaps.items, c->sitemaps.count);
+}
+
+#define CONF_TARGET struct warm_conf
+static const struct conf_directive warm_rows[] = {WARM_DIRECTIVES(CONF_ROW)};
+#undef CONF_TARGET
+const struct conf_table warm_table = CONF_TABLE("warm", struct warm_conf, warm_rows,
+    .shortcut = "urls", .check = check_warm,
+    .text = "Warming. Its requests go through the routes like a client's, but wait for no rate "
+	    "limit and stand in no access log. `forebay warm` does it by hand and shows how far it "
+	    "is.");

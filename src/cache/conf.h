@@ -18,8 +18,23 @@
 	X(secret, secret, NULL, "16", "4096", "Signs what is kept in Redis (HMAC-SHA256); what does not verify is a miss. "    \
 		"The same on all instances")
 
+#define WARM_DIRECTIVES(X)                                                                                        \
+	X(base, string, NULL, "8", "1024", "What addresses that begin with `/` belong to, as clients name it: "   \
+		"`https://www.example.com`")                                                                      \
+	X(urls, strings, NULL, "0", "10000", "Pages: `/`, `/products`, `https://www.example.com/about`")          \
+	X(file, string, NULL, "1", "4096", "A file with more of them, one in each line; `#` begins a comment")    \
+	X(sitemaps, strings, NULL, "0", "100", "Sitemaps (XML, also with gzip, also those that name others) whose pages are " \
+		"asked for; only those of the base's host")                                                       \
+	X(top, int, "0", "0", "10000", "So many of the pages that clients asked for most; kept in the state directory for the next start") \
+	X(at_start, bool, "yes", NULL, NULL, "Whether this is done when Forebay starts")                          \
+	X(every, duration, "0", "0", "30d", "How often it is done again; 0: never")                               \
+	X(rate, int, "50", "1", "10000", "At most so many requests a second")                                     \
+	X(concurrency, int, "4", "1", "256", "At most so many at a time; fewer while clients use half of an upstream's connections") \
+	X(time, duration, "10m", "1s", "1d", "After that what is left is left out")
+
 #define CACHE_DIRECTIVES(X)                                                                                       \
 	X(memory, size, "256MiB", "1MiB", "1TiB", "Memory for everything the cache holds: bodies, heads, index")  \
+	X(warm, map(struct warm_conf, warm_table), "off", NULL, NULL, "Pages that are asked for before clients do", .may_be_off = true) \
 	X(redis, map(struct redis_conf, redis_table), "off", NULL, NULL, "A second level behind the memory, shared by instances", \
 		.may_be_off = true)
 /* clang-format on */
@@ -28,6 +43,10 @@ struct redis_conf {
 	struct conf_head conf; /* is_off: no Redis */
 	REDIS_DIRECTIVES(CONF_FIELD)
 };
-extern const struct conf_table redis_table;
+struct warm_conf {
+	struct conf_head conf; /* is_off: nothing is warmed */
+	WARM_DIRECTIVES(CONF_FIELD)
+};
+extern const struct conf_table redis_table, warm_table;
 
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "admin/api.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -18,6 +19,7 @@
 #include "daemon/instance.h"
 #include "daemon/limits.h"
 #include "daemon/notify.h"
+#include "daemon/warming.h"
 #include "daemon/workers.h"
 #include "event/tls.h"
 #include "server/accesslog.h"
@@ -33,6 +35,8 @@ struct daemon {
 	struct site *site, *admin_site;
 	struct accesslog *access_log;
 	struct buf l2_print; /* what the workers' l2_conf was made from; empty: none */
+	char *state_dir;     /* NULL: none */
+	struct warming *warming;
 	unsigned workers_count, connections;
 };
 
@@ -219,6 +223,7 @@ publish(struct daemon *d, const struct server_conf *conf, struct site *site, str
 	d->site = site;
 	d->admin_site = admin;
 	atomic_store(&workers_commons(d->workers)->generation, site->generation);
+	warming_use(d->warming, &conf->cache.warm);
 	return 0;
 }
 
@@ -295,17 +300,15 @@ lock_state(struct daemon *d)
 {
 	const char *all = getenv("STATE_DIRECTORY");
 	struct buf why = {0};
-	char *first;
 	int r;
 
 	if (all == NULL || *all == '\0')
 		return 0;
-	first = must_strndup(all, strcspn(all, ":"));
-	r = instance_lock(first, &d->lock, &why);
+	d->state_dir = must_strndup(all, strcspn(all, ":"));
+	r = instance_lock(d->state_dir, &d->lock, &why);
 	if (r != 0)
 		log_error("%.*s", SLICE_FMT(buf_slice(&why)));
 	buf_fini(&why);
-	free(first);
 	return r;
 }
 
@@ -326,6 +329,7 @@ start_with(
 	if (d->workers == NULL)
 		goto out;
 	d->sockets = sockets_new(d->workers_count);
+	d->warming = warming_new(workers_commons(d->workers), d->state_dir);
 	site = compile(d, conf, mem, diag);
 	print_diag(diag);
 	if (site == NULL)
@@ -375,6 +379,7 @@ stop(struct daemon *d)
 		accesslog_flush(d->access_log, 2000);
 		accesslog_free(&d->access_log);
 	}
+	warming_free(&d->warming);
 	workers_free(&d->workers);
 	if (d->site != NULL)
 		site_unref(&d->site);
@@ -382,6 +387,7 @@ stop(struct daemon *d)
 		site_unref(&d->admin_site);
 	sockets_free(&d->sockets);
 	instance_unlock(&d->lock);
+	free(d->state_dir);
 	notify_free(&d->notify);
 	buf_fini(&d->l2_print);
 	arena_fini(&d->path_mem);
@@ -419,6 +425,7 @@ keep_house(struct daemon *d)
 
 	if (purgelog_wants_sweep(c->purges))
 		store_sweep(c->store, c->purges);
+	warming_tick(d->warming, clock_mono_ms());
 }
 
 static void

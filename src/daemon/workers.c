@@ -12,6 +12,7 @@
 #include "cache/redis.h"
 #include "server/accesslog.h"
 #include "server/rendered.h"
+#include "server/warm.h"
 
 #define SETTLE_ROUNDS 4 /* a letter answered by a letter answered by a letter, and one to spare */
 
@@ -99,6 +100,7 @@ workers_new(unsigned count, size_t cache_bytes, size_t rate_table_bytes, struct 
 		ws->commons.loops[i] = w->loop;
 		ws->commons.mailboxes[i] = w->mailbox;
 	}
+	ws->commons.warmer = warmer_new(ws->commons.workers[0]);
 	return ws;
 }
 
@@ -286,6 +288,7 @@ workers_free(struct workers **wp)
 
 	if (ws == NULL)
 		return;
+	warmer_free(&ws->commons.warmer);
 	for (unsigned round = 0; round < SETTLE_ROUNDS; round++)
 		for (unsigned i = 0; i < ws->count; i++)
 			if (ws->members[i].worker != NULL)

@@ -417,6 +417,8 @@ step_limit(struct exchange *x)
 {
 	struct loop *loop = x->worker->loop;
 
+	if (x->is_own)
+		return run_action(x);
 	if (x->is_queued) {
 		struct rate_verdict *met = &x->met[x->met_count - 1];
 

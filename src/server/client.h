@@ -59,6 +59,7 @@ struct client {
 	const struct address *peer; /* the other end of the connection */
 	const struct address *local;
 	bool is_tls;
+	bool is_own;		/* a visit (server/visit.h): nobody's request */
 	unsigned listener_slot; /* of where it came in, for the counters */
 	unsigned served;	/* requests before this one on the connection */
 	/* The request's body: none when has_upload is false. */

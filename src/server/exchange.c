@@ -72,6 +72,7 @@ exchange_new(struct worker *w, struct client *c, bool is_admin)
 	x->out.n = 0;
 	x->client = c;
 	x->is_tls = c->is_tls;
+	x->is_own = c->is_own;
 	x->listener_slot = c->listener_slot;
 	x->worker = w;
 	x->site = site_ref(is_admin ? w->admin_site : w->site);
@@ -195,7 +196,8 @@ exchange_finish(struct exchange *x)
 	bool whole = x->end == END_done || x->end == END_refused;
 
 	x->is_over = true;
-	exchange_record(x);
+	if (!x->is_own)
+		exchange_record(x);
 	exchange_let_go(x);
 	if (x->upstream != NULL)
 		upstream_unref(&x->upstream);

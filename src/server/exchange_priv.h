@@ -54,6 +54,7 @@ struct exchange {
 	struct worker *worker;
 	bool
 	    is_tls; /* of the client's connection; it is asked for after the client has gone, too */
+	bool is_own; /* nobody's request: no limits, no log */
 	unsigned listener_slot;
 	struct site *site;	   /* own reference */
 	const struct route *route; /* NULL before STEP_route has found one */

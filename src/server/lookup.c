@@ -123,7 +123,8 @@ judge_stored(struct exchange *x, struct object *o, bool soft)
 		refresh_behind(x, o);
 		/* fallthrough */
 	case REUSE_SERVE:
-		atomic_fetch_add_explicit(&o->hit_count, 1, memory_order_relaxed);
+		if (!x->is_own)
+			atomic_fetch_add_explicit(&o->hit_count, 1, memory_order_relaxed);
 		x->tier = TIER_memory;
 		exchange_use_object(x, o);
 		return exchange_to(x, STEP_respond);

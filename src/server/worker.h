@@ -21,6 +21,7 @@ struct accesslog;
 struct h1conn;
 struct l2;
 struct resolver;
+struct warmer;
 
 struct commons {
 	unsigned workers_count;
@@ -38,6 +39,9 @@ struct commons {
 	_Atomic unsigned generation;	 /* of the configuration that all workers have */
 	_Atomic unsigned reloads_failed; /* configurations refused since the start */
 	int64_t started_wall_ms;
+	struct warmer *warmer; /* of the first worker */
+	_Atomic bool
+	    warming_asked; /* by the admin interface: what the configuration says is warmed now */
 };
 
 /* A listening socket as a worker sees it. */
