@@ -1,5 +1,5 @@
 /* server/exchange_priv.h - the insides of an exchange, shared by the files that are its steps: exchange.c (the walk),
- * admit.c (route, access, limits), key.c, lookup.c (the cache), respond.c (the head), deliver.c (the body), tunnel.c. */
+ * admit.c (route, access, limits), key.c, lookup.c (the cache), board.c (the flight), respond.c (the head), deliver.c (the body), tunnel.c. */
 #ifndef SERVER_EXCHANGE_PRIV_H
 #define SERVER_EXCHANGE_PRIV_H
 
@@ -176,6 +176,10 @@ enum exchange_next step_deliver(struct exchange *x);
 enum exchange_next exchange_own(struct exchange *x, unsigned status, const char *why);
 /* The object answers; takes over the reference. */
 void exchange_use_object(struct exchange *x, struct object *o);
+/* What reuse_judge is told of o and of the request. soft: a purge made it stale. */
+struct reuse_stored exchange_stored_facts(
+    const struct exchange *x, const struct object *o, bool soft);
+struct reuse_request exchange_request_facts(const struct exchange *x);
 /* What the store may be asked with: the request as the origin would see it. */
 void exchange_expand_tags(struct exchange *x);
 /* Leaves limits' queues, giving back what is left of the request's hold on them. True: nothing of it is elsewhere. */
