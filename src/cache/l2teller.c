@@ -81,7 +81,7 @@ l2_teller_go(struct l2_teller *t)
 		return;
 	l2_words_mark(&w, t->conf.marks, t->conf.set, SLICE_NONE);
 	add_marks(t, &w);
-	t->is_telling = redisio_send(t->conf.io,
+	t->is_telling = redisnet_send(t->conf.io,
 			    &(struct redisio_command){.argv = w.argv,
 				.argc = w.argc,
 				.timeout_ms = t->conf.timeout_ms,

@@ -10,7 +10,7 @@
 
 #include "cache/l2marks.h"
 #include "event/loop.h"
-#include "event/redisio.h"
+#include "event/redisnet.h"
 
 #define L2_TELLER_QUEUE_MAX 1024
 
@@ -18,7 +18,7 @@ struct l2_teller;
 
 struct l2_teller_conf {
 	struct loop *loop;
-	struct redisio *io; /* freed before the teller is */
+	struct redisnet *io; /* freed before the teller is */
 	struct l2_marks *marks;
 	struct slice set; /* its key in Redis; stays as it is */
 	int64_t timeout_ms;

@@ -10,7 +10,7 @@
 #include "cache/l2breaker.h"
 #include "cache/l2teller.h"
 #include "cache/l2value.h"
-#include "event/redisio.h"
+#include "event/redisnet.h"
 #include "http/vary.h"
 
 #define CONNECT_MS 1000
@@ -70,7 +70,7 @@ static const struct refusal {
 /* One of the two connections. */
 struct side {
 	struct l2 *l2;
-	struct redisio *io;
+	struct redisnet *io;
 	struct breaker breaker;
 	const char *what; /* for the log */
 	bool is_writing;
@@ -157,7 +157,7 @@ note_open(struct side *s, const char *why)
 	snprintf(s->trouble, sizeof(s->trouble), "%s", why);
 	set_up(s, false);
 	if (s->l2->logs)
-		log_warn("redis %s: %s pause: %s", redisio_name(s->io), s->what, why);
+		log_warn("redis %s: %s pause: %s", redisnet_name(s->io), s->what, why);
 }
 
 /* A command failed without an answer. */
@@ -186,7 +186,7 @@ tell_refusal(struct side *s, unsigned i, const struct redis_reply *reply)
 	if (!s->l2->logs || (s->told & 1u << i) != 0)
 		return;
 	s->told |= 1u << i;
-	log_warn("redis %s: %s: %s (%.*s)", redisio_name(s->io), s->what,
+	log_warn("redis %s: %s: %s (%.*s)", redisnet_name(s->io), s->what,
 	    i < REFUSALS_COUNT ? refusals[i].text : "an error",
 	    (int)(reply->text.n > 200 ? 200 : reply->text.n), reply->text.p);
 }
@@ -243,7 +243,7 @@ on_policy(void *arg, enum redisio_end end, const struct redis_reply *reply)
 	log_warn(
 	    "redis %s: maxmemory-policy %.*s may evict %s, which says what was purged, and all "
 	    "that is stored there is lost with it; volatile-lfu keeps it",
-	    redisio_name(l->writes.io), SLICE_FMT(policy), l->set);
+	    redisnet_name(l->writes.io), SLICE_FMT(policy), l->set);
 }
 
 static void
@@ -252,7 +252,7 @@ ask_policy(struct l2 *l)
 	static const struct slice argv[3] = {
 	    SLICE_LIT("CONFIG"), SLICE_LIT("GET"), SLICE_LIT("maxmemory*")};
 
-	redisio_send(l->writes.io,
+	redisnet_send(l->writes.io,
 	    &(struct redisio_command){.argv = argv,
 		.argc = 3,
 		.timeout_ms = l->writes.timeout_ms,
@@ -322,7 +322,7 @@ on_probe_answer(void *arg, enum redisio_end end, const struct redis_reply *reply
 		l2_teller_go(s->l2->teller);
 	}
 	if (had_paused && s->l2->logs)
-		log_info("redis %s: %s go on", redisio_name(s->io), s->what);
+		log_info("redis %s: %s go on", redisnet_name(s->io), s->what);
 }
 
 /* What is asked is what the side is for: a Redis that is full answers PING. The one tells the number
@@ -344,7 +344,7 @@ on_probe_due(void *arg)
 		for (int i = 0; i < 3; i++)
 			l2_words_add(&w, SLICE_LIT("0"));
 	}
-	if (redisio_send(s->io,
+	if (redisnet_send(s->io,
 		&(struct redisio_command){.argv = w.argv,
 		    .argc = w.argc,
 		    .timeout_ms = s->timeout_ms,
@@ -396,7 +396,7 @@ get_send(struct l2_get *g, int64_t timeout_ms)
 	l2_marks_name(l->marks, PURGE_EXACT, cache_key_path(g->key.text), path);
 	l2_words_add(&w, slice_from(path));
 	g->seen = w.seen;
-	return redisio_send(l->reads.io,
+	return redisnet_send(l->reads.io,
 	    &(struct redisio_command){.argv = w.argv,
 		.argc = w.argc,
 		.timeout_ms = timeout_ms,
@@ -452,7 +452,7 @@ result_of_flaw(struct side *s, enum l2_flaw flaw)
 		return L2_expired;
 	if (s->l2->logs && (s->told_flaws & 1u << flaw) == 0)
 		log_warn(
-		    "redis %s: a value is not used: %s", redisio_name(s->io), l2_flaw_text(flaw));
+		    "redis %s: a value is not used: %s", redisnet_name(s->io), l2_flaw_text(flaw));
 	s->told_flaws |= 1u << flaw;
 	return L2_corrupt;
 }
@@ -644,7 +644,7 @@ write_value(struct l2 *l, struct slice name, int64_t life_ms, struct buf *value)
 	char life[24];
 	const struct slice argv[3] = {SLICE_LIT("PSETEX"), name,
 	    slice_of(life, (size_t)snprintf(life, sizeof(life), "%lld", (long long)life_ms))};
-	enum redisio_sent sent = redisio_send(l->writes.io,
+	enum redisio_sent sent = redisnet_send(l->writes.io,
 	    &(struct redisio_command){.argv = argv,
 		.argc = 3,
 		.tail = value,
@@ -721,7 +721,7 @@ l2_delete(struct l2 *l, const struct cache_key *key)
 	enum redisio_sent sent = REDISIO_DOWN;
 
 	if (!l->writes.breaker.is_open)
-		sent = redisio_send(l->writes.io,
+		sent = redisnet_send(l->writes.io,
 		    &(struct redisio_command){.argv = argv,
 			.argc = 2,
 			.timeout_ms = l->writes.timeout_ms,
@@ -752,7 +752,7 @@ side_open(struct side *s, struct resolver *resolver, const struct l2_conf *conf,
 	    .reply_max_bytes = s->is_writing ? 4096 : conf->value_max_bytes + 4096,
 	    .logs = conf->logs && !s->is_writing};
 
-	s->io = redisio_new(s->l2->loop, resolver, &io, &side_handler, s, why);
+	s->io = redisnet_new(s->l2->loop, resolver, &io, &side_handler, s, why);
 	return s->io == NULL ? -1 : 0;
 }
 
@@ -819,8 +819,8 @@ l2_free(struct l2 **lp)
 	*lp = NULL;
 	if (l == NULL)
 		return;
-	redisio_free(&l->reads.io);
-	redisio_free(&l->writes.io);
+	redisnet_free(&l->reads.io);
+	redisnet_free(&l->writes.io);
 	l2_teller_free(&l->teller);
 	breaker_fini(&l->reads.breaker);
 	breaker_fini(&l->writes.breaker);
@@ -846,8 +846,8 @@ l2_trouble(const struct l2 *l)
 	const struct side *sides[] = {&l->reads, &l->writes};
 
 	for (int i = 0; i < 2; i++) {
-		if (!redisio_is_up(sides[i]->io))
-			return redisio_trouble(sides[i]->io);
+		if (!redisnet_is_up(sides[i]->io))
+			return redisnet_trouble(sides[i]->io);
 		if (sides[i]->trouble[0] != '\0')
 			return sides[i]->trouble;
 	}
