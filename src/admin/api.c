@@ -4,6 +4,7 @@
 
 #include "admin/health.h"
 #include "admin/metrics.h"
+#include "admin/warm.h"
 #include "base/mem.h"
 #include "server/accessline.h"
 #include "server/handler.h"
@@ -16,6 +17,7 @@
 #define ADMIN_ROUTES(X)                                                                                            \
 	X("/health",       BIT(METHOD_GET), health_alive,  true,    "200 as long as the process serves")           \
 	X("/health/ready", BIT(METHOD_GET), health_ready,  true,    "200 or 503, with each dependency and its latency, as JSON") \
+	X("/warm",         BIT(METHOD_GET) | BIT(METHOD_POST) | BIT(METHOD_DELETE), warm_serve, false, "Warming: how far it is, begins it, stops it") \
 	X("/metrics",      BIT(METHOD_GET), metrics_serve, false,   "Counters and gauges for Prometheus (docs/metrics.md)")
 /* clang-format on */
 
@@ -88,12 +90,14 @@ static void
 answer_wrong_method(struct exchange *x, const struct endpoint *e)
 {
 	bool gets = (e->methods & BIT(METHOD_GET)) != 0,
-	     posts = (e->methods & BIT(METHOD_POST)) != 0;
+	     posts = (e->methods & BIT(METHOD_POST)) != 0,
+	     deletes = (e->methods & BIT(METHOD_DELETE)) != 0;
 
 	exchange_add_field(x, "Allow",
-	    gets && posts ? "GET, HEAD, POST"
-		: gets	  ? "GET, HEAD"
-			  : "POST");
+	    deletes		? "GET, HEAD, POST, DELETE"
+		: gets && posts ? "GET, HEAD, POST"
+		: gets		? "GET, HEAD"
+				: "POST");
 	answer_problem(x, 405, "Method Not Allowed");
 }
 

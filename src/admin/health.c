@@ -8,6 +8,7 @@
 
 #include "admin/probe.h"
 #include "admin/process.h"
+#include "admin/timestamp.h"
 #include "base/mem.h"
 #include "base/version.h"
 #include "cache/redis.h"
@@ -44,18 +45,6 @@ struct run {
 static _Atomic unsigned runs; /* bounds what strangers can make us connect */
 
 /* What is told */
-
-static json_t *
-json_timestamp(int64_t wall_ms)
-{
-	time_t s = wall_ms / 1000;
-	char text[32];
-	struct tm tm;
-
-	gmtime_r(&s, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	return json_sprintf("%s.%03dZ", text, (int)(wall_ms % 1000));
-}
 
 /* Which process this is, and what it works by: what `forebay reload` looks at. */
 static json_t *

@@ -146,7 +146,7 @@ open_call(struct call *c)
 }
 
 static bool
-say(struct call *c, const char *method, const char *target)
+say(struct call *c, const char *method, const char *target, struct slice json)
 {
 	struct buf b = {0};
 	bool is_said = true;
@@ -155,7 +155,10 @@ say(struct call *c, const char *method, const char *target)
 	    &b, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", method, target);
 	if (c->door->token != NULL && c->door->token[0] != '\0')
 		buf_printf(&b, "Authorization: Bearer %s\r\n", c->door->token);
+	if (json.n > 0)
+		buf_printf(&b, "Content-Type: application/json\r\nContent-Length: %zu\r\n", json.n);
 	buf_printf(&b, "\r\n");
+	buf_add_slice(&b, json);
 	while (is_said && b.n > 0) {
 		ssize_t n = send(c->fd, b.p, b.n, MSG_NOSIGNAL);
 
@@ -239,8 +242,8 @@ understand(const struct call *c, const char *method, struct answer *out)
 }
 
 int
-ask(const struct admin_door *door, const char *method, const char *target, int timeout_ms,
-    struct answer *out, struct buf *why)
+ask(const struct admin_door *door, const char *method, const char *target, struct slice json,
+    int timeout_ms, struct answer *out, struct buf *why)
 {
 	struct call c = {.door = door,
 	    .deadline_ms = clock_mono_ms() + timeout_ms,
@@ -249,7 +252,7 @@ ask(const struct admin_door *door, const char *method, const char *target, int t
 	bool is_whole = false;
 
 	*out = (struct answer){0};
-	if (open_call(&c) && say(&c, method, target) && listen_to_the_end(&c)) {
+	if (open_call(&c) && say(&c, method, target, json) && listen_to_the_end(&c)) {
 		is_whole = understand(&c, method, out);
 		if (!is_whole)
 			buf_printf(why, "%s: what answers there is not Forebay's admin interface",

@@ -30,10 +30,10 @@ struct answer {
 	struct buf body; /* whole */
 };
 
-/* Sends method and target, and waits for the whole answer, all within timeout_ms. 0: the caller ends it with
- * answer_fini(). -1: why tells what went wrong, one line without its end. */
-int ask(const struct admin_door *door, const char *method, const char *target, int timeout_ms,
-    struct answer *out, struct buf *why);
+/* Sends method and target, and json (empty: no body), and waits for the whole answer, all within timeout_ms. 0: the caller ends
+ * it with answer_fini(). -1: why tells what went wrong, one line without its end. */
+int ask(const struct admin_door *door, const char *method, const char *target, struct slice json,
+    int timeout_ms, struct answer *out, struct buf *why);
 void answer_fini(struct answer *a);
 
 #endif

@@ -156,7 +156,7 @@ look_at(const struct admin_door *door, struct buf *why)
 	struct answer a;
 	json_t *top, *system;
 
-	if (ask(door, "GET", "/health", ASK_TIMEOUT_MS, &a, why) != 0)
+	if (ask(door, "GET", "/health", SLICE_NONE, ASK_TIMEOUT_MS, &a, why) != 0)
 		return f;
 	top = json_loadb(a.body.p, a.body.n, 0, NULL);
 	system = json_object_get(top, "system");

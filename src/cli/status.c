@@ -165,7 +165,7 @@ ask_and_print(const struct status *s, const struct admin_door *door, struct buf 
 	struct answer a;
 	int code = s->alive ? EXIT_WRONG : EXIT_MISUSED;
 
-	if (ask(door, "GET", s->alive ? "/health" : "/health/ready",
+	if (ask(door, "GET", s->alive ? "/health" : "/health/ready", SLICE_NONE,
 		s->alive ? ASK_TIMEOUT_MS : READY_WAIT_MS, &a, why) != 0)
 		return code;
 	if (print_answer(s, &a))

@@ -7,6 +7,7 @@
 #include "cli/reload.h"
 #include "cli/schema.h"
 #include "cli/status.h"
+#include "cli/warm.h"
 #include "daemon/serve.h"
 
 static int
@@ -25,6 +26,7 @@ static const struct {
     {"check", cli_check, "read a configuration and say what is wrong with it"},
     {"status", cli_status, "ask the running daemon how it is"},
     {"reload", cli_reload, "have the running daemon read its configuration again"},
+    {"warm", cli_warm, "have the running daemon ask for pages before clients do"},
     {"schema", cli_schema, "print the JSON Schema of the configuration, for editors"},
     {"reference", cli_reference,
 	"print the reference of the configuration (docs/configuration.md)"},

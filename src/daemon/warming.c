@@ -122,6 +122,7 @@ save_popular(struct warming *w)
 
 /* --- runs --- */
 
+/* The run has been claimed. */
 static void
 begin(struct warming *w)
 {
@@ -138,9 +139,16 @@ begin(struct warming *w)
 	add_popular(w, &plan->pages);
 	for (size_t i = 0; i < c->sitemaps.count; i++)
 		warm_plan_add(&plan->sitemaps, slice_from(c->sitemaps.items[i]));
-	if (!warmer_start(w->commons->warmer, &plan))
+	warmer_run(w->commons->warmer, &plan);
+}
+
+static void
+begin_unless_under_way(struct warming *w)
+{
+	if (warmer_claim(w->commons->warmer))
+		begin(w);
+	else
 		log_info("warming: the run before is still under way");
-	warm_plan_free(&plan);
 }
 
 /* Whether the run at the start has failed altogether, so that it is worth another. */
@@ -171,7 +179,7 @@ start_again(struct warming *w, int64_t now_ms)
 	w->is_starting = has_failed(w) && w->starts < AGAIN_MAX;
 	if (w->is_starting) {
 		w->starts++;
-		begin(w);
+		begin_unless_under_way(w);
 	}
 	w->next_ms = w->is_starting ? now_ms + AGAIN_MS
 	    : w->conf->every > 0    ? w->started_ms + w->conf->every
@@ -183,22 +191,26 @@ warming_tick(struct warming *w, int64_t now_ms)
 {
 	bool is_asked = atomic_exchange(&w->commons->warming_asked, false);
 
-	if (w->conf == NULL || w->conf->conf.is_off)
+	if (w->conf == NULL || w->conf->conf.is_off) {
+		if (is_asked)
+			warmer_release(w->commons->warmer);
 		return;
+	}
 	if (w->starts == 0 && w->conf->at_start) {
 		w->starts = 1;
 		w->started_ms = now_ms;
 		w->is_starting = true;
 		w->next_ms = now_ms + AGAIN_MS;
-		begin(w);
-	} else if (is_asked)
-		begin(w);
-	else if (w->is_starting)
+		if (!is_asked)
+			begin_unless_under_way(w);
+	} else if (w->is_starting)
 		start_again(w, now_ms);
 	else if (w->next_ms != 0 && now_ms >= w->next_ms) {
 		w->next_ms = now_ms + w->conf->every;
-		begin(w);
+		begin_unless_under_way(w);
 	}
+	if (is_asked)
+		begin(w);
 	if (now_ms >= w->save_ms) {
 		if (w->save_ms != 0)
 			save_popular(w);

@@ -212,6 +212,51 @@ is_upgrade(const struct exchange *x)
 	    !head_list_has(&x->head, FIELD_UPGRADE, SLICE_LIT("h2c"));
 }
 
+bool
+exchange_collect(struct exchange *x)
+{
+	struct upload *u = &x->upload;
+	struct iovec iov[8];
+	int n;
+
+	if (!x->is_collecting) {
+		x->is_collecting = true;
+		u->begin(u);
+	}
+	do {
+		size_t total = 0;
+
+		n = u->peek(u, iov, 8, &x->is_collected);
+		for (int i = 0; i < n; i++) {
+			buf_add(&x->collected, iov[i].iov_base, iov[i].iov_len);
+			total += iov[i].iov_len;
+		}
+		if (total > 0)
+			u->consume(u, total);
+	} while (n > 0 && !x->is_collected);
+	return x->is_collected;
+}
+
+/* A handler gets the whole request. */
+static enum exchange_next
+run_handler(struct exchange *x)
+{
+	if (x->client->has_upload && !x->is_collected && !exchange_collect(x)) {
+		if (x->upload_is_bad)
+			return exchange_own(x, 400, "the request's body is not valid");
+		if (!x->upload_too_large)
+			return EXCHANGE_WAIT;
+	}
+	if (x->upload_too_large) {
+		x->closes = true;
+		return exchange_own(x, 413, "the request's body is larger than it may be");
+	}
+	x->step = STEP_respond;
+	x->reason = "handler";
+	x->route->handler(x, x->route->handler_arg);
+	return x->answer == ANSWER_NONE ? EXCHANGE_WAIT : EXCHANGE_GO;
+}
+
 static enum exchange_next
 run_action(struct exchange *x)
 {
@@ -240,10 +285,7 @@ run_action(struct exchange *x)
 		buf_fini(&text);
 		return EXCHANGE_GO;
 	case ROUTE_HANDLER:
-		x->step = STEP_respond;
-		x->reason = "handler";
-		r->handler(x, r->handler_arg);
-		return x->answer == ANSWER_NONE ? EXCHANGE_WAIT : EXCHANGE_GO;
+		return run_handler(x);
 	}
 	bug("no such action");
 }

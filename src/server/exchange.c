@@ -50,6 +50,7 @@ exchange_free(void *arg)
 	site_unref(&x->site);
 	buf_fini(&x->own_body);
 	buf_fini(&x->own_fields);
+	buf_fini(&x->collected);
 	if (x->out.cap > OUT_BYTES_KEPT)
 		buf_fini(&x->out);
 	arena_reset(&x->mem);
@@ -109,6 +110,12 @@ struct slice
 exchange_query(const struct exchange *x)
 {
 	return x->url.has_query ? x->url.query : SLICE_NONE;
+}
+
+struct slice
+exchange_body(const struct exchange *x)
+{
+	return buf_slice(&x->collected);
 }
 
 struct slice

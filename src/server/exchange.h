@@ -40,5 +40,7 @@ void exchange_answer(
 struct worker *exchange_worker(struct exchange *x);
 struct slice exchange_path(const struct exchange *x);
 struct slice exchange_query(const struct exchange *x);
+/* The request's body: a handler is called when it is whole. */
+struct slice exchange_body(const struct exchange *x);
 
 #endif

@@ -77,6 +77,8 @@ struct exchange {
 	struct upload upload; /* wraps the client's, counting */
 	uint64_t upload_bytes;
 	bool upload_too_large, upload_is_bad;
+	bool is_collecting, is_collected; /* all of the upload into this: */
+	struct buf collected;
 	bool closes; /* the connection serves no other request after this one */
 
 	/* limits */
@@ -174,6 +176,9 @@ enum exchange_next step_deliver(struct exchange *x);
 
 /* An answer of our own: goes to STEP_respond. why stands in logs (a literal). */
 enum exchange_next exchange_own(struct exchange *x, unsigned status, const char *why);
+/* Takes in what has come of the upload, into x->collected. True: it is all there. False: exchange_wake will come, or
+ * upload_is_bad or upload_too_large says that it is of no use. */
+bool exchange_collect(struct exchange *x);
 /* The object answers; takes over the reference. */
 void exchange_use_object(struct exchange *x, struct object *o);
 /* What reuse_judge is told of o and of the request. soft: a purge made it stale. */

@@ -494,21 +494,31 @@ on_plan(struct letter *letter)
 }
 
 bool
-warmer_start(struct warmer *wm, struct warm_plan **planp)
+warmer_claim(struct warmer *wm)
 {
-	struct warm_plan *plan = *planp;
 	int was = atomic_load(&wm->state);
 
-	if (was == WARM_running || was == WARM_starting ||
-	    !atomic_compare_exchange_strong(&wm->state, &was, WARM_starting))
-		return false;
+	return was != WARM_running && was != WARM_starting &&
+	    atomic_compare_exchange_strong(&wm->state, &was, WARM_starting);
+}
+
+void
+warmer_release(struct warmer *wm)
+{
+	atomic_store(&wm->state, WARM_stopped);
+}
+
+void
+warmer_run(struct warmer *wm, struct warm_plan **planp)
+{
+	struct warm_plan *plan = *planp;
+
 	*planp = NULL;
 	if (plan->concurrency > VISITS_MAX)
 		plan->concurrency = VISITS_MAX;
 	plan->warmer = wm;
 	plan->letter.deliver = on_plan;
 	mailbox_post(wm->worker->mailbox, &plan->letter);
-	return true;
 }
 
 static void

@@ -4,7 +4,7 @@
  * (server/visit.h) on one worker, slower when an upstream has half of its connections in use or somebody waits for
  * one: it never competes with clients. One run at a time. What is cached already costs a look-up.
  *
- * warmer_start, warmer_stop and warmer_read may be called from any thread, the others from the worker's.
+ * warmer_claim, _release, _run, _stop and _read may be called from any thread, the others from the worker's.
  */
 #ifndef SERVER_WARM_H
 #define SERVER_WARM_H
@@ -68,8 +68,11 @@ const char *warm_state_name(enum warm_state s);
 struct warmer *warmer_new(struct worker *w);
 /* The worker's loop has ended. Sets *wp to NULL; NULL is allowed. */
 void warmer_free(struct warmer **wp);
-/* Takes over the plan (NULL afterwards), unless a run is under way: false. */
-bool warmer_start(struct warmer *wm, struct warm_plan **planp);
+/* Whether a run may begin now: then it must, by warmer_run, or be called off by warmer_release. */
+bool warmer_claim(struct warmer *wm);
+void warmer_release(struct warmer *wm);
+/* Begins the claimed run; takes over the plan (NULL afterwards). */
+void warmer_run(struct warmer *wm, struct warm_plan **planp);
 void warmer_stop(struct warmer *wm);
 void warmer_read(struct warmer *wm, struct warm_progress *out);
 
