@@ -18,8 +18,7 @@ static inline unsigned
 slot_of(const char *p, size_t n)
 {
 	uint32_t word = (uint32_t)(unsigned char)p[0] | (uint32_t)(unsigned char)p[n / 2] << 8 |
-	    (uint32_t)(unsigned char)p[n * 3 / 4] << 16 |
-	    (uint32_t)(unsigned char)p[n * 7 / 8] << 24;
+	    (uint32_t)(unsigned char)p[n * 7 / 8] << 16 | (uint32_t)(unsigned char)p[n - 1] << 24;
 
 	return ((word | 0x20202020) + (uint32_t)n * 0x9E3779) * SLOT_MUL >> SLOT_SHIFT;
 }

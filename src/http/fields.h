@@ -17,6 +17,7 @@ enum field_flag {
 	    4, /* of one response or one hop: never kept with a stored response (RFC 9111 section 3.1) */
 	F_FORGED =
 	    8, /* what a client sends under it is not to be believed and never goes upstream as it came */
+	F_TOLD = 16, /* goes upstream only as a trusted proxy's word */
 };
 
 /* clang-format off */
@@ -53,6 +54,7 @@ enum field_flag {
 	X(CACHE_TAG,                           "Cache-Tag",                             F_LIST) \
 	X(CDN_CACHE_CONTROL,                   "CDN-Cache-Control",                     F_LIST) \
 	X(CDN_LOOP,                            "CDN-Loop",                              F_LIST) \
+	X(CF_CONNECTING_IP,                    "CF-Connecting-IP",                      F_TOLD )\
 	X(CLEAR_SITE_DATA,                     "Clear-Site-Data",                       F_LIST) \
 	X(CLOSE,                               "Close",                                 F_HOP)  \
 	X(CONNECTION,                          "Connection",                            F_HOP | F_LIST)\
@@ -79,9 +81,11 @@ enum field_flag {
 	X(ETAG,                                "ETag",                                  0)      \
 	X(EXPECT,                              "Expect",                                F_LIST) \
 	X(EXPIRES,                             "Expires",                               0)      \
+	X(FASTLY_CLIENT_IP,                    "Fastly-Client-IP",                      F_TOLD )\
 	X(FOREBAY_CACHE_CONTROL,               "Forebay-Cache-Control",                 F_LIST) \
 	X(FORWARDED,                           "Forwarded",                             F_LIST | F_FORGED)\
 	X(FROM,                                "From",                                  0)      \
+	X(FRONT_END_HTTPS,                     "Front-End-Https",                       F_FORGED)\
 	X(HOST,                                "Host",                                  0)      \
 	X(HTTP2_SETTINGS,                      "HTTP2-Settings",                        F_HOP | F_FORGED)\
 	X(IF_MATCH,                            "If-Match",                              F_LIST) \
@@ -153,6 +157,7 @@ enum field_flag {
 	X(TRACESTATE,                          "tracestate",                            F_LIST) \
 	X(TRAILER,                             "Trailer",                               F_HOP | F_LIST)\
 	X(TRANSFER_ENCODING,                   "Transfer-Encoding",                     F_HOP | F_LIST)\
+	X(TRUE_CLIENT_IP,                      "True-Client-IP",                        F_TOLD )\
 	X(UPGRADE,                             "Upgrade",                               F_HOP | F_LIST)\
 	X(UPGRADE_INSECURE_REQUESTS,           "Upgrade-Insecure-Requests",             0)      \
 	X(USER_AGENT,                          "User-Agent",                            0)      \
@@ -163,6 +168,24 @@ enum field_flag {
 	X(WANT_REPR_DIGEST,                    "Want-Repr-Digest",                      F_LIST) \
 	X(WARNING,                             "Warning",                               F_LIST) \
 	X(WWW_AUTHENTICATE,                    "WWW-Authenticate",                      F_LIST) \
+	X(X_CLIENT_IP,                         "X-Client-IP",                           F_TOLD )\
+	X(X_CLUSTER_CLIENT_IP,                 "X-Cluster-Client-IP",                   F_TOLD )\
+	X(X_FORWARDED_CLIENT_CERT,             "X-Forwarded-Client-Cert",               F_TOLD )\
+	X(X_FORWARDED_METHOD,                  "X-Forwarded-Method",                    F_FORGED)\
+	X(X_FORWARDED_PATH,                    "X-Forwarded-Path",                      F_FORGED)\
+	X(X_FORWARDED_PROTOCOL,                "X-Forwarded-Protocol",                  F_FORGED)\
+	X(X_FORWARDED_URI,                     "X-Forwarded-Uri",                       F_FORGED)\
+	X(X_HOST,                              "X-Host",                                F_FORGED)\
+	X(X_HTTP_HOST_OVERRIDE,                "X-HTTP-Host-Override",                  F_FORGED)\
+	X(X_INVOKE_PATH,                       "X-Invoke-Path",                         F_FORGED)\
+	X(X_INVOKE_QUERY,                      "X-Invoke-Query",                        F_FORGED)\
+	X(X_INVOKE_STATUS,                     "X-Invoke-Status",                       F_FORGED)\
+	X(X_MATCHED_PATH,                      "X-Matched-Path",                        F_FORGED)\
+	X(X_MIDDLEWARE_SUBREQUEST,             "X-Middleware-Subrequest",               F_FORGED)\
+	X(X_NOW_ROUTE_MATCHES,                 "X-Now-Route-Matches",                   F_FORGED)\
+	X(X_ORIGINAL_URI,                      "X-Original-URI",                        F_FORGED)\
+	X(X_OVERRIDE_URL,                      "X-Override-URL",                        F_FORGED)\
+	X(X_URL_SCHEME,                        "X-Url-Scheme",                          F_FORGED)\
 	X(XKEY,                                "xkey",                                  0)      \
 	X(X_ACCEL_BUFFERING,                   "X-Accel-Buffering",                     0)      \
 	X(X_ACCEL_CHARSET,                     "X-Accel-Charset",                       0)      \

@@ -13,7 +13,7 @@ rows = re.findall(r'^\tX\((\w+),\s+"([^"]+)"', open("fields.h").read(), re.M)
 
 def word(name):
     n = len(name)
-    at = [ord(c) | 0x20 for c in (name[0], name[n // 2], name[n * 3 // 4], name[n * 7 // 8])]
+    at = [ord(c) | 0x20 for c in (name[0], name[n // 2], name[n * 7 // 8], name[n - 1])]
     return (at[0] | at[1] << 8 | at[2] << 16 | at[3] << 24) + n * 0x9E3779 & 0xFFFFFFFF
 
 

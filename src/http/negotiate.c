@@ -44,16 +44,8 @@ parse_q(struct slice s)
 	return q <= Q_MAX ? q : -1;
 }
 
-/* A member of an Accept field: what is accepted, and how much. */
-struct preference {
-	struct slice what;
-	bool has_params; /* other than q */
-	int q;
-};
-
-/* False if the member is malformed; it then counts as not there. */
-static bool
-read_preference(struct slice member, struct preference *out)
+bool
+preference_read(struct slice member, struct preference *out)
 {
 	size_t n = slice_index(member, ';');
 
@@ -92,7 +84,7 @@ accept_encoding_read(const struct head *request, struct accept_encoding *out)
 
 	*out = (struct accept_encoding){.present = head_has(request, FIELD_ACCEPT_ENCODING)};
 	while (head_list_next(request, FIELD_ACCEPT_ENCODING, &w, &member)) {
-		if (!read_preference(member, &p))
+		if (!preference_read(member, &p))
 			continue;
 		int i = index_of(encoding_of_token(p.what));
 		if (i >= 0 && !listed[i]) {
@@ -199,7 +191,7 @@ collect_others(const struct head *request, bool accepted, struct slice others[OT
 	unsigned n = 0;
 
 	while (n <= OTHERS_MAX && head_list_next(request, FIELD_ACCEPT_ENCODING, &w, &member))
-		if (read_preference(member, &p) && (p.q > 0) == accepted && is_coding(p.what) &&
+		if (preference_read(member, &p) && (p.q > 0) == accepted && is_coding(p.what) &&
 		    encoding_of_token(p.what) == ENC_OTHER)
 			n = insert_other(others, n, p.what);
 	return n;
@@ -308,7 +300,7 @@ accept_quality(const struct head *request, struct slice type)
 	if (!head_has(request, FIELD_ACCEPT))
 		return Q_MAX;
 	while (head_list_next(request, FIELD_ACCEPT, &w, &member)) {
-		if (!read_preference(member, &p) || p.has_params ||
+		if (!preference_read(member, &p) || p.has_params ||
 		    !media_type_matches(type, p.what))
 			continue;
 		if (specificity(p.what) > best) {

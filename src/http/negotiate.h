@@ -25,6 +25,16 @@ enum encoding {
 
 #define Q_MAX 1000 /* a q of 1 */
 
+/* A member of an Accept field: what is accepted, and how much. */
+struct preference {
+	struct slice what;
+	bool has_params; /* other than q */
+	int q;		 /* in thousandths */
+};
+
+/* False if the member is malformed; it then counts as not there. */
+bool preference_read(struct slice member, struct preference *out);
+
 /* Accept-Encoding, read. */
 struct accept_encoding {
 	bool present;

@@ -361,6 +361,8 @@ compile_cache(struct compiling *k, const struct route_conf *c, struct route *r)
 	out->query_sorted = merged.query.sorted;
 	out->key_headers =
 	    (struct names){(unsigned)merged.key.headers.count, merged.key.headers.items};
+	out->offers_count = merged.vary.count;
+	out->offers = merged.vary.items;
 	out->obey_request = merged.client_directives != 0;
 	out->tags_count = (unsigned)merged.tags.count;
 	out->tags = TEMPLATES(k, r, route_cache_table, &merged, tags);
@@ -475,6 +477,17 @@ compile_rate_limits(struct compiling *k, const struct route_conf *c, struct rout
 
 /* --- all of it ---------------------------------------------------------------------------------- */
 
+static void
+check_offers(struct compiling *k, const struct route_conf *c, const struct route *r)
+{
+	for (unsigned i = 0; i < r->cache.offers_count; i++)
+		if (r->compress.is_on && strcmp(r->cache.offers[i].name, "accept-encoding") == 0) {
+			conf_error(k->diag, conf_place(&route_cache_table, &c->cache, "vary"),
+			    "vary: accept-encoding plays no part where Forebay codes");
+			conf_hint(k->diag, "compression: off for this route, or leave it out here");
+		}
+}
+
 void
 route_compile(struct compiling *k, const struct route_conf *c, struct route *r)
 {
@@ -485,6 +498,7 @@ route_compile(struct compiling *k, const struct route_conf *c, struct route *r)
 	compile_purge(k, &c->purge, r);
 	compile_headers(k, c, r);
 	compile_compression(k, c, r);
+	check_offers(k, c, r);
 	compile_rate_limits(k, c, r);
 	r->body_size =
 	    CONF_IS_SET(&route_table, c, body_size) ? c->body_size : k->conf->limits.body_size;

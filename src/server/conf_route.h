@@ -39,6 +39,9 @@
 		.form = "all, none, {allow: [NAME]} or {drop: [NAME]}, also {sort: yes}",                             \
 		.schema = "{\"anyOf\": [{\"enum\": [\"all\", \"none\"]}, {\"type\": \"object\", \"properties\": {\"allow\": {}, \"drop\": {}, \"sort\": {}}, \"additionalProperties\": false}]}") \
 	X(key, map(struct cache_key_conf, cache_key_table), NULL, NULL, NULL, "What else is part of the key")        \
+	X(vary, custom(struct cache_vary, cache_vary_parse), NULL, NULL, NULL, "Fields of the request that count only as the best of these values, " \
+		"which is part of the key and all of the field that the origin is sent: as in `{accept-language: [en, de]}`, the site's own order deciding where a visitor has no preference", \
+		.form = "{FIELD: [VALUE]}", .schema = "{\"type\": \"object\"}")                                      \
 	X(client_directives, choice(cache_client_words), "ignore", NULL, NULL, "Whether Cache-Control and Pragma of requests are heard (RFC 9111 section 5.2.1 leaves it open): " \
 		"who may force a fetch can keep the origin busy")                                                    \
 	X(max_object, size, "8MiB", "1KiB", "1TiB", "Larger responses are passed on and not stored")
@@ -97,7 +100,12 @@ struct cache_query {
 	bool sorted;
 	struct names names;
 };
-conf_parse_fn match_line_parse, cache_statuses_parse, cache_cookies_parse, cache_query_parse;
+struct cache_vary {
+	unsigned count;
+	struct route_offer *items;
+};
+conf_parse_fn match_line_parse, cache_statuses_parse, cache_cookies_parse, cache_query_parse,
+    cache_vary_parse;
 
 extern const struct conf_word cache_origin_words[], cache_set_cookie_words[],
     cache_authorization_words[], cache_client_words[];

@@ -93,7 +93,9 @@ struct exchange {
 	int64_t queued_us, queue_began_us;
 
 	/* the cache */
-	struct cache_key key;	/* in mem */
+	struct cache_key key;		  /* in mem */
+	int8_t offered[ROUTE_OFFERS_MAX]; /* what of the route's offers was chosen; OFFER_NONE */
+	bool is_reduced;	/* fields that count only in part are sent as far as they count */
 	struct slice tags;	/* the route's for this URL, NUL after each; in mem */
 	bool is_shared;		/* may be answered from the cache and by others' flights */
 	bool asks_identity;	/* the origin is asked for the bare form; we do the coding */

@@ -1,5 +1,7 @@
 /* What a request is stored under: all that the origin can see of it and the route counts. */
 #include "base/hash.h"
+#include "http/forwarded.h"
+#include "http/offer.h"
 #include "server/exchange_priv.h"
 
 /* The query as the route wants it: in the key, and so upstream too, that nobody can have one and mean the other. */
@@ -81,6 +83,37 @@ add_forwarded(const struct exchange *x, struct buf *key)
 		add_part(key, 'f', "host");
 		add_part_value(key, host);
 	}
+	if (head_has(&x->head, FIELD_FORWARDED) && forwarded_is_valid(&x->head)) {
+		add_part(key, 'f', "forwarded");
+		buf_add_char(key, '\n');
+		forwarded_add_outside(&x->head, key);
+	}
+}
+
+/* The field counts no more, in no key and not upstream: what is left of it stands elsewhere. */
+static void
+take_away(struct head *h, struct slice name)
+{
+	for (unsigned i = 0; i < h->count; i++)
+		if (slice_ieq(field_name(h, &h->fields[i]), name))
+			h->fields[i].is_hop = true;
+}
+
+/* Fields that count as one of a few values: that value. */
+static void
+add_offers(struct exchange *x, const struct route_cache *rc, struct buf *key)
+{
+	for (unsigned i = 0; i < rc->offers_count; i++) {
+		const struct route_offer *o = &rc->offers[i];
+		struct slice name = slice_from(o->name);
+		int n = offer_choose(&x->head, name, o->values.items, o->values.count);
+
+		x->offered[i] = (int8_t)n;
+		add_part(key, 'v', o->name);
+		if (n != OFFER_NONE)
+			add_part_value(key, slice_from(o->values.items[n]));
+		take_away(&x->head, name);
+	}
 }
 
 /* Another route's answer to the same URL is another answer. */
@@ -111,9 +144,13 @@ exchange_make_key(struct exchange *x)
 	add_conditions(x->route, &key);
 	for (unsigned i = 0; i < rc->key_headers.count; i++)
 		add_header(&x->head, rc->key_headers.items[i], &key);
-	if (rc->cookies == COOKIES_KEY)
+	if (rc->cookies == COOKIES_KEY) {
 		for (unsigned i = 0; i < rc->cookie_names.count; i++)
 			add_cookie(&x->head, rc->cookie_names.items[i], &key);
+		take_away(&x->head, SLICE_LIT("Cookie"));
+	}
+	add_offers(x, rc, &key);
+	x->is_reduced = true;
 	x->key.text = arena_copy(&x->mem, buf_slice(&key));
 	x->key.hash = hash_bytes(key.p, key.n);
 	x->worker->scratch = key;

@@ -4,6 +4,8 @@
 #include <stdio.h>
 
 #include "http/conditional.h"
+#include "http/forwarded.h"
+#include "http/offer.h"
 
 /* --- who asks --- */
 
@@ -167,11 +169,27 @@ exchange_client_ip(struct exchange *x)
 
 /* --- the head that goes upstream --- */
 
+/* What frameworks and servers take for a proxy's word about a request. X-Forwarded-* are more than anybody has listed. */
+static bool
+is_hearsay(const struct exchange *x, const struct field *f)
+{
+	static const struct slice family = SLICE_LIT("X-Forwarded-");
+	unsigned flags = field_flags((enum field_id)f->id);
+
+	if (flags & F_FORGED)
+		return true;
+	if (x->peer_is_trusted)
+		return false;
+	return (flags & F_TOLD) != 0 ||
+	    (f->id == FIELD_OTHER && f->name_len > family.n &&
+		slice_ieq(slice_of(x->head.base + f->name_at, family.n), family));
+}
+
 /* Fields that are written anew, or that would let the client decide for us. */
 static bool
 stays_behind(const struct exchange *x, const struct field *f)
 {
-	if (f->is_hop || field_flags((enum field_id)f->id) & F_FORGED)
+	if (f->is_hop || is_hearsay(x, f))
 		return true;
 	switch (f->id) {
 	case FIELD_HOST:
@@ -277,8 +295,47 @@ write_origin_of_request(const struct exchange *x, struct buf *out)
 	member = arena_printf(&scratch, "for=%s%.*s%s;host=\"%.*s\";proto=%.*s", v6 ? "\"[" : "",
 	    SLICE_FMT(ip), v6 ? "]\"" : "", SLICE_FMT(x->url.authority),
 	    SLICE_FMT(exchange_scheme(x)));
-	write_appended(x, out, "Forwarded", FIELD_FORWARDED, trusted, member);
+	write_appended(
+	    x, out, "Forwarded", FIELD_FORWARDED, trusted && forwarded_is_valid(&x->head), member);
 	arena_fini(&scratch);
+}
+
+/* Cookies that the route tells apart, and no others. */
+static void
+write_cookies(const struct exchange *x, struct buf *out)
+{
+	const struct names *names = &x->route->cache.cookie_names;
+	size_t before = out->n;
+	struct slice value;
+
+	for (unsigned i = 0; i < names->count; i++) {
+		struct slice name = slice_from(names->items[i]);
+		struct cookie_walk walk = {0};
+
+		while (cookie_next(&x->head, name, &walk, &value)) {
+			buf_add(
+			    out, out->n == before ? "Cookie: " : "; ", out->n == before ? 8 : 2);
+			buf_add_slice(out, name);
+			buf_add_char(out, '=');
+			buf_add_slice(out, value);
+		}
+	}
+	if (out->n > before)
+		buf_add_lit(out, "\r\n");
+}
+
+/* Fields that count only in part: that part, as it stands in the key. */
+static void
+write_reduced(const struct exchange *x, struct buf *out)
+{
+	const struct route_cache *rc = &x->route->cache;
+
+	for (unsigned i = 0; i < rc->offers_count; i++)
+		if (x->offered[i] != OFFER_NONE)
+			write_line(out, rc->offers[i].name,
+			    slice_from(rc->offers[i].values.items[x->offered[i]]));
+	if (rc->cookies == COOKIES_KEY)
+		write_cookies(x, out);
 }
 
 void
@@ -305,6 +362,8 @@ request_render(const struct exchange *x, const struct head *validate, struct buf
 	}
 	if (x->asks_identity)
 		buf_add_lit(out, "Accept-Encoding: identity\r\n");
+	if (x->is_reduced)
+		write_reduced(x, out);
 	if (x->head.method == METHOD_OPTIONS &&
 	    slice_to_u64(head_value(&x->head, FIELD_MAX_FORWARDS), &hops) && hops > 0)
 		buf_printf(out, "Max-Forwards: %llu\r\n", (unsigned long long)hops - 1);

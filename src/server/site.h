@@ -44,6 +44,13 @@ struct names {
 	const char *const *items;
 };
 
+/* A field that is reduced to the best of these values before it counts (http/offer.h). */
+#define ROUTE_OFFERS_MAX 8
+struct route_offer {
+	const char *name; /* in lower case */
+	struct names values;
+};
+
 struct route_cache {
 	bool is_on;
 	struct life_policy life; /* lives where the origin states none, or over its word */
@@ -56,6 +63,8 @@ struct route_cache {
 	bool query_sorted;
 	struct names query_names;
 	struct names key_headers;
+	unsigned offers_count;
+	const struct route_offer *offers;
 	bool obey_request; /* clients may force revalidation and forbid storing */
 	unsigned tags_count;
 	struct template **tags;

@@ -166,3 +166,87 @@ def test_vary_by_accept_encoding_splits_where_the_origin_codes(origin, forebay):
     for word in ("MISS", "HIT"):
         for coding in ("gzip", "br", None):
             w1.get("/x", accept_encoding=coding).expect(200, x_cache_status=word)
+
+
+# Fields that count as one of a few values
+
+def told(origin, *names, **fields):
+    """Every page says what it was told under these names, and how often it was asked."""
+    def play(exchange):
+        text = " ".join(f"{name}={exchange.request.headers.get(name, '-')}" for name in names)
+        exchange.head(200, [("Content-Length", len(text)), ("Cache-Control", "max-age=60"), *((n.replace("_", "-"), v) for n, v in fields.items())])
+        exchange.send(text)
+    origin.on("GET /*").do(play)
+    return origin
+
+
+def test_a_language_counts_as_what_the_site_offers(origin, forebay):
+    told(origin, "Accept-Language", Vary="Accept-Language")
+    w1 = forebay("routes: [{match: /**, cache: {vary: {accept-language: [en, de, fr]}}}]", app=origin)
+    for word, wish in (("MISS", "de-AT, en;q=0.8"), ("HIT", "de"), ("HIT", "de, en;q=0.1"), ("HIT", "DE;q=0.9, fr;q=0.2")):
+        w1.get("/x", accept_language=wish).expect(200, "Accept-Language=de", x_cache_status=word)
+    for word, wish in (("MISS", "en, de"), ("HIT", "de, en"), ("HIT", "*")):      # no preference: the site's order
+        w1.get("/x", accept_language=wish).expect(200, "Accept-Language=en", x_cache_status=word)
+    for word, wish in (("MISS", "es"), ("HIT", "pt-BR, pt;q=0.9"), ("HIT", None)):  # nothing that is offered: the origin's own choice
+        w1.get("/x", accept_language=wish).expect(200, "Accept-Language=-", x_cache_status=word)
+
+
+def test_a_field_of_the_sites_own_counts_as_one_of_its_values(origin, forebay):
+    told(origin, "X-Device", Vary="X-Device")
+    w1 = forebay("routes: [{match: /**, cache: {vary: {X-Device: [phone, desk]}}}]", app=origin)
+    assert words(w1, "/x", x_device="Phone") + words(w1, "/x", x_device="phone") == ["MISS", "HIT"]
+    assert words(w1, "/x", x_device="fridge") + words(w1, "/x", x_device="car") + words(w1, "/x") == ["MISS", "HIT", "HIT"]
+
+
+def test_codings_count_as_offered_where_the_origin_codes(origin, forebay):
+    told(origin, "Accept-Encoding", Vary="Accept-Encoding")
+    w1 = forebay("""
+        compression: off
+        routes: [{match: /**, cache: {vary: {accept-encoding: [br, gzip]}}}]
+    """, app=origin)
+    for word, wish in (("MISS", "gzip, deflate, br"), ("HIT", "br;q=1.0, zstd"), ("HIT", "br, x-unknown-1")):
+        w1.get("/x", accept_encoding=wish).expect(200, "Accept-Encoding=br", x_cache_status=word)
+    assert words(w1, "/x", accept_encoding="gzip") + words(w1, "/x", accept_encoding="gzip, x-unknown-2") == ["MISS", "HIT"]
+
+
+def test_only_cookies_of_the_key_reach_the_origin_and_its_vary(origin, forebay):
+    told(origin, "Cookie", Vary="Cookie")
+    w1 = forebay("routes: [{match: /**, cache: {cookies: {key: [lang, theme]}}}]", app=origin)
+    for word, cookie in (("MISS", "sid=1; lang=de"), ("HIT", "lang=de; sid=2"), ("HIT", "_ga=x; lang=de")):
+        w1.get("/x", cookie=cookie).expect(200, "Cookie=lang=de", x_cache_status=word)
+    w1.get("/x", cookie="theme=dark; sid=3; lang=de").expect(200, "Cookie=lang=de; theme=dark", x_cache_status="MISS")
+    for word, cookie in (("MISS", "sid=1"), ("HIT", None)):
+        w1.get("/x", cookie=cookie).expect(200, "Cookie=-", x_cache_status=word)
+
+
+def test_a_write_keeps_all_its_cookies(origin, forebay):
+    origin.on("POST /x").reply(200)
+    w1 = forebay("routes: [{match: /**, cache: {cookies: {key: [lang]}, vary: {accept-language: [en]}}}]", app=origin)
+    w1.post("/x", "a=1", cookie="sid=1; lang=de", accept_language="fr").expect(200)
+    assert origin.requests[-1].headers["cookie"] == "sid=1; lang=de" and origin.requests[-1].headers["accept-language"] == "fr"
+
+
+def test_forwarded_of_a_trusted_proxy_is_part_of_the_key(origin, forebay):
+    told(origin, "Forwarded")
+    w1 = forebay("trusted_proxies: [127.0.0.1]", app=origin)
+    assert words(w1, "/", forwarded="for=1.1.1.1;host=a.test;proto=https") == ["MISS"]
+    assert words(w1, "/", forwarded="for=2.2.2.2;Host=a.test;proto=https") == ["HIT"]          # whoever asks
+    assert words(w1, "/", forwarded="for=1.1.1.1;host=b.test;proto=https") == ["MISS"]
+    assert words(w1, "/", forwarded="host=a.test;proto=http") == ["MISS"]
+    assert "host=b.test" in w1.get("/", forwarded="for=9.9.9.9;host=b.test;proto=https").text
+    assert "evil" not in w1.get("/bad", forwarded='host=evil.test;proto="https').text           # malformed: not passed on
+
+
+@pytest.mark.parametrize("name", ["X-Host", "X-Original-URI", "X-Override-URL", "X-Forwarded-Path", "X-Forwarded-Anything", "X-Forwarded-User",
+                                  "Front-End-Https", "X-HTTP-Host-Override", "X-Middleware-Subrequest", "X-Invoke-Status", "True-Client-IP",
+                                  "X-Forwarded-Client-Cert"])
+def test_what_frameworks_believe_a_stranger_cannot_say(origin, forebay, name):
+    told(origin, name)
+    w1 = forebay(app=origin)
+    w1.get("/x", [(name, "evil.test")]).expect(200, f"{name}=-")
+
+
+def test_a_trusted_proxy_may_say_who_asks(origin, forebay):
+    told(origin, "X-Forwarded-User", "True-Client-IP", "X-Host")
+    w1 = forebay("trusted_proxies: [127.0.0.1]", app=origin)
+    w1.get("/x", x_forwarded_user="ada", true_client_ip="1.1.1.1", x_host="evil.test").expect(200, "X-Forwarded-User=ada True-Client-IP=1.1.1.1 X-Host=-")

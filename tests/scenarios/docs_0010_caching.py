@@ -61,7 +61,7 @@ def test_cookies(origin, forebay):
 
 
 def test_keys(origin, forebay):
-    for path in ("/search?page=2&q=boat", "/offers?id=1", "/greeting"):
+    for path in ("/search?page=2&q=boat", "/offers?id=1", "/greeting", "/news/1"):
         origin.on(f"GET {path}").reply(200, path)
     w1 = forebay(example("caching-key.yaml"), app=origin)
     assert w1.get("/search?q=boat&utm_source=mail&page=2").cache_status == "MISS"
@@ -71,6 +71,8 @@ def test_keys(origin, forebay):
     assert w1.get("/greeting", accept_language="de").cache_status == "MISS"
     assert w1.get("/greeting", accept_language="en").cache_status == "MISS"
     assert w1.get("/greeting", accept_language="de").cache_status == "HIT"
+    assert w1.get("/news/1", accept_language="de-AT,de;q=0.9,en;q=0.8").cache_status == "MISS"
+    assert w1.get("/news/1", accept_language="es, de;q=0.1").cache_status == "HIT"
 
 
 def test_stale(origin, forebay, clock):

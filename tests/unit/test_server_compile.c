@@ -1,4 +1,4 @@
-/* LINK: server/compile server/compile_route server/judge server/pathtext server/conf server/conf_route server/pattern cache/conf upstream/conf upstream/target policy/conf policy/compress policy/headers policy/ratelimit policy/limittable policy/window policy/ratefields http/negotiate http/url http/head http/fields event/redisurl conf/load conf/fill conf/scalar conf/table conf/inherit conf/value conf/yaml conf/include conf/substitute conf/diagnostic conf/excerpt conf/glyph conf/nearest conf/source base/arena base/buf base/mem base/hash */
+/* LINK: server/compile server/compile_route server/judge server/pathtext server/conf server/conf_route server/conf_vary server/pattern cache/conf upstream/conf upstream/target policy/conf policy/compress policy/headers policy/ratelimit policy/limittable policy/window policy/ratefields http/negotiate http/url http/head http/fields event/redisurl conf/load conf/fill conf/scalar conf/table conf/inherit conf/value conf/yaml conf/include conf/substitute conf/diagnostic conf/excerpt conf/glyph conf/nearest conf/source base/arena base/buf base/mem base/hash */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
