@@ -20,6 +20,8 @@ struct seat {
 	_Atomic bool posted;	  /* letter or task is on its way, with a reference */
 	_Atomic uint64_t slowest; /* least position of its riders; UINT64_MAX without any */
 	_Atomic uint64_t fastest; /* greatest; 0 without any */
+	/* How many stand there, this worker's own: only when the last of them goes are all looked at again. */
+	unsigned at_slowest, at_fastest;
 };
 
 struct flight {
@@ -160,6 +162,24 @@ flights_is_unshared(const struct flights *fs, uint64_t hash, int64_t now_ms)
 	    atomic_load_explicit(&u->until_ms, memory_order_relaxed) > now_ms;
 }
 
+static void
+remember_unshared(struct flights *fs, uint64_t hash, int64_t until_ms)
+{
+	struct unshared *u = unshared_slot(fs, hash);
+
+	atomic_store_explicit(&u->hash, hash, memory_order_relaxed);
+	atomic_store_explicit(&u->until_ms, until_ms, memory_order_relaxed);
+}
+
+void
+flights_share_again(struct flights *fs, uint64_t hash)
+{
+	struct unshared *u = unshared_slot(fs, hash);
+
+	if (atomic_load_explicit(&u->hash, memory_order_relaxed) == hash)
+		atomic_store_explicit(&u->until_ms, 0, memory_order_relaxed);
+}
+
 /* --- beginning and end --- */
 
 static void on_seat_letter(struct letter *l);
@@ -232,6 +252,65 @@ seat_of(struct flight *f, unsigned worker)
 	return &f->seats[worker - f->first_worker];
 }
 
+/* A rider stands at this position, or does so now: the ends are where they were, or here. */
+static void
+seat_count_at(struct seat *seat, uint64_t at)
+{
+	uint64_t slowest = atomic_load_explicit(&seat->slowest, memory_order_relaxed);
+	uint64_t fastest = atomic_load_explicit(&seat->fastest, memory_order_relaxed);
+
+	if (at > fastest || seat->at_fastest == 0) {
+		seat->at_fastest = 0;
+		atomic_store_explicit(&seat->fastest, at, memory_order_relaxed);
+		fastest = at;
+	}
+	seat->at_fastest += at == fastest;
+	if (at < slowest) {
+		seat->at_slowest = 0;
+		atomic_store(&seat->slowest, at);
+		slowest = at;
+	}
+	seat->at_slowest += at == slowest;
+}
+
+static void
+seat_find_ends(struct seat *seat)
+{
+	uint64_t slowest = UINT64_MAX, fastest = 0;
+	unsigned at_slowest = 0, at_fastest = 0;
+
+	LIST_EACH (r, &seat->riders, struct flight_rider, link) {
+		if (r->at < slowest) {
+			slowest = r->at;
+			at_slowest = 0;
+		}
+		if (at_fastest == 0 || r->at > fastest) {
+			fastest = r->at;
+			at_fastest = 0;
+		}
+		at_slowest += r->at == slowest;
+		at_fastest += r->at == fastest;
+	}
+	seat->at_slowest = at_slowest;
+	seat->at_fastest = at_fastest;
+	atomic_store_explicit(&seat->fastest, fastest, memory_order_relaxed);
+	atomic_store(&seat->slowest, slowest);
+}
+
+/* A rider stands at this position no more. True: it was the last of the slowest. */
+static bool
+seat_uncount_at(struct seat *seat, uint64_t at)
+{
+	bool was_last_slowest = at == atomic_load_explicit(&seat->slowest, memory_order_relaxed) &&
+	    --seat->at_slowest == 0;
+	bool was_last_fastest = at == atomic_load_explicit(&seat->fastest, memory_order_relaxed) &&
+	    --seat->at_fastest == 0;
+
+	if (was_last_slowest || was_last_fastest)
+		seat_find_ends(seat);
+	return was_last_slowest;
+}
+
 /* Takes the rider aboard; it comes with a reference of its own. */
 static void
 seat_take(struct flight *f, struct flight_rider *r, bool is_leader)
@@ -242,7 +321,7 @@ seat_take(struct flight *f, struct flight_rider *r, bool is_leader)
 	r->is_leader = is_leader;
 	r->at = 0;
 	list_push_back(&seat->riders, &r->link);
-	atomic_store(&seat->slowest, 0);
+	seat_count_at(seat, 0);
 	atomic_fetch_add(&seat->count, 1);
 }
 
@@ -307,21 +386,6 @@ flight_background(
 	return f;
 }
 
-static void
-seat_find_ends(struct seat *seat)
-{
-	uint64_t slowest = UINT64_MAX, fastest = 0;
-
-	LIST_EACH (r, &seat->riders, struct flight_rider, link) {
-		if (r->at < slowest)
-			slowest = r->at;
-		if (r->at > fastest)
-			fastest = r->at;
-	}
-	atomic_store(&seat->fastest, fastest);
-	atomic_store(&seat->slowest, slowest);
-}
-
 /* Tells a leader that waits for its riders that all have read beyond what it waits for. */
 static void
 tell_leader(struct flight *f, unsigned from_worker)
@@ -351,9 +415,9 @@ flight_leave(struct flight_rider *r)
 		return;
 	seat = seat_of(f, r->worker);
 	list_leave(&r->link);
-	seat_find_ends(seat);
 	atomic_fetch_sub(&seat->count, 1);
-	tell_leader(f, r->worker);
+	if (seat_uncount_at(seat, r->at))
+		tell_leader(f, r->worker);
 	flight_unref(&r->flight);
 }
 
@@ -457,13 +521,9 @@ flight_publish(struct flight *f, struct object *o)
 void
 flight_disband(struct flight *f, struct object *o, int64_t forget_ms)
 {
-	struct unshared *u = unshared_slot(f->flights, f->hash);
-
-	if (f->key != NULL) {
-		atomic_store_explicit(&u->hash, f->hash, memory_order_relaxed);
-		atomic_store_explicit(&u->until_ms, forget_ms, memory_order_relaxed);
-		flight_close(f);
-	}
+	flight_close(f);
+	if (f->key != NULL && forget_ms > 0)
+		remember_unshared(f->flights, f->hash, forget_ms);
 	atomic_store_explicit(&f->object, object_ref(o), memory_order_release);
 	atomic_store(&f->state, FLIGHT_DISBANDED);
 	flight_progress(f);
@@ -526,15 +586,14 @@ void
 flight_moved(struct flight_rider *r, uint64_t at)
 {
 	struct seat *seat = seat_of(r->flight, r->worker);
-	bool was_slowest = r->at <= atomic_load_explicit(&seat->slowest, memory_order_relaxed);
+	uint64_t was = r->at;
 
-	r->at = at;
-	if (at > atomic_load_explicit(&seat->fastest, memory_order_relaxed))
-		atomic_store_explicit(&seat->fastest, at, memory_order_relaxed);
-	if (!was_slowest)
+	if (at == was)
 		return;
-	seat_find_ends(seat);
-	tell_leader(r->flight, r->worker);
+	r->at = at;
+	seat_count_at(seat, at);
+	if (seat_uncount_at(seat, was))
+		tell_leader(r->flight, r->worker);
 }
 
 bool

@@ -95,7 +95,7 @@ void *flight_owner(const struct flight *f);
 /* --- the leader's side, on its worker --- */
 /* The response is there (a reference is taken). Everybody may read. */
 void flight_publish(struct flight *f, struct object *o);
-/* The response is there but not for everybody; the key is remembered until forget_ms. Leaves the
+/* The response is there but not for everybody; the key is remembered until forget_ms, 0: it is not. Leaves the
  * table. */
 void flight_disband(struct flight *f, struct object *o, int64_t forget_ms);
 /* The same before there is a response. */
@@ -123,5 +123,7 @@ bool flight_is_expelled(const struct flight_rider *r);
 
 /* Whether the key was disbanded lately and is not worth gathering for. */
 bool flights_is_unshared(const struct flights *fs, uint64_t hash, int64_t now_ms);
+/* What it answers was stored: it is gathered for again. */
+void flights_share_again(struct flights *fs, uint64_t hash);
 
 #endif

@@ -16,7 +16,9 @@ enum exchange_next
 step_board(struct exchange *x)
 {
 	struct commons *c = x->worker->commons;
-	bool forced = x->fwd == CACHE_FWD_REQUEST;
+	/* What must be validated for each use is not gathered for either. */
+	bool alone =
+	    x->fwd == CACHE_FWD_REQUEST || (x->stale != NULL && x->reuse == REUSE_IS_NO_CACHE);
 
 	if (!x->client->ops->upload_is_here(x->client))
 		return EXCHANGE_WAIT;
@@ -31,7 +33,7 @@ step_board(struct exchange *x)
 		flights_is_unshared(c->flights, x->key.hash, loop_now_ms(x->worker->loop)));
 	if (x->passes_conditions && head_has(&x->head, FIELD_RANGE))
 		x->is_shared = false;
-	if (!x->is_shared || x->restarts > 0 || forced)
+	if (!x->is_shared || x->restarts > 0 || alone)
 		return fly_alone(x);
 	switch (flight_board(
 	    c->flights, &x->key, &x->rider, loop_now_ms(x->worker->loop), c->purges, x->tags)) {
@@ -85,15 +87,64 @@ serve_stale(struct exchange *x, const char *why)
 	return exchange_to(x, STEP_respond);
 }
 
-/* The flight's response is not for this rider: it fetches for itself. The walk's one way back. */
+/* The walk's one way back. */
+static enum exchange_next
+go_back(struct exchange *x, const char *why)
+{
+	leave_flight(x);
+	x->is_collapsed = false;
+	x->fetch_end = NULL;
+	x->reason = why;
+	return exchange_to(x, STEP_board);
+}
+
+/* The flight's response is not for this rider: it fetches for itself. */
 static enum exchange_next
 restart(struct exchange *x, const char *why)
 {
-	leave_flight(x);
 	x->restarts++;
-	x->is_collapsed = false;
-	x->reason = why;
-	return exchange_to(x, STEP_board);
+	return go_back(x, why);
+}
+
+static enum exchange_next
+answer_fault(struct exchange *x, unsigned status, const char *text, const char *proxy_status)
+{
+	leave_flight(x);
+	exchange_own(x, status, text);
+	buf_printf(&x->own_fields, "Proxy-Status: %s; error=%s\r\n", x->site->name, proxy_status);
+	return EXCHANGE_GO;
+}
+
+static enum exchange_next
+answer_fetch_end(struct exchange *x, enum fetch_end end)
+{
+	x->fetch_end = fetch_ends[end].name;
+	if (may_serve_stale(x))
+		return serve_stale(x, "the origin failed");
+	return answer_fault(x, (unsigned)fetch_ends[end].status, fetch_ends[end].text,
+	    fetch_ends[end].proxy_status);
+}
+
+/* The leader has been answered with a failure that was for it alone. One of the others asks again, for all of them:
+ * fetching in parallel, they would fall upon an origin that is failing. If that one fares no better, it has been tried. */
+static enum exchange_next
+after_failure(struct exchange *x, unsigned status)
+{
+	if (may_serve_stale(x))
+		return serve_stale(x, "the origin answered with a failure");
+	if (x->boardings++ == 0)
+		return go_back(x, "the origin answered another request with a failure");
+	return answer_fault(x, status, "the origin answered other requests with a failure",
+	    "destination_unavailable");
+}
+
+/* The body broke off before this client was given a byte: who led has had its try. */
+static enum exchange_next
+after_break(struct exchange *x)
+{
+	if (x->rider.is_leader || may_serve_stale(x) || x->boardings++ > 0)
+		return answer_fetch_end(x, FETCH_truncated);
+	return go_back(x, "the response broke off, and is asked for once more");
 }
 
 /* Whether a response that others caused may answer this request: its variant, and no purge since this request came. */
@@ -112,6 +163,8 @@ take_from_flight(struct exchange *x, struct object *o)
 {
 	if (status_is_failure(o->facts.status) && may_serve_stale(x))
 		return serve_stale(x, "the origin answered with a failure");
+	if (x->is_shared && body_state(o->body) == BODY_BROKEN)
+		return after_break(x);
 	if (x->stale != NULL && o->body == x->stale->body) {
 		x->word = CACHE_WORD_REVALIDATED;
 		x->reason = "the origin says that it is still good";
@@ -133,7 +186,6 @@ step_await(struct exchange *x)
 {
 	struct flight *f = x->rider.flight;
 	struct object *o;
-	int fault;
 
 	if (x->upload_is_bad) {
 		leave_flight(x);
@@ -149,28 +201,22 @@ step_await(struct exchange *x)
 		return EXCHANGE_WAIT;
 	case FLIGHT_RESPONSE:
 		o = flight_object(f);
-		if (!x->rider.is_leader && !is_for_us(x, o))
-			return restart(x, "the response on its way was for other requests");
-		return take_from_flight(x, o);
+		if (x->rider.is_leader || is_for_us(x, o))
+			return take_from_flight(x, o);
+		if (status_is_failure(o->facts.status))
+			return after_failure(x, o->facts.status);
+		return restart(x, "the response on its way was for other requests");
 	case FLIGHT_DISBANDED:
-		if (!x->rider.is_leader) {
-			if (status_is_failure(flight_object(f)->facts.status) && may_serve_stale(x))
-				return serve_stale(x, "the origin answered with a failure");
-			return restart(x, "the response on its way was not for everybody");
-		}
-		return take_from_flight(x, flight_object(f));
+		o = flight_object(f);
+		if (x->rider.is_leader)
+			return take_from_flight(x, o);
+		if (status_is_failure(o->facts.status))
+			return after_failure(x, o->facts.status);
+		return restart(x, "the response on its way was not for everybody");
 	case FLIGHT_FAILED:
-		fault = flight_fault(f);
-		if (fault == FETCH_done)
+		if (flight_fault(f) == FETCH_done)
 			return restart(x, "the flight ended without a response");
-		x->fetch_end = fetch_ends[fault].name;
-		if (may_serve_stale(x))
-			return serve_stale(x, "the origin failed");
-		leave_flight(x);
-		exchange_own(x, (unsigned)fetch_ends[fault].status, fetch_ends[fault].text);
-		buf_printf(&x->own_fields, "Proxy-Status: %s; error=%s\r\n", x->site->name,
-		    fetch_ends[fault].proxy_status);
-		return EXCHANGE_GO;
+		return answer_fetch_end(x, (enum fetch_end)flight_fault(f));
 	}
 	return EXCHANGE_OVER;
 }

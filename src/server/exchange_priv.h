@@ -104,7 +104,8 @@ struct exchange {
 	struct object *stale;	/* may stand in, or be validated; own reference */
 	enum reuse reuse;	/* why stale is not served as it is */
 	struct flight_rider rider;
-	unsigned restarts; /* fetched anew because a flight was not for us */
+	unsigned restarts;  /* fetched anew because a flight was not for us */
+	unsigned boardings; /* taken another flight because one was of no use to anybody */
 	enum cache_word word;
 	enum cache_fwd fwd;
 	enum tier tier;

@@ -122,6 +122,7 @@ fill_store(struct fill *f)
 	if (purgelog_judge(c->purges, f->object) == PURGE_GONE)
 		return;
 	store_put(c->store, f->object);
+	flights_share_again(c->flights, f->key.hash);
 	observe_add(f->worker->observer, COUNT_stored, 1);
 	if (f->worker->l2 != NULL)
 		l2_put(f->worker->l2, f->object, &f->l2_stamp);

@@ -86,9 +86,9 @@ make_object(struct fill *f, struct slice head, const struct life *life, struct s
 	if (!head_of_stored(&parsed, head))
 		bug("a head of ours does not parse");
 	facts_of(f, &parsed, life, &parts.facts);
+	if (!vary_key(&parsed, &f->head, &vary) && slab != NULL)
+		goto out;
 	if (slab != NULL) {
-		if (!vary_key(&parsed, &f->head, &vary))
-			goto out;
 		buf_add_slice(&tags, buf_slice(&f->tags));
 		add_origin_tags(&tags, &parsed, FIELD_CACHE_TAG);
 		add_origin_tags(&tags, &parsed, FIELD_SURROGATE_KEY);
@@ -149,16 +149,34 @@ passing_head_write(const struct head *h, struct buf *out)
 	buf_add_lit(out, "\r\n");
 }
 
+/* A failure that says nothing of one client alone answers all who wait, though it is not kept: sent off, they would all
+ * ask an origin that is failing. */
+static bool
+is_failure_for_riders(const struct fill *f, const struct head *h)
+{
+	const struct store_policy *p = &f->route->cache.store;
+
+	return status_is_failure(h->status) && f->verdict != STORE_STORED &&
+	    !f->response_cc.no_store && !f->response_cc.is_private &&
+	    !head_has(h, FIELD_SET_COOKIE) && !vary_is_star(h) &&
+	    (!f->has_cookie || p->cookies_covered) &&
+	    (!f->has_authorization || p->authorization_covered);
+}
+
 /* Tells the riders, when the response has its object. */
 static void
 announce(struct fill *f, struct object *o, bool for_all)
 {
-	int64_t forget_ms = loop_now_ms(fill_loop(f)) + UNSHARED_MS;
+	bool is_remembered = f->verdict != STORE_STORED && !status_is_failure(o->facts.status);
 
-	if (for_all)
-		flight_publish(f->flight, o);
-	else
-		flight_disband(f->flight, o, f->verdict == STORE_STORED ? 0 : forget_ms);
+	if (!for_all) {
+		flight_disband(
+		    f->flight, o, is_remembered ? loop_now_ms(fill_loop(f)) + UNSHARED_MS : 0);
+		return;
+	}
+	if (f->verdict != STORE_STORED) /* what passes is windowed: nobody may come later */
+		flight_close(f->flight);
+	flight_publish(f->flight, o);
 }
 
 /* Makes the objects: one for the store if it may be kept, and one for the leader alone when what is kept leaves something out. */
@@ -206,8 +224,8 @@ take_response(
 		f->x->verdict = f->verdict;
 	if (passing == NULL && (own_for_leader || f->object == NULL))
 		return false;
-	announce(
-	    f, passing != NULL ? passing : f->object, passing == NULL && is_for_riders(f, life));
+	announce(f, passing != NULL ? passing : f->object,
+	    (passing == NULL && is_for_riders(f, life)) || is_failure_for_riders(f, h));
 	object_unref(&passing);
 	return true;
 }

@@ -172,3 +172,128 @@ def test_a_slow_reader_does_not_hold_up_the_others(origin, forebay):
     for _ in range(3):
         w1.get("/film").expect(200, body)
     slow.finish(r).expect(200, body)
+
+
+@pytest.mark.parametrize("fields", [{}, {"vary": "Accept-Language"}, {"cache_control": "no-cache"}])
+def test_a_failing_origin_is_asked_once_for_all_who_wait(origin, forebay, fields):
+    gate = origin.on("GET /news", times=1).reply(503, "out of order", **fields).hold()
+    w1 = forebay("workers: 3", app=origin)
+    clients = crowd(w1, 10)
+    all_ride(w1, 9)
+    gate.release()
+    for c in clients:
+        c.answer().expect(503, "out of order")
+
+
+def test_those_who_come_after_a_failure_gather_again(origin, forebay):
+    rule = origin.on("GET /news", times=2).reply(500, "out of order").reply(200, "spring flood", cache_control="max-age=60")
+    w1 = forebay("workers: 3", app=origin)
+    w1.get("/news").expect(500)
+    gate = rule.hold()
+    clients = crowd(w1, 10)
+    all_ride(w1, 9)
+    gate.release()
+    for c in clients:
+        c.answer().expect(200, "spring flood")
+
+
+PRIVATE_FAILURES = [{"cache_control": "no-store"}, {"cache_control": "private"}, {"set_cookie": "sid=1"}, {"vary": "*"}]
+
+
+@pytest.mark.parametrize("fields", PRIVATE_FAILURES)
+def test_a_failure_meant_for_one_makes_one_of_the_others_ask_for_all(origin, forebay, fields):
+    rule = origin.on("GET /news", times=2).reply(500, "for one", **fields).reply(200, "spring flood", cache_control="max-age=60")
+    gate = rule.hold()
+    w1 = forebay("workers: 3", app=origin)
+    clients = crowd(w1, 10)
+    all_ride(w1, 9)
+    gate.release()
+    gate.hold()
+    all_ride(w1, 9 + 8)                                             # eight of the nine behind one of them
+    gate.release()
+    answers = [c.answer() for c in clients]
+    assert sorted((r.status, r.text) for r in answers) == [(200, "spring flood")] * 9 + [(500, "for one")]
+
+
+@pytest.mark.parametrize("fields", PRIVATE_FAILURES)
+def test_an_origin_that_goes_on_failing_is_asked_twice_whoever_waits(origin, forebay, fields):
+    gate = origin.on("GET /news", times=2).reply(500, "for one", **fields).hold()
+    w1 = forebay("workers: 3", app=origin)
+    clients = crowd(w1, 10)
+    all_ride(w1, 9)
+    gate.release()
+    gate.hold()
+    all_ride(w1, 9 + 8)
+    gate.release()
+    answers = [c.answer().expect(500) for c in clients]
+    assert sum(r.text == "for one" for r in answers) == 2           # each to the one whose request it was
+    assert sum("proxy-status" in r.headers for r in answers) == 8
+
+
+def test_a_failure_caused_with_a_cookie_is_not_shown_to_others(origin, forebay):
+    rule = origin.on("GET /news", times=2).reply(500, "trouble with your account").reply(200, "spring flood", cache_control="max-age=60")
+    gate = rule.hold()
+    w1 = forebay(app=origin)
+    leader = w1.client().ask("GET", "/news", cookie="sid=1")
+    origin.wait_asked(1)
+    others = crowd(w1, 4)
+    all_ride(w1, 4)
+    gate.release()
+    leader.answer().expect(500, "trouble with your account")
+    for c in others:
+        c.answer().expect(200, "spring flood")
+
+
+BROKEN = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n+0\r\n\r\n"
+
+
+def test_who_has_had_nothing_of_what_broke_off_asks_once_more(origin, forebay):
+    rule = origin.on("GET /news", times=2).raw(BROKEN).reply(200, "spring flood", cache_control="max-age=60")
+    gate = rule.hold()
+    w1 = forebay("workers: 3", app=origin)
+    leader = w1.client().ask("GET", "/news")
+    origin.wait_asked(1)
+    others = crowd(w1, 5)
+    all_ride(w1, 5)
+    gate.release()
+    leader.answer().expect(502)
+    for c in others:
+        c.answer().expect(200, "spring flood")
+
+
+def test_what_breaks_off_again_is_told(origin, forebay):
+    gate = origin.on("GET /news", times=2).raw(BROKEN).hold()
+    w1 = forebay("workers: 3", app=origin)
+    clients = crowd(w1, 6)
+    all_ride(w1, 5)
+    gate.release()
+    for c in clients:
+        c.answer().expect(502)
+
+
+def test_what_must_be_validated_for_each_is_not_waited_for(origin, forebay):
+    rule = origin.on("GET /news").reply(200, "spring flood", cache_control="no-cache", etag='"7"', revalidates=True)
+    w1 = forebay("workers: 3", app=origin)
+    w1.get("/news").expect(200, x_cache_status="MISS")
+    gate = rule.hold()
+    clients = crowd(w1, 5)
+    origin.wait_asked(6)                                            # side by side
+    gate.release()
+    for c in clients:
+        c.answer().expect(200, "spring flood", x_cache_status="REVALIDATED")
+
+
+def test_a_key_that_can_be_kept_after_all_is_gathered_for_again(origin, forebay, clock):
+    rule = origin.on("GET /news").reply(200, "one", cache_control="private")
+    rule.reply(200, "two", cache_control="max-age=5").reply(200, "three", cache_control="max-age=5")
+    w1 = forebay("workers: 3", app=origin)
+    w1.get("/news").expect(200, "one")
+    w1.get("/news").expect(200, "two")
+    clock.advance(6)                                                # less than what such a key is remembered for
+    gate = rule.hold()
+    clients = crowd(w1, 5)
+    all_ride(w1, 4)
+    gate.release()
+    for c in clients:
+        c.answer().expect(200, "three")
+    assert len(origin.requests) == 3

@@ -218,6 +218,29 @@ what_is_not_for_everybody_is_remembered_for_a_while(void **state)
 }
 
 static void
+what_could_be_kept_after_all_is_gathered_for_again(void **state)
+{
+	struct asker a = asker_on(0), b = asker_on(1);
+	struct cache_key k = key_of("k");
+	struct body *body;
+	struct object *o = arriving(&body);
+
+	board(&a, "k");
+	flight_disband(a.rider.flight, o, NOW_MS + 1000);
+	flights_share_again(flights, k.hash + 16384); /* another key of the same slot */
+	assert_true(flights_is_unshared(flights, k.hash, NOW_MS));
+	flights_share_again(flights, k.hash);
+	assert_int_equal(board(&b, "k"), FLIGHT_LEADS);
+	flight_disband(b.rider.flight, o, 0); /* nothing to remember, and nothing forgotten */
+	assert_false(flights_is_unshared(flights, k.hash, NOW_MS));
+	settle();
+	flight_leave(&a.rider);
+	flight_leave(&b.rider);
+	object_unref(&o);
+	body_unref(&body);
+}
+
+static void
 who_asks_after_a_purge_does_not_board_what_began_before(void **state)
 {
 	struct purge by_tag = {.kind = PURGE_TAG, .what = SLICE_LIT("news")};
@@ -330,6 +353,43 @@ who_is_too_far_behind_is_given_up(void **state)
 	flight_leave(&b.rider);
 }
 
+#define CROWD 60
+
+/* Steps of any length, comings and goings: the ends are always those that a look at everybody finds. */
+static void
+the_ends_are_right_whoever_moves(void **state)
+{
+	struct asker askers[CROWD];
+	unsigned dice = 1;
+
+	for (unsigned i = 0; i < CROWD; i++) {
+		askers[i] = asker_on(i % WORKERS);
+		board(&askers[i], "k");
+	}
+	for (unsigned turn = 0; turn < 20000; turn++) {
+		struct asker *a = &askers[(dice = dice * 1664525 + 1013904223) >> 8 & 63];
+		struct flight *f = askers[0].rider.flight;
+		uint64_t least = UINT64_MAX, most = 0;
+
+		if (a >= askers + CROWD)
+			continue;
+		if ((dice >> 20) % 16 == 0 && a != askers) {
+			flight_leave(&a->rider);
+			board(a, "k");
+		} else
+			flight_moved(&a->rider, a->rider.at + (dice >> 16) % 3);
+		for (unsigned i = 0; i < CROWD; i++) {
+			least = askers[i].rider.at < least ? askers[i].rider.at : least;
+			most = askers[i].rider.at > most ? askers[i].rider.at : most;
+		}
+		assert_int_equal(flight_read_by_all(f), least);
+		assert_int_equal(flight_read_by_any(f), most);
+	}
+	flight_close(askers[0].rider.flight);
+	for (unsigned i = 0; i < CROWD; i++)
+		flight_leave(&askers[i].rider);
+}
+
 /* --- with threads --- */
 
 #define RIDES 3000
@@ -436,6 +496,8 @@ main(void)
 	    IN_THE_WORLD(all_workers_hear_of_the_response_once_a_turn),
 	    IN_THE_WORLD(riders_may_leave_when_they_are_woken),
 	    IN_THE_WORLD(what_is_not_for_everybody_is_remembered_for_a_while),
+	    IN_THE_WORLD(what_could_be_kept_after_all_is_gathered_for_again),
+	    IN_THE_WORLD(the_ends_are_right_whoever_moves),
 	    IN_THE_WORLD(who_asks_after_a_purge_does_not_board_what_began_before),
 	    IN_THE_WORLD(a_refresh_can_be_boarded_but_not_doubled),
 	    IN_THE_WORLD(the_leader_waits_for_the_slowest_wherever_it_is),
