@@ -250,7 +250,7 @@ BROKEN = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chu
 def test_who_has_had_nothing_of_what_broke_off_asks_once_more(origin, forebay):
     rule = origin.on("GET /news", times=2).raw(BROKEN).reply(200, "spring flood", cache_control="max-age=60")
     gate = rule.hold()
-    w1 = forebay("workers: 3", app=origin)
+    w1 = forebay("workers: 1", app=origin)             # none hears of the head before the break
     leader = w1.client().ask("GET", "/news")
     origin.wait_asked(1)
     others = crowd(w1, 5)
@@ -263,7 +263,7 @@ def test_who_has_had_nothing_of_what_broke_off_asks_once_more(origin, forebay):
 
 def test_what_breaks_off_again_is_told(origin, forebay):
     gate = origin.on("GET /news", times=2).raw(BROKEN).hold()
-    w1 = forebay("workers: 3", app=origin)
+    w1 = forebay("workers: 1", app=origin)
     clients = crowd(w1, 6)
     all_ride(w1, 5)
     gate.release()
