@@ -4,6 +4,7 @@ import pytest
 
 from stage.client import Hangup
 from stage.gate import Gate
+from stage.origin import Reply
 
 pytestmark = pytest.mark.tsan
 
@@ -197,48 +198,60 @@ def test_those_who_come_after_a_failure_gather_again(origin, forebay):
         c.answer().expect(200, "spring flood")
 
 
+def gated(*answers):
+    """The answers, each behind a gate of its own: plays and gates."""
+    def play(gate, answer):
+        def run(exchange):
+            gate.pass_through()
+            answer(exchange)
+        return run
+    gates = [Gate() for _ in answers]
+    return [play(g, a) for g, a in zip(gates, answers)], gates
+
+
 PRIVATE_FAILURES = [{"cache_control": "no-store"}, {"cache_control": "private"}, {"set_cookie": "sid=1"}, {"vary": "*"}]
 
 
 @pytest.mark.parametrize("fields", PRIVATE_FAILURES)
 def test_a_failure_meant_for_one_makes_one_of_the_others_ask_for_all(origin, forebay, fields):
-    rule = origin.on("GET /news", times=2).reply(500, "for one", **fields).reply(200, "spring flood", cache_control="max-age=60")
-    gate = rule.hold()
+    plays, (first, second) = gated(Reply(500, "for one", **fields), Reply(200, "spring flood", cache_control="max-age=60"))
+    origin.on("GET /news", times=2).do(plays[0]).do(plays[1])
     w1 = forebay("workers: 3", app=origin)
     clients = crowd(w1, 10)
     all_ride(w1, 9)
-    gate.release()
-    gate.hold()
+    first.release()
     all_ride(w1, 9 + 8)                                             # eight of the nine behind one of them
-    gate.release()
+    second.release()
     answers = [c.answer() for c in clients]
     assert sorted((r.status, r.text) for r in answers) == [(200, "spring flood")] * 9 + [(500, "for one")]
 
 
 @pytest.mark.parametrize("fields", PRIVATE_FAILURES)
 def test_an_origin_that_goes_on_failing_is_asked_twice_whoever_waits(origin, forebay, fields):
-    gate = origin.on("GET /news", times=2).reply(500, "for one", **fields).hold()
+    plays, (first, second) = gated(*[Reply(500, "for one", **fields)] * 2)
+    origin.on("GET /news", times=2).do(plays[0]).do(plays[1])
     w1 = forebay("workers: 3", app=origin)
     clients = crowd(w1, 10)
     all_ride(w1, 9)
-    gate.release()
-    gate.hold()
+    first.release()
     all_ride(w1, 9 + 8)
-    gate.release()
+    second.release()
     answers = [c.answer().expect(500) for c in clients]
     assert sum(r.text == "for one" for r in answers) == 2           # each to the one whose request it was
     assert sum("proxy-status" in r.headers for r in answers) == 8
 
 
 def test_a_failure_caused_with_a_cookie_is_not_shown_to_others(origin, forebay):
-    rule = origin.on("GET /news", times=2).reply(500, "trouble with your account").reply(200, "spring flood", cache_control="max-age=60")
-    gate = rule.hold()
+    plays, (first, second) = gated(Reply(500, "trouble with your account"), Reply(200, "spring flood", cache_control="max-age=60"))
+    origin.on("GET /news", times=2).do(plays[0]).do(plays[1])
     w1 = forebay(app=origin)
     leader = w1.client().ask("GET", "/news", cookie="sid=1")
     origin.wait_asked(1)
     others = crowd(w1, 4)
     all_ride(w1, 4)
-    gate.release()
+    first.release()
+    all_ride(w1, 4 + 3)
+    second.release()
     leader.answer().expect(500, "trouble with your account")
     for c in others:
         c.answer().expect(200, "spring flood")
@@ -247,26 +260,36 @@ def test_a_failure_caused_with_a_cookie_is_not_shown_to_others(origin, forebay):
 BROKEN = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n+0\r\n\r\n"
 
 
+def broken(exchange):
+    exchange.send(BROKEN)
+    exchange.end("close")
+
+
 def test_who_has_had_nothing_of_what_broke_off_asks_once_more(origin, forebay):
-    rule = origin.on("GET /news", times=2).raw(BROKEN).reply(200, "spring flood", cache_control="max-age=60")
-    gate = rule.hold()
-    w1 = forebay("workers: 1", app=origin)             # none hears of the head before the break
+    plays, (first, second) = gated(broken, Reply(200, "spring flood", cache_control="max-age=60"))
+    origin.on("GET /news", times=2).do(plays[0]).do(plays[1])
+    w1 = forebay("workers: 1", app=origin)                          # none hears of the head before the break
     leader = w1.client().ask("GET", "/news")
     origin.wait_asked(1)
     others = crowd(w1, 5)
     all_ride(w1, 5)
-    gate.release()
+    first.release()
+    all_ride(w1, 5 + 4)
+    second.release()
     leader.answer().expect(502)
     for c in others:
         c.answer().expect(200, "spring flood")
 
 
 def test_what_breaks_off_again_is_told(origin, forebay):
-    gate = origin.on("GET /news", times=2).raw(BROKEN).hold()
+    plays, (first, second) = gated(broken, broken)
+    origin.on("GET /news", times=2).do(plays[0]).do(plays[1])
     w1 = forebay("workers: 1", app=origin)
     clients = crowd(w1, 6)
     all_ride(w1, 5)
-    gate.release()
+    first.release()
+    all_ride(w1, 5 + 4)
+    second.release()
     for c in clients:
         c.answer().expect(502)
 
