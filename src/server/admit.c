@@ -1,5 +1,4 @@
-/* The first steps: the URL and its route, what may not pass at all, and the rate limits. */
-#include "base/clock.h"
+/* The first steps: the URL and its route, and what may not pass at all. */
 #include "base/mem.h"
 #include "server/exchange_priv.h"
 
@@ -257,8 +256,8 @@ run_handler(struct exchange *x)
 	return x->answer == ANSWER_NONE ? EXCHANGE_WAIT : EXCHANGE_GO;
 }
 
-static enum exchange_next
-run_action(struct exchange *x)
+enum exchange_next
+exchange_act(struct exchange *x)
 {
 	const struct route *r = x->route;
 	struct buf text = {0};
@@ -318,11 +317,11 @@ step_admit(struct exchange *x)
 	x->has_authorization = head_has(&x->head, FIELD_AUTHORIZATION);
 	x->is_upgrade = is_upgrade(x);
 	if (x->route->limits_count == 0)
-		return run_action(x);
+		return exchange_act(x);
 	return exchange_to(x, STEP_limit);
 }
 
-/* --- limit --- */
+/* --- cookies --- */
 
 bool
 cookie_next(const struct head *h, struct slice name, struct cookie_walk *w, struct slice *value_out)
@@ -345,155 +344,4 @@ cookie_next(const struct head *h, struct slice name, struct cookie_walk *w, stru
 			w->rest = field_value(h, w->line);
 	}
 	return false;
-}
-
-/* The named cookie's first value; SLICE_NONE if there is none. */
-static struct slice
-cookie_value(const struct head *h, struct slice name)
-{
-	struct cookie_walk walk = {0};
-	struct slice value;
-
-	return cookie_next(h, name, &walk, &value) ? value : SLICE_NONE;
-}
-
-static struct slice
-header_value(const struct head *h, const char *name)
-{
-	const struct field *f = head_find_name(h, slice_from(name));
-
-	return f == NULL ? SLICE_NONE : field_value(h, f);
-}
-
-static void
-build_limit_key(const struct exchange *x, const struct route_limit *l, struct limit_key *key)
-{
-	*key = (struct limit_key){0};
-	for (unsigned i = 0; i < l->parts_count; i++) {
-		const struct limit_part *p = &l->parts[i];
-
-		switch (p->kind) {
-		case LIMIT_KEY_CLIENT:
-			limit_key_add_client(key, &x->client_address.u.sa);
-			break;
-		case LIMIT_KEY_HEADER:
-			limit_key_add(key, p->kind, header_value(&x->head, p->name));
-			break;
-		case LIMIT_KEY_COOKIE:
-			limit_key_add(key, p->kind, cookie_value(&x->head, slice_from(p->name)));
-			break;
-		case LIMIT_KEY_ROUTE:
-			limit_key_add(key, p->kind, slice_from(x->route->name));
-			break;
-		case LIMIT_KEY_JWT:
-		case LIMIT_KEY_LITERAL:
-			limit_key_add(key, p->kind, slice_from(p->name));
-			break;
-		}
-	}
-}
-
-/* What earlier limits allowed is given back when a later one refuses. */
-static void
-refund_earlier(struct exchange *x, unsigned before)
-{
-	for (unsigned i = 0; i < before; i++)
-		limiter_refund(x->route->limits[i].limiter, limit_key_slice(&x->limit_keys[i]), 1,
-		    x->met[i].answer.decided_ms, loop_now_ms(x->worker->loop));
-}
-
-static enum exchange_next
-limit_refused(struct exchange *x, unsigned which)
-{
-	bool html = accept_prefers_html(&x->head);
-
-	refund_earlier(x, which);
-	exchange_own(x, 429, x->route->limits[which].name);
-	x->own_type = html ? "text/html; charset=utf-8" : "application/problem+json";
-	(html ? rate_page_write : rate_problem_write)(&x->own_body, 429, x->met, x->met_count);
-	return EXCHANGE_GO;
-}
-
-void
-worker_on_limit_wake(struct limit_waiter *lw, void *arg)
-{
-	struct commons *c = arg;
-	struct exchange *x = lw->owner;
-
-	mailbox_post(c->mailboxes[lw->worker], &x->limit_letter);
-}
-
-/* The queue has decided. If the exchange has ended meanwhile, only its memory was waiting for this. */
-static void
-on_limit_letter(struct letter *l)
-{
-	struct exchange *x = CONTAINER_OF(l, struct exchange, limit_letter);
-
-	x->waiter_is_out = false;
-	if (x->is_over) {
-		if (x->waiter.end == LIMIT_END_GRANTED)
-			limiter_refund(x->route->limits[x->met_count - 1].limiter,
-			    limit_key_slice(&x->limit_keys[x->met_count - 1]), 1,
-			    x->waiter.answer.decided_ms, loop_now_ms(x->worker->loop));
-		loop_later(x->worker->loop, &x->retire);
-		return;
-	}
-	exchange_wake(x);
-}
-
-bool
-exchange_leave_limits(struct exchange *x)
-{
-	if (!x->waiter_is_out)
-		return true;
-	if (limiter_cancel(&x->waiter, loop_now_ms(x->worker->loop))) {
-		x->waiter_is_out = false;
-		return true;
-	}
-	return false;
-}
-
-/* Asks the limits in order; the one that queues us is asked again by its wake. */
-enum exchange_next
-step_limit(struct exchange *x)
-{
-	struct loop *loop = x->worker->loop;
-
-	if (x->is_own)
-		return run_action(x);
-	if (x->is_queued) {
-		struct rate_verdict *met = &x->met[x->met_count - 1];
-
-		if (x->waiter_is_out)
-			return EXCHANGE_WAIT;
-		x->is_queued = false;
-		x->queued_us += clock_mono_us() - x->queue_began_us;
-		met->answer = x->waiter.answer;
-		if (x->waiter.end != LIMIT_END_GRANTED)
-			return limit_refused(x, x->met_count - 1);
-	}
-	while (x->met_count < x->route->limits_count) {
-		unsigned i = x->met_count++;
-		const struct route_limit *l = &x->route->limits[i];
-		struct limit_ask ask = {.permits = 1,
-		    .now_ms = loop_now_ms(loop),
-		    .wall_ms = loop_wall_ms(loop),
-		    .waiter = &x->waiter};
-
-		build_limit_key(x, l, &x->limit_keys[i]);
-		ask.key = limit_key_slice(&x->limit_keys[i]);
-		x->waiter = (struct limit_waiter){.worker = x->worker->index, .owner = x};
-		x->limit_letter.deliver = on_limit_letter;
-		x->met[i].name = slice_from(l->name);
-		limiter_ask(l->limiter, &ask, &x->met[i].answer);
-		if (x->met[i].answer.verdict == LIMIT_REFUSED)
-			return limit_refused(x, i);
-		if (x->met[i].answer.verdict == LIMIT_QUEUED) {
-			x->is_queued = x->waiter_is_out = true;
-			x->queue_began_us = clock_mono_us();
-			worker_poll_limits_at(x->worker, x->met[i].answer.look_again_ms);
-			return EXCHANGE_WAIT;
-		}
-	}
-	return run_action(x);
 }

@@ -1,5 +1,5 @@
 /* server/exchange_priv.h - the insides of an exchange, shared by the files that are its steps: exchange.c (the walk),
- * admit.c (route, access, limits), key.c, lookup.c (the cache), board.c (the flight), respond.c (the head), deliver.c (the body), tunnel.c. */
+ * admit.c (route, access), limit.c (rate limits), key.c, lookup.c (the cache), board.c (the flight), respond.c (the head), deliver.c (the body), tunnel.c. */
 #ifndef SERVER_EXCHANGE_PRIV_H
 #define SERVER_EXCHANGE_PRIV_H
 
@@ -177,6 +177,8 @@ enum exchange_next step_await(struct exchange *x);
 enum exchange_next step_respond(struct exchange *x);
 enum exchange_next step_deliver(struct exchange *x);
 
+/* What the route does, now that the request may pass. */
+enum exchange_next exchange_act(struct exchange *x);
 /* An answer of our own: goes to STEP_respond. why stands in logs (a literal). */
 enum exchange_next exchange_own(struct exchange *x, unsigned status, const char *why);
 /* Takes in what has come of the upload, into x->collected. True: it is all there. False: exchange_wake will come, or
