@@ -19,5 +19,7 @@ int64_t clock_mono_us(void);
 /* Whether time may jump because a test moves it: loops then look at their deadlines at least every
  * 10 ms. */
 bool clock_is_steered(void);
+/* How far a test has moved time, for what is timed by another's clock; 0 in the release build. */
+int64_t clock_offset_ms(void);
 
 #endif

@@ -67,3 +67,10 @@ clock_is_steered(void)
 	pthread_once(&once, map_offset);
 	return offset_ms != NULL;
 }
+
+int64_t
+clock_offset_ms(void)
+{
+	pthread_once(&once, map_offset);
+	return offset_ms == NULL ? 0 : atomic_load(offset_ms);
+}
