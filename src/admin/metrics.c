@@ -54,6 +54,9 @@ static void collect_redis_up(struct page *p);
 static void collect_redis(struct page *p);
 static void collect_limits(struct page *p);
 static void collect_limit_table(struct page *p);
+static void collect_shared_up(struct page *p);
+static void collect_shared_requests(struct page *p);
+static void collect_instances(struct page *p);
 static void collect_server_count(struct page *p);
 static void collect_server_gauge(struct page *p);
 static void collect_access(struct page *p);
@@ -79,6 +82,9 @@ static void collect_process(struct page *p);
 	X("forebay_ratelimit_keys",           gauge,   "",                 limit_table,   LIMITS(keys),            "Keys that rate limits remember") \
 	X("forebay_ratelimit_bytes",          gauge,   "",                 limit_table,   LIMITS(bytes),           "Memory of their table") \
 	X("forebay_ratelimit_limit_bytes",    gauge,   "",                 limit_table,   LIMITS(max_bytes),       "What their table may take at most (limits.rate_table)") \
+	X("forebay_ratelimit_redis_up",       gauge,   "",                 shared_up,     0,                       "Part of the workers for whom Redis decides shared limits, 0 to 1; below that this instance's share does. Missing without such limits") \
+	X("forebay_ratelimit_redis_requests_total", counter, "result",     shared_requests, 0,                     "Asked of Redis for shared limits, by how it ended") \
+	X("forebay_ratelimit_instances",      gauge,   "",                 instances,     0,                       "Instances that apply the shared limits, as last seen in Redis or configured") \
 	X("forebay_upstream_in_flight",       gauge,   "upstream, server", server_gauge,  SERVER(in_flight),       "Requests on their way to the server") \
 	X("forebay_upstream_connections",     gauge,   "upstream, server", server_gauge,  SERVER(connections),     "Connections open to the server, idle ones included") \
 	X("process_cpu_seconds_total",        counter, "",                 process,       PROCESS(cpu_seconds),    "User and system time") \
@@ -273,6 +279,39 @@ collect_limits(struct page *p)
 		for (unsigned i = 0; i < p->site->routes[r].limits_count; i++)
 			if (!is_shown(p->site, r, i))
 				show_limit(p, p->site->routes[r].limits[i].limiter);
+}
+
+static void
+collect_shared_up(struct page *p)
+{
+	const struct shared_hub *h = &p->commons->shared;
+
+	if (h->links > 0)
+		show(p, (double)h->up / h->links);
+}
+
+static const char *const shared_result_names[] = {
+#define X(name, text) #name,
+    SHARED_RESULTS(X)
+#undef X
+};
+
+static void
+collect_shared_requests(struct page *p)
+{
+	const struct shared_hub *h = &p->commons->shared;
+
+	for (unsigned i = 0; i < SHARED_RESULTS_COUNT && h->links > 0; i++) {
+		metric_label(&p->labels, "result", slice_from(shared_result_names[i]));
+		show(p, (double)h->results[i]);
+	}
+}
+
+static void
+collect_instances(struct page *p)
+{
+	if (p->commons->shared.links > 0)
+		show(p, p->commons->shared.instances);
 }
 
 static void

@@ -37,6 +37,7 @@ struct daemon {
 	struct buf l2_print; /* what the workers' l2_conf was made from; empty: none */
 	char *state_dir;     /* NULL: none */
 	struct warming *warming;
+	struct buf shared_print; /* likewise their shared_conf */
 	unsigned workers_count, connections;
 };
 
@@ -195,6 +196,37 @@ l2_print(const struct l2_conf *c)
 	return b;
 }
 
+/* Where the limits are counted that instances share; nowhere when there is none. */
+static bool
+shared_of(const struct server_conf *conf, struct shared_conf *out)
+{
+	const struct redis_conf *r = &conf->cache.redis;
+	bool is_wanted = false;
+
+	*out = (struct shared_conf){0};
+	for (size_t i = 0; i < conf->rate_limits.count; i++)
+		is_wanted |= conf->rate_limits.items[i].scope != 0;
+	if (!is_wanted)
+		return false;
+	*out = (struct shared_conf){.url = r->url,
+	    .prefix = r->prefix,
+	    .timeout_ms = conf->limits.rate_timeout,
+	    .instances = conf->limits.rate_instances == CONF_AUTO
+		? 0
+		: (unsigned)conf->limits.rate_instances};
+	return true;
+}
+
+static struct buf
+shared_print(const struct shared_conf *c)
+{
+	struct buf b = {0};
+
+	buf_printf(
+	    &b, "%s\n%s\n%lld\n%u", c->url, c->prefix, (long long)c->timeout_ms, c->instances);
+	return b;
+}
+
 /* --- from one configuration to the next --- */
 
 /* Publishes conf, compiled into site, with its sockets opened. Everything that can fail has been done before. */
@@ -203,18 +235,26 @@ publish(struct daemon *d, const struct server_conf *conf, struct site *site, str
 {
 	struct site *admin = admin_site_new(workers_commons(d->workers), site, conf->admin.token);
 	struct l2_conf l2;
-	bool has_l2 = l2_of(conf, &l2);
+	struct shared_conf shared;
+	bool has_l2 = l2_of(conf, &l2), has_shared = shared_of(conf, &shared);
 	struct buf print = has_l2 ? l2_print(&l2) : (struct buf){0};
-	bool l2_changed = !slice_eq(buf_slice(&print), buf_slice(&d->l2_print));
-	int r = workers_use(d->workers, site, admin, d->sockets, l2_changed ? &l2 : NULL, why);
+	struct buf shared_is = has_shared ? shared_print(&shared) : (struct buf){0};
+	struct redis_uses redis = {
+	    .l2 = slice_eq(buf_slice(&print), buf_slice(&d->l2_print)) ? NULL : &l2,
+	    .shared = slice_eq(buf_slice(&shared_is), buf_slice(&d->shared_print)) ? NULL : &shared,
+	};
+	int r = workers_use(d->workers, site, admin, d->sockets, &redis, why);
 
 	if (r != 0) {
 		site_unref(&admin);
 		buf_fini(&print);
+		buf_fini(&shared_is);
 		return -1;
 	}
 	buf_fini(&d->l2_print);
 	d->l2_print = print;
+	buf_fini(&d->shared_print);
+	d->shared_print = shared_is;
 	sockets_sweep(d->sockets);
 	if (d->site != NULL)
 		site_unref(&d->site);
@@ -390,6 +430,7 @@ stop(struct daemon *d)
 	free(d->state_dir);
 	notify_free(&d->notify);
 	buf_fini(&d->l2_print);
+	buf_fini(&d->shared_print);
 	arena_fini(&d->path_mem);
 }
 

@@ -29,7 +29,7 @@ struct member {
 struct order {
 	struct site *site, *admin;
 	struct sockets *sockets;
-	const struct l2_conf *l2; /* NULL: leave it as it is */
+	const struct redis_uses *redis;
 	bool stop;
 	int64_t deadline_ms;
 };
@@ -65,6 +65,7 @@ commons_init(struct workers *ws, size_t cache_bytes, size_t rate_table_bytes)
 	if (c->store == NULL)
 		return -1;
 	c->purges = purgelog_new();
+	shared_hub_init(&c->shared);
 	c->limits = limit_table_new(rate_table_bytes, worker_on_limit_wake, c);
 	c->observations = observations_new(ws->count);
 	world = (struct flight_world){
@@ -158,6 +159,16 @@ use_l2(struct worker *w, const struct l2_conf *conf, struct l2_marks *marks)
 }
 
 static void
+use_shared(struct worker *w, const struct shared_conf *conf)
+{
+	const char *why;
+
+	if (conf != NULL &&
+	    shared_link_use(w->shared_link, conf->url == NULL ? NULL : conf, &why) != 0)
+		log_error("cache.redis.url: %s", why);
+}
+
+static void
 on_order(struct letter *l)
 {
 	struct member *m = CONTAINER_OF(l, struct member, letter);
@@ -170,7 +181,8 @@ on_order(struct letter *l)
 		return;
 	}
 	worker_use_site(m->worker, o->site, o->admin);
-	use_l2(m->worker, o->l2, m->all->marks);
+	use_l2(m->worker, o->redis->l2, m->all->marks);
+	use_shared(m->worker, o->redis->shared);
 	if (open_doors(m->worker, o->sockets) != 0)
 		atomic_store(&m->all->failed, true);
 	sem_post(&m->all->done);
@@ -212,10 +224,11 @@ wait_done(struct workers *ws)
 
 int
 workers_use(struct workers *ws, struct site *site, struct site *admin, struct sockets *sockets,
-    const struct l2_conf *l2, struct buf *why)
+    const struct redis_uses *redis, struct buf *why)
 {
-	ws->order = (struct order){.site = site, .admin = admin, .sockets = sockets, .l2 = l2};
-	if (l2 != NULL) { /* of what was purged so far that Redis may know nothing */
+	ws->order =
+	    (struct order){.site = site, .admin = admin, .sockets = sockets, .redis = redis};
+	if (redis->l2 != NULL) { /* of what was purged so far that Redis may know nothing */
 		l2_marks_unref(&ws->marks);
 		ws->marks = l2_marks_new(purgelog_head(ws->commons.purges) > 0);
 	}

@@ -11,11 +11,15 @@ struct workers;
 struct workers *workers_new(
     unsigned count, size_t cache_bytes, size_t rate_table_bytes, struct buf *why);
 struct commons *workers_commons(struct workers *ws);
-/* What Redis the workers use from the next workers_use on; NULL: none. */
+/* What Redis the workers use from now on, and what for; NULL: as before. With url NULL: none. */
 struct l2_conf;
+struct redis_uses {
+	const struct l2_conf *l2;
+	const struct shared_conf *shared; /* limits */
+};
 /* Gives all workers the site and the sockets, and waits until each has taken them. The first call starts the threads. 0, or -1 and why. */
 int workers_use(struct workers *ws, struct site *site, struct site *admin, struct sockets *sockets,
-    const struct l2_conf *l2, struct buf *why);
+    const struct redis_uses *redis, struct buf *why);
 /* Tells all to finish what runs, within drain_ms, and returns when none listens for clients any more. */
 void workers_drain(struct workers *ws, int64_t drain_ms);
 /* Waits until they have. */

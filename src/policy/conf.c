@@ -135,7 +135,7 @@ const struct conf_word rate_order_words[] = {{"oldest_first", 0, false}, {"newes
     {"OldestFirst", 0, true}, {"NewestFirst", 1, true}, {0}};
 const struct conf_word rate_timeout_words[] = {{"off", 0, false}, {0}};
 const struct conf_word rate_count_words[] = {{"allowed", 0, false}, {"all", 1, false}, {0}};
-const struct conf_word rate_scope_words[] = {{"local", 0, false}, {0}};
+const struct conf_word rate_scope_words[] = {{"local", 0, false}, {"shared", 1, false}, {0}};
 const struct conf_word rate_untracked_words[] = {{"allow", 0, false}, {"refuse", 1, false}, {0}};
 
 const char *
@@ -196,6 +196,7 @@ rate_limit_from(const struct rate_limit_conf *c, struct limit_conf *out)
 	    .count_all = c->count != 0,
 	    .shadow = c->shadow,
 	    .refuse_untracked = c->untracked != 0,
+	    .shared = c->scope != 0,
 	};
 }
 

@@ -40,7 +40,7 @@
 	X(queue_timeout, duration, "1m", "1ms", "1d", "The longest a request waits", .words = rate_timeout_words)     \
 	X(key, strings, "client", "1", "4", "Whose permits these are: `client` (its address), `header:NAME`, `cookie:NAME`, `route`, or a list of them") \
 	X(count, choice(rate_count_words), "allowed", NULL, NULL, "Whether refused requests use permits too")        \
-	X(scope, choice(rate_scope_words), "local", NULL, NULL, "Where is counted: in this instance")                \
+	X(scope, choice(rate_scope_words), "local", NULL, NULL, "Where is counted: in this instance, or in the Redis of `cache.redis` for all instances that share it")                \
 	X(untracked, choice(rate_untracked_words), "allow", NULL, NULL, "What happens to a client for whom limits.rate_table has no room") \
 	X(shadow, bool, "no", NULL, NULL, "Decide and report, but let everything pass")
 /* clang-format on */

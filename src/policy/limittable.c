@@ -186,8 +186,10 @@ shard_evict(struct limit_shard *s, int64_t now_ms)
 		e = list_first(&s->levels[level], struct limit_entry, link);
 	if (e == NULL)
 		return false;
+	/* what is counted in Redis is not forgiven by forgetting it here */
 	limit_count(e->limiter, s,
-	    e->level == LIMIT_LEVELS - 1 ? LIMIT_COUNT_forgiven : LIMIT_COUNT_evicted);
+	    e->level == LIMIT_LEVELS - 1 && !e->limiter->conf.shared ? LIMIT_COUNT_forgiven
+								     : LIMIT_COUNT_evicted);
 	shard_free_entry(s, e);
 	return true;
 }
@@ -212,8 +214,10 @@ limit_shard_add(
 	if (key.n > 0)
 		memcpy((char *)e + l->key_at, key.p, key.n);
 	list_init(&e->link);
-	if (l->queue_at != 0)
+	if (l->queue_at != 0) {
 		list_init(&limit_entry_queue(e)->waiters);
+		limit_entry_queue(e)->due_ms = INT64_MAX;
+	}
 	e->chain = s->buckets[hash & s->mask];
 	s->buckets[hash & s->mask] = e;
 	s->used_bytes += need;
@@ -243,4 +247,15 @@ limit_shard_forget(struct limit_shard *s, const struct limiter *l)
 		LIST_EACH_SAFE (e, &s->levels[level], struct limit_entry, link)
 			if (e->limiter == l)
 				shard_free_entry(s, e);
+}
+
+void
+limit_wake_all(struct limit_table *t, struct link *woken)
+{
+	struct limit_waiter *w;
+
+	while ((w = list_first(woken, struct limit_waiter, link)) != NULL) {
+		list_leave(&w->link); /* w may be gone once its worker has the message */
+		t->on_wake(w, t->on_wake_arg);
+	}
 }

@@ -1,12 +1,13 @@
 /* policy/limittable.h - the keys that rate limits remember: sharded, bounded, seen by all workers.
  *
- * Only ratelimit.c and limittable.c include this: it is the inside of policy/ratelimit.h.
+ * Only ratelimit.c, limittable.c and sharedlimit.c include this: it is the inside of policy/ratelimit.h.
  *
  * One entry per (limiter, key), found by a seeded hash and compared in full. A shard is a small
  * mutex, a fixed number of buckets and the lists below; whoever touches a shard or an entry of it
  * holds its lock. Lock order: a shard, then nothing. Nothing calls out under it.
  *
- * Bytes per entry: 56, of which 8 are malloc's; 32 more where the limit has a queue; the state (16
+ * Bytes per entry: 56, of which 8 are malloc's; 32 more where the limit has a queue or is shared, 112
+ * more where it is shared; the state (16
  * fixed, 8 + 8 per permit for the log, 24 + 4 per segment); the key (10 for IPv6, 6 for IPv4);
  * rounded up to 16. Entries and buckets together stay within the bytes given at creation.
  *
@@ -40,6 +41,24 @@ struct limit_queue {
 	int64_t due_ms;	     /* when something can happen here: permits come back or a deadline */
 };
 
+/* What an instance knows of a key whose permits are counted in Redis; all zero at first. Times are ours. */
+struct limit_shared {
+	uint64_t trip;		  /* the serial of who looks after the key; 0: nobody */
+	void *tender, *tender_of; /* that one, and whose it is: only this worker looks at it */
+	int64_t rests_until_ms;	  /* when it looks again by itself */
+	bool is_asking;		  /* it is on its way to Redis */
+	uint32_t in_hand;	  /* permits leased and not yet used */
+	int64_t booked_ms;	  /* Redis' time of the lease */
+	int64_t lease_ends_ms;	  /* they are good until then */
+	int64_t none_until_ms;	  /* Redis has said that there is no permit before */
+	int64_t reset_ms,
+	    retry_ms;	    /* as last said: when there is one more, and one behind the queue */
+	uint32_t remaining; /* likewise, in hand not included */
+	uint32_t slice;	    /* to be leased the next time */
+	uint32_t owed;	    /* permits used here that Redis has not been told of */
+	int64_t asked_ms;   /* when it was asked last */
+};
+
 struct limit_entry {
 	struct limit_entry *chain; /* the next in its bucket */
 	struct link link;	   /* in a level of its shard, or in its waiting list */
@@ -49,7 +68,7 @@ struct limit_entry {
 	uint32_t hash;
 	uint8_t level;
 	uint8_t key_bytes;
-	/* the limiter's layout follows: queue if any, state, key */
+	/* the limiter's layout follows: queue if any, shared if it is, state, key */
 };
 
 struct limit_shard {
@@ -78,8 +97,9 @@ struct limiter {
 	char *name;
 	struct limit_conf conf;
 	struct window_rule rule;
-	uint64_t seed;			     /* places its keys: no two limiters share one */
-	uint32_t queue_at, state_at, key_at; /* offsets in an entry; queue_at 0: no queue */
+	uint64_t seed;		      /* places its keys: no two limiters share one */
+	uint32_t queue_at, shared_at; /* offsets in an entry; 0: it has none */
+	uint32_t state_at, key_at;    /* likewise */
 	struct limit_tally *tally;
 };
 
@@ -103,6 +123,12 @@ limit_entry_queue(struct limit_entry *e)
 	return at == 0 ? NULL : (struct limit_queue *)(void *)((char *)e + at);
 }
 
+static inline struct limit_shared *
+limit_entry_shared(struct limit_entry *e)
+{
+	return (struct limit_shared *)(void *)((char *)e + e->limiter->shared_at);
+}
+
 static inline struct window *
 limit_entry_window(const struct limit_entry *e)
 {
@@ -118,6 +144,9 @@ limit_count(struct limiter *l, const struct limit_shard *s, enum limit_count whi
 	atomic_store_explicit(
 	    n, atomic_load_explicit(n, memory_order_relaxed) + 1, memory_order_relaxed);
 }
+
+/* Tells waiters that were decided under a shard's lock, after it. */
+void limit_wake_all(struct limit_table *t, struct link *woken);
 
 /* All shards of a table within max_bytes; -1 when memory is short. */
 int limit_shards_init(struct limit_table *t, size_t max_bytes);

@@ -52,7 +52,7 @@ conf_is_same(const struct limit_conf *a, const struct limit_conf *b)
 	    a->align_clock == b->align_clock && a->queue == b->queue &&
 	    a->newest_first == b->newest_first && a->queue_timeout_ms == b->queue_timeout_ms &&
 	    a->count_all == b->count_all && a->shadow == b->shadow &&
-	    a->refuse_untracked == b->refuse_untracked;
+	    a->refuse_untracked == b->refuse_untracked && a->shared == b->shared;
 }
 
 static struct window_rule
@@ -154,9 +154,13 @@ limiter_new(struct limit_table *t, const char *name, const struct limit_conf *co
 	l->rule = conf_rule(conf);
 	l->seed = hash_bytes(&t->serial, sizeof(t->serial));
 	t->serial++;
-	if (conf->queue > 0 && !conf->shadow) {
+	if (conf->shared || (conf->queue > 0 && !conf->shadow)) {
 		l->queue_at = at;
 		at += sizeof(struct limit_queue);
+	}
+	if (conf->shared) {
+		l->shared_at = at;
+		at += sizeof(struct limit_shared);
 	}
 	l->state_at = at;
 	l->key_at = at + (uint32_t)window_state_bytes(&l->rule);
@@ -265,8 +269,8 @@ limiter_describe(const struct limiter *l, char *buf, size_t cap)
 	    [WINDOW_DOTNET] = "sliding window, .NET segments",
 	};
 	const struct window_rule *r = &l->rule;
-	int n = snprintf(
-	    buf, cap, "%s: %u per %.12g s", how[r->kind], r->limit, (double)r->window_ms / 1000);
+	int n = snprintf(buf, cap, "%s%s: %u per %.12g s", l->conf.shared ? "shared " : "",
+	    how[r->kind], r->limit, (double)r->window_ms / 1000);
 
 	if (n < 0 || (size_t)n >= cap)
 		return;
@@ -286,17 +290,6 @@ limiter_read_counts(const struct limiter *l, struct limit_counts *out)
 }
 
 /* Decisions. */
-
-static void
-wake_all(struct limit_table *t, struct link *woken)
-{
-	struct limit_waiter *w;
-
-	while ((w = list_first(woken, struct limit_waiter, link)) != NULL) {
-		list_leave(&w->link); /* w may be gone once its worker has the message */
-		t->on_wake(w, t->on_wake_arg);
-	}
-}
 
 static void
 answer_fill(
@@ -460,7 +453,7 @@ visit_end(struct visit *v)
 	if (v->e != NULL)
 		visit_close(v);
 	pthread_mutex_unlock(&v->s->lock);
-	wake_all(t, &v->woken);
+	limit_wake_all(t, &v->woken);
 }
 
 /* A newcomer takes its permits if they are there and nobody has the first claim. */
@@ -553,7 +546,7 @@ limiter_ask(struct limiter *l, const struct limit_ask *ask, struct limit_answer 
 	struct limit_entry *e;
 	struct visit v;
 
-	assert(ask->permits > 0);
+	assert(ask->permits > 0 && !l->conf.shared);
 	visit_begin(&v, l, ask->key, hash, ask->now_ms);
 	if (v.e == NULL && (e = limit_shard_add(v.s, l, ask->key, hash, v.now_ms)) != NULL)
 		visit_open(&v, e, v.now_ms);
@@ -656,7 +649,7 @@ shard_poll(struct limit_table *t, struct limit_shard *s, int64_t now_ms)
 	}
 	atomic_store_explicit(&s->due_ms, due_ms, memory_order_relaxed);
 	pthread_mutex_unlock(&s->lock);
-	wake_all(t, &v.woken);
+	limit_wake_all(t, &v.woken);
 	return due_ms;
 }
 

@@ -64,7 +64,10 @@
 	X(refunded,       "Gave its permits back")                                               \
 	X(evicted,        "Keys forgotten with permits still out, for want of memory")           \
 	X(forgiven,       "Keys forgotten at their limit, for want of memory")                   \
-	X(untracked,      "Decided without a count, for want of memory")
+	X(untracked,      "Decided without a count, for want of memory")                         \
+	X(leased,         "Of those allowed: from a slice of permits held for later use")        \
+	X(foreknown,      "Of those refused: Redis had said when the next permit comes")         \
+	X(by_share,       "Of those decided: by this instance's share, Redis being away")
 /* clang-format on */
 #define LIMIT_COUNT_ENUM(name, text) LIMIT_COUNT_##name,
 enum limit_count { LIMIT_COUNT_TABLE(LIMIT_COUNT_ENUM) LIMIT_COUNTS };
@@ -87,6 +90,7 @@ struct limit_conf {
 	bool count_all;	       /* refusals use permits too */
 	bool shadow;	       /* decide and tell, but let pass; nobody waits */
 	bool refuse_untracked; /* no room for a key: refuse instead of allow */
+	bool shared; /* counted in Redis: policy/sharedlimit.h decides, not limiter_ask() */
 };
 
 /* What is wrong with it, as a phrase for a diagnostic, or NULL. */
@@ -105,6 +109,7 @@ struct limit_answer {
 			       served first; never less than reset_ms */
 	int64_t
 	    decided_ms; /* allowed: the time the permits are booked at; limiter_refund() wants it */
+	int64_t booked_ms;     /* the same in Redis' time, of a permit that Redis gave; else 0 */
 	int64_t look_again_ms; /* queued: when to call limit_table_poll(), absolute */
 };
 
@@ -114,6 +119,7 @@ enum limit_end {
 	LIMIT_END_GRANTED,
 	LIMIT_END_TIMEOUT,
 	LIMIT_END_DISPLACED,
+	LIMIT_END_REFUSED, /* shared: it waited for Redis' word, which was no */
 	LIMIT_END_CANCELLED
 };
 
@@ -137,6 +143,7 @@ struct limit_waiter {
 	uint32_t permits;
 	int64_t deadline_ms;
 	int64_t wall_ahead_ms; /* the wall clock less ours */
+	bool is_in_line;       /* shared: Redis has said that there is none yet */
 };
 
 typedef void limit_wake_fn(struct limit_waiter *w, void *arg);

@@ -156,6 +156,25 @@ compile_limits(struct compiling *k)
 	    l->connections == CONF_AUTO ? connections_auto() : (unsigned)l->connections;
 }
 
+/* Where limits that instances share are counted. */
+static void
+check_shared_limits(struct compiling *k)
+{
+	const struct cache_conf *cache = &k->conf->cache;
+
+	if (!cache->conf.is_off && !cache->redis.conf.is_off)
+		return;
+	for (size_t i = 0; i < k->conf->rate_limits.count; i++) {
+		const struct rate_limit_conf *l = &k->conf->rate_limits.items[i];
+
+		if (l->scope == 0)
+			continue;
+		conf_error(k->diag, conf_place(&rate_limit_table, l, "scope"),
+		    "scope: shared limits are counted in Redis, and there is none");
+		conf_hint(k->diag, "name one in cache.redis.url");
+	}
+}
+
 /* For answers that no route gives. */
 static void
 compile_headers(struct compiling *k)
@@ -213,6 +232,7 @@ site_compile(const struct server_conf *conf, struct site_world *world, struct co
 	compile_trusted(&k);
 	compile_limits(&k);
 	compile_headers(&k);
+	check_shared_limits(&k);
 	compile_routes(&k);
 	if (conf_diag_errors(diag) == before)
 		return take_over(&k);

@@ -46,7 +46,9 @@
 	X(tunnel_timeout, duration, "1h", "1s", "30d", "How long a tunnel (WebSocket) may be silent in both directions") \
 	X(drain_timeout, duration, "30s", "0", "1h", "When stopping: how long requests under way may take to end")   \
 	X(connections, int, "auto", "1", "10000000", "From clients, all workers together; auto: what the limit on open files allows", .words = auto_words) \
-	X(rate_table, size, "16MiB", "64KiB", "64GiB", "Memory for the keys of rate limits")
+	X(rate_table, size, "16MiB", "64KiB", "64GiB", "Memory for the keys of rate limits") \
+	X(rate_timeout, duration, "20ms", "1ms", "1s", "How long a request waits for Redis about a limit of `scope: shared`; then this instance's share decides") \
+	X(rate_instances, int, "auto", "1", "10000", "Among how many instances a shared limit is divided while Redis is away; auto: as many as were last seen there", .words = auto_words)
 
 #define SERVER_DIRECTIVES(X)                                                                                         \
 	X(workers, int, "auto", "1", "256", "Threads that serve; auto: one for each processor", .words = auto_words) \

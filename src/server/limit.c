@@ -1,5 +1,6 @@
 /* The limit step: whose permits a request takes, the wait for them, and how a refusal is told. */
 #include "base/clock.h"
+#include "policy/sharedlimit.h"
 #include "server/exchange_priv.h"
 
 /* The named cookie's first value; SLICE_NONE if there is none. */
@@ -48,13 +49,50 @@ build_limit_key(const struct exchange *x, const struct route_limit *l, struct li
 	}
 }
 
+/* --- local or shared --- */
+
+static void
+ask_limit(
+    struct exchange *x, struct limiter *l, const struct limit_ask *ask, struct limit_answer *out)
+{
+	if (limiter_conf(l)->shared)
+		shared_ask(x->worker->shared, l, ask, out);
+	else
+		limiter_ask(l, ask, out);
+}
+
+static void
+refund_limit(struct exchange *x, unsigned which, const struct limit_answer *a)
+{
+	struct limiter *l = x->route->limits[which].limiter;
+	struct slice key = limit_key_slice(&x->limit_keys[which]);
+	int64_t now_ms = loop_now_ms(x->worker->loop);
+
+	if (limiter_conf(l)->shared)
+		shared_refund(x->worker->shared, l, key, a, now_ms);
+	else
+		limiter_refund(l, key, 1, a->decided_ms, now_ms);
+}
+
+static bool
+cancel_limit(struct exchange *x)
+{
+	struct limit_waiter *w = &x->waiter;
+	int64_t now_ms = loop_now_ms(x->worker->loop);
+
+	if (limiter_conf(w->limiter)->shared)
+		return shared_cancel(x->worker->shared, w, now_ms);
+	return limiter_cancel(w, now_ms);
+}
+
+/* --- the step --- */
+
 /* What earlier limits allowed is given back when a later one refuses. */
 static void
 refund_earlier(struct exchange *x, unsigned before)
 {
 	for (unsigned i = 0; i < before; i++)
-		limiter_refund(x->route->limits[i].limiter, limit_key_slice(&x->limit_keys[i]), 1,
-		    x->met[i].answer.decided_ms, loop_now_ms(x->worker->loop));
+		refund_limit(x, i, &x->met[i].answer);
 }
 
 static enum exchange_next
@@ -87,9 +125,7 @@ on_limit_letter(struct letter *l)
 	x->waiter_is_out = false;
 	if (x->is_over) {
 		if (x->waiter.end == LIMIT_END_GRANTED)
-			limiter_refund(x->route->limits[x->met_count - 1].limiter,
-			    limit_key_slice(&x->limit_keys[x->met_count - 1]), 1,
-			    x->waiter.answer.decided_ms, loop_now_ms(x->worker->loop));
+			refund_limit(x, x->met_count - 1, &x->waiter.answer);
 		loop_later(x->worker->loop, &x->retire);
 		return;
 	}
@@ -101,7 +137,7 @@ exchange_leave_limits(struct exchange *x)
 {
 	if (!x->waiter_is_out)
 		return true;
-	if (limiter_cancel(&x->waiter, loop_now_ms(x->worker->loop))) {
+	if (cancel_limit(x)) {
 		x->waiter_is_out = false;
 		return true;
 	}
@@ -140,13 +176,14 @@ step_limit(struct exchange *x)
 		x->waiter = (struct limit_waiter){.worker = x->worker->index, .owner = x};
 		x->limit_letter.deliver = on_limit_letter;
 		x->met[i].name = slice_from(l->name);
-		limiter_ask(l->limiter, &ask, &x->met[i].answer);
+		ask_limit(x, l->limiter, &ask, &x->met[i].answer);
 		if (x->met[i].answer.verdict == LIMIT_REFUSED)
 			return limit_refused(x, i);
 		if (x->met[i].answer.verdict == LIMIT_QUEUED) {
 			x->is_queued = x->waiter_is_out = true;
 			x->queue_began_us = clock_mono_us();
-			worker_poll_limits_at(x->worker, x->met[i].answer.look_again_ms);
+			if (!limiter_conf(l->limiter)->shared)
+				worker_poll_limits_at(x->worker, x->met[i].answer.look_again_ms);
 			return EXCHANGE_WAIT;
 		}
 	}

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "cache/redis.h"
 #include "event/resolver.h"
+#include "policy/sharedlimit.h"
 #include "server/exchange.h"
 #include "server/h1conn.h"
 
@@ -78,6 +79,8 @@ worker_new(struct commons *c, unsigned index)
 	if (w->resolver == NULL)
 		goto fail_mailbox;
 	w->pool = pool_new(w->loop, index);
+	w->shared_link = shared_link_new(w->loop, w->resolver, &c->shared, index == 0);
+	w->shared = shared_limits_new(w->shared_link);
 	w->codecs = codec_pool_new(CODEC_KEEP_BYTES, CODEC_LIVE_BYTES);
 	w->observer = observations_worker(c->observations, index);
 	list_init(&w->conns);
@@ -123,6 +126,8 @@ worker_free(struct worker **wp)
 	timer_disarm(&w->limit_poll);
 	timer_disarm(&w->drain);
 	l2_free(&w->l2);
+	shared_limits_free(&w->shared);
+	shared_link_free(&w->shared_link);
 	resolver_free(&w->resolver);
 	mailbox_free(&w->mailbox);
 	site_unref(&w->site);

@@ -13,6 +13,7 @@
 #include "event/loop.h"
 #include "event/mailbox.h"
 #include "policy/codecpool.h"
+#include "policy/sharedlink.h"
 #include "server/observe.h"
 #include "server/site.h"
 #include "upstream/pool.h"
@@ -22,6 +23,8 @@ struct h1conn;
 struct l2;
 struct resolver;
 struct warmer;
+struct shared_limits;
+struct shared_link;
 
 struct commons {
 	unsigned workers_count;
@@ -32,6 +35,7 @@ struct commons {
 	struct flights *flights;
 	struct purgelog *purges;
 	struct limit_table *limits;
+	struct shared_hub shared;	      /* of the limits that instances share */
 	struct accesslog *_Atomic access_log; /* NULL: none yet; a reload may begin one */
 	struct observations *observations;
 	_Atomic unsigned connections;	 /* of clients, all workers */
@@ -68,7 +72,9 @@ struct worker {
 	struct mailbox *mailbox;
 	struct pool *pool;
 	struct resolver *resolver;
-	struct l2 *l2;		 /* NULL: none configured */
+	struct l2 *l2; /* NULL: none configured */
+	struct shared_link *shared_link;
+	struct shared_limits *shared;
 	struct site *site;	 /* what new requests begin with; own reference */
 	struct site *admin_site; /* the same for the admin listener */
 	struct link conns;	 /* struct h1conn */

@@ -473,10 +473,27 @@ what_does_not_work_yet_is_not_accepted(void **state)
 {
 	MUST_SAY("listen: \":8080\"\n"
 		 "upstreams: {app: {servers: \"127.0.0.1:1\", health: {path: /}}}\n"
-		 "rate_limits: {a: {algorithm: fixed_window, limit: 1, window: 1s, scope: shared, "
+		 "rate_limits: {a: {algorithm: fixed_window, limit: 1, window: 1s, "
 		 "key: \"jwt:sub\"}}\n"
 		 "routes: [{match: /**}]\n",
-	    "unknown directive \"health\"", "unknown word \"shared\"");
+	    "unknown directive \"health\"", "the claims of tokens are not read");
+}
+
+static void
+a_shared_limit_needs_a_redis(void **state)
+{
+#define SHARED                                                                               \
+	"rate_limits: {a: {algorithm: fixed_window, limit: 1, window: 1s, scope: shared}}\n" \
+	"listen: \":8080\"\nupstreams: {app: \"127.0.0.1:3000\"}\n"                          \
+	"routes: [{match: /**, rate_limit: a}]\n"
+	MUST_SAY(SHARED, "test.yaml:1:73: error: scope: shared limits are counted in Redis",
+	    "cache.redis.url");
+	MUST_SAY(SHARED "cache: off\n", "shared limits are counted in Redis");
+	WITH_SITE(t, SHARED "cache: {redis: \"redis://127.0.0.1\"}\n")
+	{
+		must_be_good(&t);
+		assert_true(limiter_conf(t.site->routes[0].limits[0].limiter)->shared);
+	}
 }
 
 static void
@@ -679,6 +696,7 @@ main(void)
 	    cmocka_unit_test(a_site_lives_until_the_last_has_let_go),
 	    cmocka_unit_test(every_error_is_told_in_its_place),
 	    cmocka_unit_test(what_does_not_work_yet_is_not_accepted),
+	    cmocka_unit_test(a_shared_limit_needs_a_redis),
 	    cmocka_unit_test(a_list_with_a_variable_that_is_not_set_is_refused),
 	    cmocka_unit_test(a_route_needs_somewhere_to_go),
 	    cmocka_unit_test(what_cannot_be_meant_is_refused),
