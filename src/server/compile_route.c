@@ -363,6 +363,12 @@ compile_cache(struct compiling *k, const struct route_conf *c, struct route *r)
 	    (struct names){(unsigned)merged.key.headers.count, merged.key.headers.items};
 	out->offers_count = merged.vary.count;
 	out->offers = merged.vary.items;
+	out->keeps_post = merged.post != 0;
+	if (out->keeps_post && (out->cookies == COOKIES_STRIP || out->cookies == COOKIES_KEY)) {
+		conf_error(k->diag, conf_place(&route_cache_table, &merged, "post"),
+		    "post: store would send writes without their cookies here");
+		conf_hint(k->diag, "post: pass, or cookies: guard or ignore");
+	}
 	out->obey_request = merged.client_directives != 0;
 	out->tags_count = (unsigned)merged.tags.count;
 	out->tags = TEMPLATES(k, r, route_cache_table, &merged, tags);

@@ -77,6 +77,7 @@ const struct conf_word cache_set_cookie_words[] = {{"bypass", SET_COOKIE_BYPASS,
 const struct conf_word cache_authorization_words[] = {
     {"guard", 0, false}, {"ignore", 1, false}, {0}};
 const struct conf_word cache_client_words[] = {{"ignore", 0, false}, {"obey", 1, false}, {0}};
+const struct conf_word cache_post_words[] = {{"pass", 0, false}, {"store", 1, false}, {0}};
 
 static const struct conf_word cookies_words[] = {{"guard", COOKIES_GUARD, false},
     {"ignore", COOKIES_IGNORE, false}, {"strip", COOKIES_STRIP, false}, {0}};

@@ -95,6 +95,7 @@ struct exchange {
 	/* the cache */
 	struct cache_key key;		  /* in mem */
 	int8_t offered[ROUTE_OFFERS_MAX]; /* what of the route's offers was chosen; OFFER_NONE */
+	bool keeps_post;		  /* its answer may be kept for GET, under key */
 	bool is_reduced;	/* fields that count only in part are sent as far as they count */
 	struct slice tags;	/* the route's for this URL, NUL after each; in mem */
 	bool is_shared;		/* may be answered from the cache and by others' flights */

@@ -77,6 +77,7 @@ copy_request(struct fill *f, const struct exchange *x)
 	f->has_cookie = x->has_cookie;
 	f->method = x->head.method;
 	f->is_shared = x->is_shared;
+	f->keeps_post = x->keeps_post;
 	f->key = x->key;
 	if (x->key.text.n > 0) {
 		f->key_text = must_strndup(x->key.text.p, x->key.text.n);

@@ -22,6 +22,7 @@ struct fill {
 	char *head_bytes;
 	struct cache_control cc;
 	bool has_authorization, has_cookie, is_shared;
+	bool keeps_post; /* its answer is kept for GET, if it says so */
 	enum method method;
 	struct cache_key key;
 	char *key_text;
@@ -65,6 +66,15 @@ void on_l2_silence(void *arg);
 
 /* fill_response.c */
 struct body *on_fill_head(void *arg, const struct head *h, const struct framing *framing);
+
+/* fill_post.c: whether the answer to a POST is kept for GET; before its purges are carried out, and after. */
+struct post_claim {
+	bool holds;
+	uint64_t pos;	/* of the purge log */
+	unsigned taken; /* of the fill's own purges */
+};
+struct post_claim fill_post_claim(const struct fill *f, const struct head *h);
+void fill_post_settle(struct fill *f, const struct post_claim *c);
 
 /* fill_body.c */
 void on_fill_body(void *arg);

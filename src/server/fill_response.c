@@ -361,6 +361,7 @@ struct body *
 on_fill_head(void *arg, const struct head *h, const struct framing *framing)
 {
 	struct fill *f = arg;
+	struct post_claim claim;
 	struct life life;
 
 	if (f->l2 != NULL) /* the origin was faster */
@@ -368,7 +369,9 @@ on_fill_head(void *arg, const struct head *h, const struct framing *framing)
 	f->head_us = clock_mono_us();
 	if (f->x != NULL)
 		f->x->origin_us = f->head_us - f->sent_us;
+	claim = fill_post_claim(f, h);
 	purge_after_response(&f->purges, f->worker, h);
+	fill_post_settle(f, &claim);
 	if (h->status == 304 && f->stale != NULL && f->stale_head.base != NULL) {
 		struct fetch *spent = f->fetch;
 
@@ -387,9 +390,11 @@ on_fill_head(void *arg, const struct head *h, const struct framing *framing)
 	}
 	if (f->described != NULL)
 		learn_from_head(f, h);
-	f->verdict = judge(f, h, f->method,
+	f->verdict = judge(f, h, f->keeps_post ? METHOD_GET : f->method,
 	    framing->kind == FRAMING_LENGTH ? (int64_t)framing->length : -1, &life);
-	if (!f->is_shared)
+	if (f->keeps_post && (life.by_route || life.no_cache))
+		f->verdict = STORE_METHOD;
+	else if (!f->is_shared && !f->keeps_post)
 		f->verdict = STORE_ROUTE_OFF;
 	if (f->is_refresh && status_is_failure(h->status) && is_for_nobody(f)) {
 		struct fetch *spent = f->fetch;

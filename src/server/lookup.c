@@ -152,6 +152,14 @@ hide_what_origin_will_not_see(struct exchange *x)
 		x->head.first[FIELD_COOKIE] = 0;
 }
 
+/* A POST whose answer may be kept for GET is sent like one: what its answer depends on is in the key. */
+static bool
+may_keep_post(const struct exchange *x)
+{
+	return x->head.method == METHOD_POST && x->route->cache.keeps_post &&
+	    exchange_route_of_get(x) == x->route;
+}
+
 enum exchange_next
 step_lookup(struct exchange *x)
 {
@@ -160,6 +168,13 @@ step_lookup(struct exchange *x)
 
 	if (!x->route->cache.is_on)
 		return pass(x, CACHE_FWD_BYPASS, "the route does not cache");
+	if (may_keep_post(x)) {
+		x->keeps_post = true;
+		hide_what_origin_will_not_see(x);
+		exchange_make_key(x);
+		expand_tags(x);
+		return pass(x, CACHE_FWD_METHOD, "the method asks for the origin");
+	}
 	if (x->is_upgrade || x->client->has_upload)
 		return pass(x, CACHE_FWD_BYPASS, "an upgrade, or a request with a body");
 	if (x->head.method != METHOD_GET && x->head.method != METHOD_HEAD)

@@ -132,6 +132,7 @@ purge_set_carry_out(struct purge_set *set, struct worker *w)
 
 		p.what.p = set->texts.p + (uintptr_t)p.what.p;
 		purge_take(w, &p);
+		set->taken++;
 	}
 	set->count = 0;
 }
@@ -140,6 +141,7 @@ static void
 purge_url(struct purge_set *set, struct worker *w, struct slice what)
 {
 	purge_take(w, &(struct purge){.kind = PURGE_EXACT, .what = what});
+	set->taken++;
 }
 
 /* The authority of an absolute reference taken off. False: it has none, or is of another kind than http. */
@@ -185,38 +187,61 @@ resolve_path(struct slice target, struct slice path, struct buf *out)
 	buf_add_slice(out, path);
 }
 
-/* Location and Content-Location name what has changed as well, on the same host only. Whichever scheme: TLS may end
+/* The URL that a reference names, as purges do, in *out. False: none, or on another host. Whichever scheme: TLS may end
  * before us. */
-static void
-purge_location(struct purge_set *set, struct worker *w, struct slice value)
+static bool
+resolve(const struct purge_set *set, struct slice reference, struct buf *out)
 {
 	struct slice origin = slice_of(set->texts.p + set->origin_at, set->origin_len);
 	struct slice target =
 	    slice_of(set->texts.p + set->url_at + set->origin_len, set->url_len - set->origin_len);
-	struct slice rest = slice_of(value.p, slice_index(value, '#')), authority, path;
+	struct slice rest = slice_of(reference.p, slice_index(reference, '#')), authority, path;
+	struct buf whole = {0};
+	bool is_good;
 	size_t path_n;
-	struct buf whole = {0}, what = {0};
 	char *space;
 
 	if (rest.n == 0)
-		return;
+		return false;
 	if (take_authority(&rest, &authority)) {
 		if (!slice_ieq(authority, origin))
-			return;
+			return false;
 		target = SLICE_LIT("/");
 	}
 	path_n = slice_index(rest, '?');
 	resolve_path(target, slice_of(rest.p, path_n), &whole);
 	space = must_malloc(3 * whole.n + 1);
-	if (url_path_normal(buf_slice(&whole), space, &path) == URL_GOOD) {
-		buf_add_slice(&what, origin);
-		buf_add_slice(&what, path);
-		buf_add_slice(&what, slice_skip(rest, path_n));
-		purge_url(set, w, buf_slice(&what));
+	is_good = url_path_normal(buf_slice(&whole), space, &path) == URL_GOOD;
+	if (is_good) {
+		buf_add_slice(out, origin);
+		buf_add_slice(out, path);
+		buf_add_slice(out, slice_skip(rest, path_n));
 	}
 	free(space);
 	buf_fini(&whole);
+	return is_good;
+}
+
+/* Location and Content-Location name what has changed as well, on the same host only. */
+static void
+purge_location(struct purge_set *set, struct worker *w, struct slice value)
+{
+	struct buf what = {0};
+
+	if (resolve(set, value, &what))
+		purge_url(set, w, buf_slice(&what));
 	buf_fini(&what);
+}
+
+bool
+purge_set_is_about(const struct purge_set *set, struct slice reference)
+{
+	struct buf what = {0};
+	bool is_it = set->url_len > 0 && resolve(set, reference, &what) &&
+	    slice_eq(buf_slice(&what), slice_of(set->texts.p + set->url_at, set->url_len));
+
+	buf_fini(&what);
+	return is_it;
 }
 
 void

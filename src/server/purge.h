@@ -22,6 +22,7 @@ struct purge_set {
 	struct purge *items; /* their texts lie in texts, by offset until they are carried out */
 	struct buf texts;
 	bool soft;
+	unsigned taken;		/* so far: entered in the log */
 	bool is_unsafe;		/* the target itself goes too, on success (RFC 9111 section 4.4) */
 	size_t url_at, url_len; /* the target's key, in texts */
 	size_t origin_at,
@@ -60,6 +61,8 @@ void purge_set_expand(struct purge_set *set, const struct exchange *x);
 void purge_set_carry_out(struct purge_set *set, struct worker *w);
 /* The response's head is there and has not been passed on: carries out, or drops. */
 void purge_after_response(struct purge_set *set, struct worker *w, const struct head *response);
+/* Whether a reference in the response to a write (its Content-Location) names the URL that was asked. */
+bool purge_set_is_about(const struct purge_set *set, struct slice reference);
 void purge_set_fini(struct purge_set *set);
 
 #endif

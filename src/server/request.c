@@ -244,8 +244,9 @@ write_target(const struct exchange *x, struct buf *out)
 	if (r->add_prefix != NULL)
 		buf_add_slice(out, slice_from(r->add_prefix));
 	buf_add_slice(out, path);
-	if (x->route->cache.is_on &&
-	    (x->head.method == METHOD_GET || x->head.method == METHOD_HEAD))
+	if (x->is_reduced ||
+	    (x->route->cache.is_on &&
+		(x->head.method == METHOD_GET || x->head.method == METHOD_HEAD)))
 		exchange_add_query(x, r, out);
 	else if (x->url.has_query) {
 		buf_add_char(out, '?');

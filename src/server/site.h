@@ -65,6 +65,7 @@ struct route_cache {
 	struct names key_headers;
 	unsigned offers_count;
 	const struct route_offer *offers;
+	bool keeps_post;   /* answers to POST may be kept for GET */
 	bool obey_request; /* clients may force revalidation and forbid storing */
 	unsigned tags_count;
 	struct template **tags;
