@@ -34,6 +34,9 @@ struct shared_limits;
 struct shared_limits *shared_limits_new(struct shared_link *link);
 /* When nobody waits any more; before the link and the limiters' table. */
 void shared_limits_free(struct shared_limits **sp);
+/* This worker ends: slices go back to Redis, and trips for others who stand in line go on. on_quiet is called when none is left. */
+void shared_limits_leave(struct shared_limits *s, void (*on_quiet)(void *arg), void *arg);
+bool shared_limits_is_quiet(const struct shared_limits *s);
 
 /* As limiter_ask(); ask->waiter is given, and permits is 1. LIMIT_QUEUED: a wake will come, however it ends; nothing is to be
  * polled. */

@@ -240,7 +240,8 @@ worker_update_door(struct worker *w, const char *name, struct tls_context *tls)
 void
 worker_note_quiet(struct worker *w)
 {
-	if (w->draining && !w->stays && w->conns_count == 0 && w->exchanges == 0)
+	if (w->draining && !w->stays && w->conns_count == 0 && w->exchanges == 0 &&
+	    shared_limits_is_quiet(w->shared))
 		loop_stop(w->loop);
 }
 
@@ -272,6 +273,12 @@ on_drain_deadline(void *arg)
 	loop_stop(w->loop);
 }
 
+static void
+on_limits_quiet(void *arg)
+{
+	worker_note_quiet(arg);
+}
+
 void
 worker_drain(struct worker *w, int64_t deadline_ms)
 {
@@ -281,6 +288,7 @@ worker_drain(struct worker *w, int64_t deadline_ms)
 		if (!w->doors[i]->is_admin)
 			door_shut(w->doors[i]);
 	timer_arm(w->loop, &w->drain, deadline_ms);
+	shared_limits_leave(w->shared, on_limits_quiet, w);
 	worker_note_quiet(w);
 }
 

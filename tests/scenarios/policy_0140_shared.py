@@ -1,7 +1,8 @@
 """Limits that instances share: counted in Redis, never over the limit; without Redis each instance applies its share."""
 
+import bisect
 import re
-import threading
+import time
 
 import pytest
 
@@ -261,3 +262,66 @@ def test_a_stop_does_not_wait_for_leases(cluster):
     crowd([w1, w2], 200)
     w1.stop()
     w2.stop()
+
+
+def test_slices_go_back_when_an_instance_stops(cluster):
+    w1, w2 = cluster(LEASED_FIXED)
+    passed = crowd([w1], 500)
+    w1.wait_metric(DECIDED, lambda n: n > 0, decision="leased")
+    w1.stop()
+    assert crowd([w2], 1400) == 4000 - passed
+
+
+def test_who_stands_in_a_line_that_another_worker_looks_after_is_served_while_it_stops(forebay, redis, origin, clock):
+    origin.on("GET /*").reply(200)
+    w1 = forebay("workers: 8\n" + shared("algorithm: fixed_window, limit: 4, window: 60s, queue: 20, queue_timeout: 1h",
+                                         routes="[{match: /**, rate_limit: one, cache: off}]", more=", drain_timeout: 1h").replace("\n        ", "\n"), app=origin, redis=redis)
+    w1.wait_metric(UP, 1)
+    assert [w1.get("/").status for _ in range(4)] == [200] * 4
+    clients = []
+    for n in range(2):                                      # the worker of the first looks after the line
+        clients.append(w1.client().ask("GET", f"/{n}"))
+        w1.wait_metric(DECIDED, n + 1, decision="queued")
+    clients.pop(0).reset()
+    w1.wait_metric(DECIDED, 1, decision="cancelled")
+    w1.terminate()
+    clock.advance(61)
+    clients[0].answer().expect(200)
+    assert w1.wait_exit() == 0
+
+
+@pytest.mark.tsan
+@pytest.mark.patience(120)
+def test_in_no_window_anywhere_pass_more_than_the_limit(cluster):
+    """Real time: requests, when they were asked and when answered, on three instances; leases and a queue among them."""
+    limit, window_s = 1200, 0.5
+    instances = cluster(f"algorithm: sliding_window, limit: {limit}, window: 500ms", count=3)
+    for w in instances:
+        w.wait_metric("forebay_ratelimit_instances", 3)
+    passed, until = [], time.monotonic() + 3
+
+    def play(w):
+        def run():
+            with w.client() as c:
+                while time.monotonic() < until:
+                    asked = time.monotonic()
+                    if c.get("/", x_key="ann").status == 204:
+                        passed.append((asked, time.monotonic()))
+        return run
+    together(*[play(w) for w in instances for _ in range(2)])
+    answered = sorted(b for _, b in passed)
+    slack = 0.02                                            # from the decision to the answer
+    most = max(bisect.bisect_left(answered, a + window_s - slack) - n for n, a in enumerate(answered))
+    assert len(answered) > limit and most <= limit, most
+
+
+def test_a_million_keys_cannot_grow_what_is_remembered(forebay, redis):
+    w1 = forebay(shared("algorithm: sliding_window, limit: 5, window: 1s", more=", rate_table: 64KiB"), redis=redis)
+    w1.wait_metric(UP, 1)
+    with w1.client() as c:
+        for n in range(3000):
+            assert c.get("/", x_key=f"{n}").status == 204
+    assert w1.metric("forebay_ratelimit_bytes") <= 64 * 1024
+    assert w1.metric("forebay_ratelimit_keys") < 1000
+    assert statuses(w1, 8, key="again").count(204) == 5
+    wait_until(lambda: redis.keys("{forebay:rl:one:*") == [], "Redis to forget them")
