@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "admin/explain.h"
 #include "admin/health.h"
 #include "admin/metrics.h"
 #include "admin/warm.h"
@@ -17,6 +18,7 @@
 #define ADMIN_ROUTES(X)                                                                                            \
 	X("/health",       BIT(METHOD_GET), health_alive,  true,    "200 as long as the process serves")           \
 	X("/health/ready", BIT(METHOD_GET), health_ready,  true,    "200 or 503, with each dependency and its latency, as JSON") \
+	X("/explain",      BIT(METHOD_POST), explain_serve, false, "What a request would get now, and why, without sending it") \
 	X("/warm",         BIT(METHOD_GET) | BIT(METHOD_POST) | BIT(METHOD_DELETE), warm_serve, false, "Warming: how far it is, begins it, stops it") \
 	X("/metrics",      BIT(METHOD_GET), metrics_serve, false,   "Counters and gauges for Prometheus (docs/metrics.md)")
 /* clang-format on */

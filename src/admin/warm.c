@@ -58,18 +58,14 @@ refuse(struct exchange *x, unsigned status, const char *why)
 static bool
 add_list(const json_t *list, struct buf *out)
 {
-	size_t i;
-	json_t *item;
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *s = json_string_value(json_array_get(list, i));
 
-	if (list != NULL && !json_is_array(list))
-		return false;
-	json_array_foreach(list, i, item)
-	{
-		if (!json_is_string(item))
+		if (s == NULL)
 			return false;
-		warm_plan_add(out, slice_from(json_string_value(item)));
+		warm_plan_add(out, slice_from(s));
 	}
-	return true;
+	return list == NULL || json_is_array(list);
 }
 
 static bool

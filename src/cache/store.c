@@ -202,6 +202,21 @@ store_find(struct store *s, const struct cache_key *key, const struct head *requ
 	return o;
 }
 
+size_t
+store_list(struct store *s, const struct cache_key *key, struct object **out, size_t most)
+{
+	struct shard *sh = shard_of(s, key->hash);
+	struct object *o;
+	size_t n = 0;
+
+	pthread_mutex_lock(&sh->lock);
+	for (o = index_chain(&sh->index, key->hash); o != NULL && n < most; o = o->chain)
+		if (is_of_key(o, key->hash, key->text))
+			out[n++] = object_ref(o);
+	pthread_mutex_unlock(&sh->lock);
+	return n;
+}
+
 /* --- eviction --- */
 
 /* Takes the object out that is least worth keeping, by S3-FIFO; NULL if there is none, or after

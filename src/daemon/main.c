@@ -4,6 +4,7 @@
 
 #include "base/version.h"
 #include "cli/check.h"
+#include "cli/explain.h"
 #include "cli/reload.h"
 #include "cli/schema.h"
 #include "cli/status.h"
@@ -26,6 +27,7 @@ static const struct {
     {"check", cli_check, "read a configuration and say what is wrong with it"},
     {"status", cli_status, "ask the running daemon how it is"},
     {"reload", cli_reload, "have the running daemon read its configuration again"},
+    {"explain", cli_explain, "say what a request would get now, and why"},
     {"warm", cli_warm, "have the running daemon ask for pages before clients do"},
     {"schema", cli_schema, "print the JSON Schema of the configuration, for editors"},
     {"reference", cli_reference,

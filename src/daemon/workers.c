@@ -66,6 +66,7 @@ commons_init(struct workers *ws, size_t cache_bytes, size_t rate_table_bytes)
 		return -1;
 	c->purges = purgelog_new();
 	shared_hub_init(&c->shared);
+	c->verdicts = verdicts_new();
 	c->limits = limit_table_new(rate_table_bytes, worker_on_limit_wake, c);
 	c->observations = observations_new(ws->count);
 	world = (struct flight_world){
@@ -312,6 +313,7 @@ workers_free(struct workers **wp)
 	store_free(&ws->commons.store);
 	l2_marks_unref(&ws->marks);
 	purgelog_free(&ws->commons.purges);
+	verdicts_free(&ws->commons.verdicts);
 	limit_table_unref(&ws->commons.limits);
 	observations_free(&ws->commons.observations);
 	free(ws->commons.workers);

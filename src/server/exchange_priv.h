@@ -55,6 +55,7 @@ struct exchange {
 	bool
 	    is_tls; /* of the client's connection; it is asked for after the client has gone, too */
 	bool is_own; /* nobody's request: no limits, no log */
+	bool is_dry; /* only to see what it would get (server/dryrun.h) */
 	unsigned listener_slot;
 	struct site *site;	   /* own reference */
 	const struct route *route; /* NULL before STEP_route has found one */

@@ -12,11 +12,25 @@ static const struct fetch_handler fill_fetch_handler;
 
 /* --- beginning and end --- */
 
+static void
+note_verdict(struct fill *f)
+{
+	struct commons *c = f->worker->commons;
+	struct verdict_note note = {.source = f->source,
+	    .verdict = f->verdict,
+	    .status = f->status,
+	    .at_s = (loop_wall_ms(fill_loop(f)) - c->started_wall_ms) / 1000};
+
+	if (f->status != 0 && f->key.text.n > 0)
+		verdicts_note(c->verdicts, f->key.hash, &note);
+}
+
 void
 fill_free(struct fill *f)
 {
 	struct worker *w = f->worker;
 
+	note_verdict(f);
 	list_leave(&f->errand.link);
 	fetch_abort(&f->fetch);
 	if (f->l2 != NULL)

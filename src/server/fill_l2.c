@@ -40,6 +40,8 @@ on_l2_answer(void *arg, struct object *o)
 		fetch_abort(&f->fetch);
 		f->done = true;
 		flight_from_redis(f->flight);
+		f->status = o->facts.status;
+		f->source = SOURCE_redis;
 		store_put(f->worker->commons->store, o);
 		flight_publish(f->flight, o);
 		flight_close(f->flight);

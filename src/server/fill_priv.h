@@ -34,6 +34,9 @@ struct fill {
 	struct head stale_head;
 	struct object *described; /* what a HEAD is about; own reference */
 	bool is_refresh;
+	/* For who asks later (cache/verdicts.h) */
+	unsigned status; /* of the response; 0: none */
+	enum source source;
 	/* The response */
 	int64_t sent_us, head_us;
 	enum store_verdict verdict;

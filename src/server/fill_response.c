@@ -295,6 +295,7 @@ take_not_modified(struct fill *f, const struct head *h)
 	if (f->x != NULL)
 		f->x->verdict = f->verdict;
 	f->done = true;
+	f->source = SOURCE_validated;
 	announce(f, f->object, is_for_riders(f, &life));
 	store_renewed(f, f->stale, f->object);
 	flight_close(f->flight);
@@ -367,6 +368,7 @@ on_fill_head(void *arg, const struct head *h, const struct framing *framing)
 	if (f->l2 != NULL) /* the origin was faster */
 		l2_get_cancel(&f->l2);
 	f->head_us = clock_mono_us();
+	f->status = h->status;
 	if (f->x != NULL)
 		f->x->origin_us = f->head_us - f->sent_us;
 	claim = fill_post_claim(f, h);

@@ -94,6 +94,8 @@ refresh_behind(struct exchange *x, struct object *o)
 	struct commons *c = x->worker->commons;
 	struct flight *f;
 
+	if (x->is_dry)
+		return;
 	if (atomic_exchange_explicit(&o->refreshing, true, memory_order_relaxed)) {
 		x->word = CACHE_WORD_UPDATING;
 		return;

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "http/absolute.h"
 #include "http/sitemap.h"
 #include "server/visit.h"
 
@@ -139,51 +140,6 @@ trouble(struct warmer *wm, const char *format, ...)
 	pthread_mutex_unlock(&wm->lock);
 }
 
-/* --- addresses --- */
-
-struct place {
-	bool is_tls;
-	struct slice host, target;
-};
-
-static bool
-take_scheme(struct slice *rest, bool *is_tls_out)
-{
-	static const struct slice http = SLICE_LIT("http://"), https = SLICE_LIT("https://");
-
-	*is_tls_out = rest->n >= https.n && slice_ieq(slice_of(rest->p, https.n), https);
-	if (!*is_tls_out && (rest->n < http.n || !slice_ieq(slice_of(rest->p, http.n), http)))
-		return false;
-	*rest = slice_skip(*rest, *is_tls_out ? https.n : http.n);
-	return true;
-}
-
-/* An absolute address, or one that begins with "/" and belongs to base. */
-static bool
-find_place(const char *base, struct slice address, struct place *out)
-{
-	struct slice rest = slice_of(address.p, slice_index(address, '#'));
-
-	if (rest.n > 0 && rest.p[0] == '/' && base != NULL) {
-		struct slice origin = slice_from(base);
-
-		out->target = rest;
-		if (!take_scheme(&origin, &out->is_tls))
-			return false;
-		out->host = slice_of(origin.p, slice_index(origin, '/'));
-		return out->host.n > 0;
-	}
-	if (!take_scheme(&rest, &out->is_tls))
-		return false;
-	for (out->host = slice_of(rest.p, 0); out->host.n < rest.n; out->host.n++)
-		if (rest.p[out->host.n] == '/' || rest.p[out->host.n] == '?')
-			break;
-	out->target = slice_skip(rest, out->host.n);
-	if (out->target.n == 0)
-		out->target = SLICE_LIT("/");
-	return out->host.n > 0 && out->target.p[0] == '/';
-}
-
 /* --- a run --- */
 
 static void go_on(struct warmer *wm);
@@ -259,14 +215,20 @@ on_page_end(void *arg, const struct visit_end *end)
 
 static const struct visit_handler page_handler = {.on_end = on_page_end};
 
+static struct slice
+base_of(const struct warmer *wm)
+{
+	return wm->plan->base == NULL ? SLICE_NONE : slice_from(wm->plan->base);
+}
+
 /* Whether a sitemap of ours may name it. */
 static bool
 is_ours(const struct warmer *wm, struct slice address)
 {
-	struct place own, named;
+	struct absolute own, named;
 
-	return find_place(wm->plan->base, SLICE_LIT("/"), &own) &&
-	    find_place(wm->plan->base, address, &named) && slice_ieq(own.host, named.host);
+	return absolute_read(base_of(wm), SLICE_LIT("/"), &own) &&
+	    absolute_read(base_of(wm), address, &named) && slice_ieq(own.host, named.host);
 }
 
 static bool
@@ -351,10 +313,10 @@ static bool
 launch(struct warmer *wm, struct slice address, bool is_sitemap)
 {
 	struct warm_visit *v = wm->visits;
-	struct place at;
+	struct absolute at;
 	struct visit_request request;
 
-	if (!find_place(wm->plan->base, address, &at))
+	if (!absolute_read(base_of(wm), address, &at))
 		return false;
 	while (v->visit != NULL)
 		v++;

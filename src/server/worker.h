@@ -9,6 +9,7 @@
 #include "cache/flight.h"
 #include "cache/purgelog.h"
 #include "cache/store.h"
+#include "cache/verdicts.h"
 #include "event/listener.h"
 #include "event/loop.h"
 #include "event/mailbox.h"
@@ -34,6 +35,7 @@ struct commons {
 	struct store *store;
 	struct flights *flights;
 	struct purgelog *purges;
+	struct verdicts *verdicts;
 	struct limit_table *limits;
 	struct shared_hub shared;	      /* of the limits that instances share */
 	struct accesslog *_Atomic access_log; /* NULL: none yet; a reload may begin one */

@@ -1,8 +1,10 @@
 /* LINK: admin/api server/handler server/pattern server/observe base/metric base/arena base/buf base/mem http/cachestatus http/sf http/head http/fields */
 #include "admin/api.h"
 
+#include "admin/explain.h"
 #include "admin/health.h"
 #include "admin/metrics.h"
+#include "admin/warm.h"
 #include "admin_stage.h"
 
 static void
@@ -25,6 +27,18 @@ health_ready(struct exchange *x)
 
 void
 metrics_serve(struct exchange *x)
+{
+	answer_ok(x);
+}
+
+void
+explain_serve(struct exchange *x)
+{
+	answer_ok(x);
+}
+
+void
+warm_serve(struct exchange *x)
 {
 	answer_ok(x);
 }
