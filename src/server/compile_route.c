@@ -338,6 +338,16 @@ compile_lives(struct compiling *k, const struct route_cache_conf *c, struct rout
 	out->l2_fill_ms = k->conf->cache.redis.memory_life;
 }
 
+/* Who is in the key is answered from his own copy. */
+static bool
+key_has_authorization(const struct route_cache_conf *c)
+{
+	for (size_t i = 0; i < c->key.headers.count; i++)
+		if (strcasecmp(c->key.headers.items[i], "authorization") == 0)
+			return true;
+	return false;
+}
+
 static void
 compile_cache(struct compiling *k, const struct route_conf *c, struct route *r)
 {
@@ -353,7 +363,7 @@ compile_cache(struct compiling *k, const struct route_conf *c, struct route *r)
 	out->store = (struct store_policy){
 	    .set_cookie = (enum set_cookie_rule)merged.set_cookie,
 	    .cookies_covered = out->cookies != COOKIES_GUARD,
-	    .authorization_covered = merged.authorization != 0,
+	    .authorization_covered = merged.authorization != 0 || key_has_authorization(&merged),
 	    .max_object_bytes = (uint64_t)merged.max_object,
 	};
 	out->query = merged.query.rule;

@@ -34,7 +34,7 @@
 		.form = "guard, ignore, strip or {key: [NAME]}",                                                     \
 		.schema = "{\"anyOf\": [{\"enum\": [\"guard\", \"ignore\", \"strip\"]}, {\"type\": \"object\", \"properties\": {\"key\": {}}, \"required\": [\"key\"], \"additionalProperties\": false}]}") \
 	X(set_cookie, choice(cache_set_cookie_words), "bypass", NULL, NULL, "Responses that set a cookie: not stored, stored without it, or stored with it") \
-	X(authorization, choice(cache_authorization_words), "guard", NULL, NULL, "Requests with Authorization. `ignore`: the answer is the same for everybody") \
+	X(authorization, choice(cache_authorization_words), "guard", NULL, NULL, "Requests with Authorization. `guard`: only what the origin calls public is shared, unless the field is part of the `key`. `ignore`: the answer is the same for everybody, also for those who send none") \
 	X(query, custom(struct cache_query, cache_query_parse), "all", NULL, NULL, "What of the query is part of the key",    \
 		.form = "all, none, {allow: [NAME]} or {drop: [NAME]}, also {sort: yes}",                             \
 		.schema = "{\"anyOf\": [{\"enum\": [\"all\", \"none\"]}, {\"type\": \"object\", \"properties\": {\"allow\": {}, \"drop\": {}, \"sort\": {}}, \"additionalProperties\": false}]}") \
