@@ -15,7 +15,7 @@
 #include "http/negotiate.h"
 
 #define MAGIC 0x324c4246u /* "FBL2" */
-#define VERSION 3
+#define VERSION 4
 #define LIFE_MAX_MS (400ll * 86400 * 1000) /* no time in a value is longer */
 #define SECONDS_MAX 253402300799ll	   /* the end of year 9999 */
 #define SEAL_BYTES 8			   /* XXH3 */
@@ -68,7 +68,9 @@ enum {
 	X(int64_t,  swr_ms)           \
 	X(int64_t,  sie_ms)           \
 	X(int64_t,  date_s)           \
-	X(int64_t,  modified_s)
+	X(int64_t,  modified_s)       \
+	X(uint32_t, slide_ms)         \
+	X(uint16_t, fetch_ms)
 /* clang-format on */
 
 struct wire {
@@ -173,7 +175,8 @@ l2_value_life_ms(const struct object *o, int64_t mono_ms)
 {
 	const struct object_facts *f = &o->facts;
 	int64_t stale_ms = f->swr_ms > f->sie_ms ? f->swr_ms : f->sie_ms;
-	int64_t left_ms = f->life_ms - object_age_ms(o, mono_ms) + (f->no_stale ? 0 : stale_ms);
+	int64_t left_ms =
+	    object_life_ms(o) - object_age_ms(o, mono_ms) + (f->no_stale ? 0 : stale_ms);
 
 	if (left_ms > LIFE_MAX_MS)
 		return LIFE_MAX_MS;
@@ -271,13 +274,16 @@ wire_of(const struct object *o, const struct l2_clocks *now, const struct l2_sta
 	    .seq = stamp->seq,
 	    .log_pos = f->log_pos,
 	    .born_wall_ms = now->wall_ms - (now->mono_ms - f->born_ms),
-	    .expires_wall_ms = now->wall_ms + l2_value_life_ms(o, now->mono_ms),
+	    .expires_wall_ms =
+		now->wall_ms + l2_value_life_ms(o, now->mono_ms) + f->life_ms - object_life_ms(o),
 	    .age_ms = f->age_ms,
 	    .life_ms = f->life_ms < LIFE_MAX_MS ? f->life_ms : LIFE_MAX_MS,
 	    .swr_ms = f->swr_ms < LIFE_MAX_MS ? f->swr_ms : LIFE_MAX_MS,
 	    .sie_ms = f->sie_ms < LIFE_MAX_MS ? f->sie_ms : LIFE_MAX_MS,
 	    .date_s = f->date_s,
 	    .modified_s = f->modified_s,
+	    .slide_ms = f->slide_ms,
+	    .fetch_ms = f->fetch_ms,
 	};
 }
 
@@ -465,6 +471,8 @@ facts_of(const struct wire *w, const struct l2_clocks *now)
 	    .sie_ms = w->sie_ms,
 	    .date_s = w->date_s,
 	    .modified_s = w->modified_s,
+	    .slide_ms = w->slide_ms,
+	    .fetch_ms = w->fetch_ms,
 	    .log_pos = w->log_pos,
 	    .etag_at = w->etag_at,
 	    .etag_len = w->etag_len,

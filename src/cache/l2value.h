@@ -26,7 +26,7 @@
 #define L2_VALUE_KEY_LEN_AT 16
 #define L2_VALUE_VARY_LEN_AT 18
 #define L2_VALUE_TAGS_LEN_AT 20
-#define L2_VALUE_HEAD_BYTES 132 /* then key, vary key, tags */
+#define L2_VALUE_HEAD_BYTES 138 /* then key, vary key, tags */
 
 /* Both clocks at one moment. */
 struct l2_clocks {
@@ -77,7 +77,8 @@ struct l2_value {
 	struct object_facts facts;
 };
 
-/* How long the object is of use to anybody from now on, stale windows included; 0: it is not. */
+/* How long the object is of use to anybody from now on, stale windows included; 0: it is not. Of a sliding life that is
+ * how long Redis is to keep it unless somebody uses it (l2_touch); its value says when its cap is reached. */
 int64_t l2_value_life_ms(const struct object *o, int64_t mono_ms);
 /* Writes o into a fresh *out, whose memory is malloc's. 0; -1: no memory, or the body is not
  * whole. */

@@ -172,3 +172,44 @@ object_tag(struct object *o)
 		body_tag(v->body, o->hash);
 	}
 }
+
+#define SLIDE_STEPS 16 /* a use is noted when the life has run down by that part */
+#define FAILED_WAIT_S \
+	2 /* at least one second, at most this, after a refresh that came to nothing */
+
+static uint32_t
+kept_ms(const struct object *o, int64_t now_ms)
+{
+	int64_t ms = now_ms - o->facts.born_ms;
+
+	return ms <= 0 ? 0 : ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+bool
+object_slide(struct object *o, int64_t now_ms)
+{
+	uint32_t at_ms = kept_ms(o, now_ms);
+	uint32_t used_ms = atomic_load_explicit(&o->used_ms, memory_order_relaxed);
+
+	if (o->facts.slide_ms == 0 || at_ms <= used_ms ||
+	    at_ms - used_ms < o->facts.slide_ms / SLIDE_STEPS)
+		return false;
+	atomic_store_explicit(&o->used_ms, at_ms, memory_order_relaxed);
+	return true;
+}
+
+void
+object_note_failed_refresh(struct object *o, int64_t now_ms)
+{
+	uint16_t at_s = (uint16_t)(kept_ms(o, now_ms) / 1000);
+
+	atomic_store_explicit(&o->refresh_failed_s, at_s == 0 ? 1 : at_s, memory_order_relaxed);
+}
+
+bool
+object_refresh_just_failed(const struct object *o, int64_t now_ms)
+{
+	uint16_t at_s = atomic_load_explicit(&o->refresh_failed_s, memory_order_relaxed);
+
+	return at_s != 0 && (uint16_t)(kept_ms(o, now_ms) / 1000 - at_s) < FAILED_WAIT_S;
+}

@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "base/slice.h"
 #include "cache/body.h"
+#include "http/refresh.h"
 
 struct slab;
 
@@ -22,7 +23,8 @@ struct slab;
 struct object_facts {
 	int64_t born_ms; /* when the response was received, or last validated */
 	int64_t age_ms;	 /* corrected initial age at born_ms (section 4.2.3) */
-	int64_t life_ms; /* freshness lifetime (section 4.2.1) */
+	int64_t life_ms; /* freshness lifetime (section 4.2.1); of a sliding life, its cap:
+			    object_life_ms */
 	int64_t swr_ms;	 /* may be served stale while it is refreshed, for so long beyond life (RFC
 			    5861) */
 	int64_t sie_ms;	 /* may be served stale when the origin fails, for so long beyond life */
@@ -30,18 +32,20 @@ struct object_facts {
 	int64_t modified_s; /* Last-Modified; INT64_MIN if there is none or it is not a date */
 	uint64_t
 	    log_pos; /* position in the purge log at which its fetch began (cache/purgelog.h) */
+	uint32_t slide_ms; /* each use gives it so much life again, up to life_ms; 0: it is fixed */
 	uint32_t etag_at;  /* in the head */
 	uint16_t etag_len; /* 0: none */
+	uint16_t fetch_ms; /* what fetching it took, at most a minute: for early refreshes */
 	uint16_t status;
-	bool no_cache;	    /* must be validated before each use */
-	bool no_stale;	    /* must-revalidate and its kin: never served stale */
-	bool life_by_route; /* the life is the route's or a guess: not for requests with cookies
-			       unless the route says so */
-	uint8_t encoding;   /* content coding of the body: enum of http/negotiate.h bits; 0 or
-			       identity, or other = opaque */
-	bool is_text;	    /* worth compressing by the route's type list */
-	bool no_transform;
-	bool immutable; /* a reload by the client does not make it be validated (RFC 8246) */
+	uint8_t encoding;	/* content coding of the body: enum of http/negotiate.h bits; 0 or
+				   identity, or other = opaque */
+	bool no_cache : 1;	/* must be validated before each use */
+	bool no_stale : 1;	/* must-revalidate and its kin: never served stale */
+	bool life_by_route : 1; /* the life is the route's or a guess: not for requests with cookies
+				   unless the route says so */
+	bool is_text : 1;	/* worth compressing by the route's type list */
+	bool no_transform : 1;
+	bool immutable : 1; /* a reload by the client does not make it be validated (RFC 8246) */
 };
 
 /* A body in another coding, made from the object's own. Hung on the object when it is done, never
@@ -60,9 +64,12 @@ struct object {
 	_Atomic bool soft_purged; /* counts as stale from now on */
 	uint16_t key_len, vary_len;
 	uint16_t tags_len;
+	_Atomic uint16_t
+	    refresh_failed_s; /* when a refresh came to nothing: s since born_ms, cut; 0: never */
 	uint32_t head_len;
 	uint32_t charged_bytes;	    /* the store's: what it was counted with (slots of object, body
 				       chunks, variants) */
+	_Atomic uint32_t used_ms;   /* of a sliding life: last use, ms since born_ms */
 	_Atomic uint32_t hit_count; /* how often it answered: whoever answers counts */
 	uint64_t hash;		    /* of the key */
 	struct object *chain;	    /* the store's: next in the index slot */
@@ -151,5 +158,23 @@ object_age_ms(const struct object *o, int64_t now_ms)
 	int64_t resident = now_ms - o->facts.born_ms;
 	return o->facts.age_ms + (resident > 0 ? resident : 0);
 }
+
+/* Its life, as an age, at this moment: a sliding one reaches as far as its last use lets it. */
+static inline int64_t
+object_life_ms(const struct object *o)
+{
+	if (o->facts.slide_ms == 0)
+		return o->facts.life_ms;
+	return life_slid_ms(
+	    o->facts.age_ms + atomic_load_explicit(&o->used_ms, memory_order_relaxed),
+	    o->facts.slide_ms, o->facts.life_ms);
+}
+
+/* A fresh object of sliding life is used: its life begins again. True: that is worth telling others; uses shortly after one
+ * another are not noted each. */
+bool object_slide(struct object *o, int64_t now_ms);
+/* A refresh came to nothing; and whether that is so recent that the next had better wait. */
+void object_note_failed_refresh(struct object *o, int64_t now_ms);
+bool object_refresh_just_failed(const struct object *o, int64_t now_ms);
 
 #endif

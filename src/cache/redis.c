@@ -617,6 +617,12 @@ on_put_answer(void *arg, enum redisio_end end, const struct redis_reply *reply)
 }
 
 static void
+on_touch_answer(void *arg, enum redisio_end end, const struct redis_reply *reply)
+{
+	on_write_answer(arg, L2_OP_touch, end, reply);
+}
+
+static void
 on_delete_answer(void *arg, enum redisio_end end, const struct redis_reply *reply)
 {
 	on_write_answer(arg, L2_OP_delete, end, reply);
@@ -710,6 +716,28 @@ l2_put(struct l2 *l, const struct object *o, const struct l2_stamp *fetched)
 	} else {
 		write_value(l, key_of(l, 'o', object_key(o), SLICE_NONE, name), life_ms, &value);
 	}
+}
+
+void
+l2_touch(struct l2 *l, const struct object *o)
+{
+	char name[KEY_BYTES], life[24];
+	int64_t life_ms = l2_value_life_ms(o, loop_now_ms(l->loop));
+	const struct slice argv[3] = {SLICE_LIT("PEXPIRE"),
+	    key_of(l, o->vary_len > 0 ? 'v' : 'o', object_key(o), object_vary(o), name),
+	    slice_of(life, (size_t)snprintf(life, sizeof(life), "%lld", (long long)life_ms))};
+	enum redisio_sent sent = REDISIO_DOWN;
+
+	if (!l->writes.breaker.is_open)
+		sent = redisnet_send(l->writes.io,
+		    &(struct redisio_command){.argv = argv,
+			.argc = 3,
+			.timeout_ms = l->writes.timeout_ms,
+			.done = on_touch_answer,
+			.arg = &l->writes},
+		    NULL);
+	if (sent != REDISIO_SENT)
+		tally(l, L2_OP_touch, sent == REDISIO_BUSY ? L2_busy : L2_breaker);
 }
 
 void

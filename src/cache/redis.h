@@ -46,7 +46,7 @@ struct l2_conf {
 };
 
 /* clang-format off */
-#define L2_OPS(X) X(get) X(put) X(delete) X(purge) X(probe)
+#define L2_OPS(X) X(get) X(put) X(touch) X(delete) X(purge) X(probe)
 /*        result      text */
 #define L2_RESULTS(X)                                                                         \
 	X(hit,       "found, and used")                                                       \
@@ -111,6 +111,8 @@ struct l2_stamp l2_stamp(const struct l2 *l);
 /* Writes the response, whose body must be whole, if it is worth it and Redis can be written to;
  * nobody is told. Copies what it needs. */
 void l2_put(struct l2 *l, const struct object *o, const struct l2_stamp *fetched);
+/* A response of sliding life was used: Redis keeps it so much longer, if it has it. */
+void l2_touch(struct l2 *l, const struct object *o);
 /* Takes the key's response out, all variants of it; nobody is told. What must never come back is
  * purged; this only makes room. */
 void l2_delete(struct l2 *l, const struct cache_key *key);

@@ -334,6 +334,12 @@ compile_lives(struct compiling *k, const struct route_cache_conf *c, struct rout
 		    "origin: override wants a life that wins");
 		conf_hint(k->diag, "add ttl: 10m");
 	}
+	out->sliding_ms = c->sliding;
+	if (c->sliding > 0 && c->sliding < out->life.ttl_ms)
+		conf_error(k->diag, conf_place(&route_cache_table, c, "sliding"),
+		    "sliding: no age that a life can slide to is shorter than the ttl it begins "
+		    "with");
+	out->early_percent = (unsigned)(c->early_refresh * 100 + 0.5);
 	out->jitter_percent = (unsigned)(c->jitter * 100 + 0.5);
 	out->l2_fill_ms = k->conf->cache.redis.memory_life;
 }

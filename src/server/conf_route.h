@@ -22,12 +22,15 @@
 /* What a route does about caching; the general `cache:` may say it for all of them. */
 #define CACHE_RULE_DIRECTIVES(X)                                                                                     \
 	X(ttl, duration, NULL, "0", "3650d", "The life of what has none from the origin")                            \
+	X(sliding, duration, "0", "0", "40d", "Each answer from the cache makes the route's ttl begin again, until the response is that old; `0`: a life is fixed") \
+	X(early_refresh, ratio, "100%", "0%", "1000%", "What is asked for often is fetched again shortly before it expires, so that nobody waits (XFetch): " \
+		"at a chance moment, about as long before the end as its fetch takes, times this. `0%`: only when it has expired") \
 	X(origin, choice(cache_origin_words), "obey", NULL, NULL, "Whether ttl wins over what the origin says of lives, `no-store` and `private` included") \
 	X(stale_while_revalidate, duration, "0", "0", "3650d", "How long past its life a response is served at once while it is refreshed, where the origin says nothing") \
 	X(stale_if_error, duration, "10m", "0", "3650d", "How long past its life it is served when the origin fails, where the response does not forbid it") \
 	X(statuses, custom(struct cache_statuses, cache_statuses_parse), NULL, NULL, NULL, "Lives by status where the origin states none, as in `{404: 1m, 5xx: 5s}`", \
 		.form = "{STATUS: DURATION}", .schema = "{\"type\": \"object\"}")                                    \
-	X(jitter, ratio, "0%", "0%", "50%", "Up to that much is taken off a life, so that a batch does not expire at once") \
+	X(jitter, ratio, "0%", "0%", "50%", "Up to that much is taken off lives, the origin's too, so that a batch does not expire at once") \
 	X(heuristic, bool, "yes", NULL, NULL, "Whether a life is guessed from Last-Modified (a tenth of the age, at most 10 min)") \
 	X(cookies, custom(struct cache_cookies, cache_cookies_parse), "guard", NULL, NULL, "Requests with a cookie. `guard`: only what the origin itself gives a life " \
 		"is shared. `ignore`: the answer is the same for everybody. `strip`: and the origin does not see them. `key`: these cookies are part of the key", \

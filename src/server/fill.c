@@ -41,8 +41,11 @@ fill_free(struct fill *f)
 	flight_set_owner(f->flight, NULL, NULL);
 	flight_unref(&f->flight);
 	object_unref(&f->object);
-	if (f->stale != NULL && f->is_refresh)
+	if (f->stale != NULL && f->is_refresh) {
+		if (!f->has_refreshed)
+			object_note_failed_refresh(f->stale, loop_now_ms(fill_loop(f)));
 		atomic_store_explicit(&f->stale->refreshing, false, memory_order_relaxed);
+	}
 	object_unref(&f->stale);
 	object_unref(&f->described);
 	if (f->body != NULL)

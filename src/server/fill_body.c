@@ -117,11 +117,13 @@ fill_store(struct fill *f)
 
 	if (body_length(f->body) > f->route->cache.store.max_object_bytes || f->body->is_passing)
 		return;
+	f->object->facts.fetch_ms = fill_took_ms(f);
 	if (f->body->trailers == NULL)
 		compact(f);
 	if (purgelog_judge(c->purges, f->object) == PURGE_GONE)
 		return;
 	store_put(c->store, f->object);
+	f->has_refreshed = true;
 	flights_share_again(c->flights, f->key.hash);
 	observe_add(f->worker->observer, COUNT_stored, 1);
 	if (f->worker->l2 != NULL)

@@ -9,7 +9,7 @@ may_answer(const struct fill *f, struct object *o)
 {
 	const struct route_cache *rc = &f->route->cache;
 	struct reuse_stored s = {.age_ms = object_age_ms(o, loop_now_ms(fill_loop(f))),
-	    .life_ms = o->facts.life_ms,
+	    .life_ms = object_life_ms(o),
 	    .no_cache = o->facts.no_cache,
 	    .by_route = o->facts.life_by_route,
 	    .immutable = o->facts.immutable};
@@ -32,6 +32,8 @@ on_l2_answer(void *arg, struct object *o)
 
 	f->l2 = NULL;
 	timer_disarm(&f->l2_silence);
+	if (o != NULL && object_slide(o, loop_now_ms(fill_loop(f))))
+		l2_touch(f->worker->l2, o);
 	if (o != NULL && f->route->cache.l2_fill_ms > 0 &&
 	    o->facts.life_ms > o->facts.age_ms + f->route->cache.l2_fill_ms)
 		o->facts.life_ms =

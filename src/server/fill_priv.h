@@ -3,6 +3,7 @@
 #ifndef SERVER_FILL_PRIV_H
 #define SERVER_FILL_PRIV_H
 
+#include "base/clock.h"
 #include "cache/redis.h"
 #include "http/storable.h"
 #include "server/exchange_priv.h"
@@ -32,8 +33,8 @@ struct fill {
 	/* What is validated; own reference */
 	struct object *stale;
 	struct head stale_head;
-	struct object *described; /* what a HEAD is about; own reference */
-	bool is_refresh;
+	struct object *described;	/* what a HEAD is about; own reference */
+	bool is_refresh, has_refreshed; /* the store has what it brought */
 	/* For who asks later (cache/verdicts.h) */
 	unsigned status; /* of the response; 0: none */
 	enum source source;
@@ -54,6 +55,15 @@ static inline struct loop *
 fill_loop(const struct fill *f)
 {
 	return f->worker->loop;
+}
+
+/* How long it has taken so far, since the request went out; at most a minute. */
+static inline uint16_t
+fill_took_ms(const struct fill *f)
+{
+	int64_t ms = (clock_mono_us() - f->sent_us) / 1000;
+
+	return (uint16_t)(ms < 0 ? 0 : ms > 60000 ? 60000 : ms);
 }
 
 /* fill.c */

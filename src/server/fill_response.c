@@ -17,6 +17,23 @@ is_for_riders(const struct fill *f, const struct life *life)
 	return f->verdict == STORE_STORED && !life->no_cache && life->age_ms < life->life_ms;
 }
 
+/* What the route makes of the life. */
+static void
+set_life(const struct route_cache *rc, const struct life *life, struct object_facts *facts)
+{
+	uint32_t random;
+
+	if (rc->jitter_percent > 0) {
+		random_bytes(&random, sizeof(random));
+		facts->life_ms = life_with_jitter(life->life_ms, rc->jitter_percent, random);
+	}
+	if (rc->sliding_ms > facts->life_ms && life->source == LIFE_ROUTE &&
+	    facts->life_ms <= UINT32_MAX) {
+		facts->slide_ms = (uint32_t)facts->life_ms;
+		facts->life_ms = rc->sliding_ms;
+	}
+}
+
 static void
 facts_of(
     const struct fill *f, const struct head *h, const struct life *life, struct object_facts *out)
@@ -28,6 +45,7 @@ facts_of(
 	    .born_ms = now,
 	    .age_ms = life->age_ms,
 	    .life_ms = life->life_ms,
+	    .fetch_ms = fill_took_ms(f),
 	    .swr_ms = life->swr_ms,
 	    .sie_ms = life->sie_ms,
 	    .date_s = life->date_s,
@@ -43,12 +61,7 @@ facts_of(
 	    .encoding = (uint8_t)encoding_of_body(h),
 	    .no_transform = f->response_cc.no_transform,
 	};
-	if (f->route->cache.jitter_percent > 0 && life->by_route) {
-		uint32_t random;
-		random_bytes(&random, sizeof(random));
-		out->life_ms =
-		    life_with_jitter(life->life_ms, f->route->cache.jitter_percent, random);
-	}
+	set_life(&f->route->cache, life, out);
 }
 
 /* Tags that the origin gives: comma-separated (Cache-Tag) or blank-separated (Surrogate-Key, xkey) words. */
@@ -279,6 +292,7 @@ store_renewed(struct fill *f, struct object *old, struct object *renewed)
 		return;
 	}
 	store_put(f->worker->commons->store, renewed);
+	f->has_refreshed = true;
 	if (f->worker->l2 != NULL)
 		l2_put(f->worker->l2, renewed, &f->l2_stamp);
 }

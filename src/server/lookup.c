@@ -1,4 +1,6 @@
 /* The cache's step: what is stored for the request, and what of it may answer. */
+#include "base/hash.h"
+#include "cache/redis.h"
 #include "server/exchange_priv.h"
 
 static void
@@ -32,7 +34,7 @@ struct reuse_stored
 exchange_stored_facts(const struct exchange *x, const struct object *o, bool soft)
 {
 	return (struct reuse_stored){.age_ms = object_age_ms(o, loop_now_ms(x->worker->loop)),
-	    .life_ms = o->facts.life_ms,
+	    .life_ms = object_life_ms(o),
 	    .swr_ms = o->facts.swr_ms,
 	    .sie_ms = o->facts.sie_ms,
 	    .no_cache = o->facts.no_cache,
@@ -87,26 +89,57 @@ exchange_use_object(struct exchange *x, struct object *o)
 	x->answer = ANSWER_OBJECT;
 }
 
-/* A stale answer goes out and one refresh begins behind it, whoever asks. */
-static void
+enum refresh { REFRESH_BEGUN, REFRESH_IS_UNDER_WAY, REFRESH_NOT_NOW };
+
+/* One refresh begins behind the answer, whoever asks and on whichever worker. After one that came to nothing the origin
+ * is left in peace for a moment. */
+static enum refresh
 refresh_behind(struct exchange *x, struct object *o)
 {
 	struct commons *c = x->worker->commons;
 	struct flight *f;
 
-	if (x->is_dry)
-		return;
-	if (atomic_exchange_explicit(&o->refreshing, true, memory_order_relaxed)) {
-		x->word = CACHE_WORD_UPDATING;
-		return;
-	}
+	if (x->is_dry || object_refresh_just_failed(o, loop_now_ms(x->worker->loop)))
+		return REFRESH_NOT_NOW;
+	if (atomic_exchange_explicit(&o->refreshing, true, memory_order_relaxed))
+		return REFRESH_IS_UNDER_WAY;
 	f = flight_background(c->flights, &x->key, x->worker->index, c->purges);
 	if (f == NULL) {
 		atomic_store_explicit(&o->refreshing, false, memory_order_relaxed);
-		x->word = CACHE_WORD_UPDATING;
-		return;
+		return REFRESH_IS_UNDER_WAY;
 	}
 	fill_start_refresh(x, f, o);
+	return REFRESH_BEGUN;
+}
+
+/* It is fresh, and about to expire, and hot: the answer is a hit, and a refresh begins behind it. */
+static void
+refresh_early(struct exchange *x, struct object *o)
+{
+	int64_t now_ms = loop_now_ms(x->worker->loop);
+	struct refresh_view v = {.left_ms = object_life_ms(o) - object_age_ms(o, now_ms),
+	    .fetch_ms = o->facts.fetch_ms,
+	    .kept_ms = now_ms - o->facts.born_ms,
+	    .hits = atomic_load_explicit(&o->hit_count, memory_order_relaxed),
+	    .percent = x->route->cache.early_percent};
+	struct worker *w = x->worker;
+
+	if (!refresh_is_near(&v) || x->head.method != METHOD_GET)
+		return;
+	w->dice++;
+	if (refresh_is_early(&v, (uint32_t)hash_bytes(&w->dice, sizeof(w->dice))) &&
+	    refresh_behind(x, o) == REFRESH_BEGUN)
+		observe_add(w->observer, COUNT_refreshes_early, 1);
+}
+
+/* What a use of a fresh object does to it. */
+static void
+use_fresh(struct exchange *x, struct object *o)
+{
+	if (o->facts.slide_ms > 0 && object_slide(o, loop_now_ms(x->worker->loop)) &&
+	    x->worker->l2 != NULL)
+		l2_touch(x->worker->l2, o);
+	refresh_early(x, o);
 }
 
 static enum exchange_next
@@ -121,9 +154,12 @@ judge_stored(struct exchange *x, struct object *o, bool soft)
 	x->reason = reuse_text(x->reuse);
 	switch (reuse_action(x->reuse)) {
 	case REUSE_SERVE_AND_REFRESH:
-		refresh_behind(x, o);
+		if (refresh_behind(x, o) == REFRESH_IS_UNDER_WAY)
+			x->word = CACHE_WORD_UPDATING;
 		/* fallthrough */
 	case REUSE_SERVE:
+		if (x->reuse == REUSE_IS_FRESH && !x->is_dry && !x->is_own)
+			use_fresh(x, o);
 		if (!x->is_own)
 			atomic_fetch_add_explicit(&o->hit_count, 1, memory_order_relaxed);
 		x->tier = TIER_memory;

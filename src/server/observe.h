@@ -49,7 +49,8 @@ struct observations;
 	X(flights_joined,          "forebay_flights_total{role=\"ride\"}", "") \
 	X(stored,                  "forebay_cache_stored_total",           "Responses stored") \
 	X(purges,                  "forebay_cache_purged_total",           "Purges entered in the log") \
-	X(refreshes,               "forebay_cache_refreshes_total",        "Stale objects refreshed in the background") \
+	X(refreshes,               "forebay_cache_refreshes_total",        "Objects refreshed behind an answer from the cache") \
+	X(refreshes_early,         "forebay_cache_refreshes_early_total",  "Of them, those that had not expired yet") \
 	X(admin_denied,            "forebay_admin_denied_total",           "Requests to the admin interface without its token") \
 	X(compressed,              "forebay_compressed_total",             "Bodies compressed or decoded")
 /* What one client's connection is doing.

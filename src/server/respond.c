@@ -89,7 +89,7 @@ static int64_t
 ttl_s(const struct exchange *x)
 {
 	const struct object *o = x->object;
-	int64_t left = o->facts.life_ms - object_age_ms(o, loop_now_ms(x->worker->loop));
+	int64_t left = object_life_ms(o) - object_age_ms(o, loop_now_ms(x->worker->loop));
 
 	return left >= 0 ? left / 1000 : (left - 999) / 1000;
 }
@@ -106,7 +106,7 @@ add_cache_status(struct exchange *x)
 	    .ttl_s = CACHE_TTL_NONE,
 	    .collapsed = x->is_collapsed,
 	    .stored = !from_store && x->answer == ANSWER_OBJECT && x->is_shared &&
-		(x->verdict == STORE_STORED || x->is_collapsed)};
+		(x->verdict == STORE_STORED || (x->is_collapsed && x->object->slab != NULL))};
 
 	add_line(&x->out, "X-Cache-Status", slice_from(cache_word_name(x->word)));
 	if (x->answer != ANSWER_OBJECT)

@@ -57,6 +57,8 @@ struct route_cache {
 	struct store_policy store;
 	int64_t l2_fill_ms; /* longest life in memory of what came from Redis */
 	unsigned jitter_percent;
+	unsigned early_percent; /* of refreshes before the end of a life; 0: none */
+	int64_t sliding_ms;	/* up to that age a ttl begins again with each use; 0: never */
 	enum cookies_rule cookies;
 	struct names cookie_names; /* for COOKIES_KEY */
 	enum query_rule query;

@@ -92,6 +92,7 @@ struct worker {
 	struct codec_pool *codecs;
 	struct buf scratch;	   /* for what is made and copied within one function */
 	struct observer *observer; /* this worker's counters */
+	uint64_t dice;		   /* counts throws; seeded hashing makes them random */
 	uint64_t request_prefix, request_serial; /* for request ids: random, then counting */
 	/* Memory kept for the next tenant: input buffers of connections, exchanges */
 	struct spare {

@@ -53,6 +53,48 @@ an_object_holds_copies_of_its_parts(void **state)
 }
 
 static void
+a_sliding_life_is_as_long_as_its_last_use_lets_it(void **state)
+{
+	struct object_parts parts = usual_parts();
+	struct object *o;
+
+	parts.facts.slide_ms = 1600;
+	parts.facts.life_ms = 5000;
+	o = object_new(NULL, &parts);
+	assert_int_equal(object_life_ms(o), 1650);
+	assert_false(object_slide(o, 1099)); /* too soon to be noted: a sixteenth */
+	assert_true(object_slide(o, 1100));
+	assert_int_equal(object_life_ms(o), 1750);
+	assert_false(object_slide(o, 1100));
+	assert_false(object_slide(o, 900)); /* a clock that went back */
+	assert_true(object_slide(o, 4900));
+	assert_int_equal(object_life_ms(o), 5000); /* its cap */
+	object_unref(&o);
+	parts.facts.slide_ms = 0;
+	o = object_new(NULL, &parts);
+	assert_false(object_slide(o, 4900));
+	assert_int_equal(object_life_ms(o), 5000);
+	object_unref(&o);
+}
+
+static void
+after_a_failed_refresh_the_next_waits_a_moment(void **state)
+{
+	struct object_parts parts = usual_parts();
+	struct object *o = object_new(NULL, &parts);
+	const int64_t hours_19_ms = 19 * 3600 * 1000;
+
+	assert_false(object_refresh_just_failed(o, 1000));
+	object_note_failed_refresh(o, 1200);
+	assert_true(object_refresh_just_failed(o, 1200 + 1000));
+	assert_false(object_refresh_just_failed(o, 1200 + 3000));
+	object_note_failed_refresh(o, hours_19_ms); /* more seconds than are kept of it */
+	assert_true(object_refresh_just_failed(o, hours_19_ms + 900));
+	assert_false(object_refresh_just_failed(o, hours_19_ms + 2900));
+	object_unref(&o);
+}
+
+static void
 an_object_without_body_or_tags_is_one_too(void **state)
 {
 	struct object_parts parts = {.key = SLICE_LIT("http://a/")};
@@ -160,6 +202,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(an_object_holds_copies_of_its_parts),
 	    cmocka_unit_test(an_object_without_body_or_tags_is_one_too),
+	    cmocka_unit_test(a_sliding_life_is_as_long_as_its_last_use_lets_it),
+	    cmocka_unit_test(after_a_failed_refresh_the_next_waits_a_moment),
 	    cmocka_unit_test(what_is_too_long_makes_no_object),
 	    cmocka_unit_test(full_memory_makes_no_object_and_takes_nothing),
 	    cmocka_unit_test(of_one_coding_there_is_one_variant_whoever_hangs_it),

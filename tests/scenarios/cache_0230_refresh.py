@@ -1,0 +1,186 @@
+"""What is asked for often is fetched again before it expires, and what slides lives as long as it is used."""
+
+import pytest
+
+from stage.gate import Gate
+from stage.origin import Reply
+
+EARLY, REFRESHES = "forebay_cache_refreshes_early_total", "forebay_cache_refreshes_total"
+
+
+@pytest.fixture
+def slow(origin, forebay, clock):
+    """A daemon with an object whose fetch took 4 s and whose life is 60 s; what comes next is held by the gate given back."""
+    def make(config="workers: 4"):
+        first, later = Gate(), Gate()
+
+        def play(gate, n):
+            def run(exchange):
+                gate.pass_through()
+                Reply(200, f"number {n}", cache_control="max-age=60")(exchange)
+            return run
+        origin.on("GET /news").do(play(first, 1)).do(play(later, 2))
+        w1 = forebay(config, app=origin)
+        c = w1.client().ask("GET", "/news")
+        first.wait_arrived()
+        clock.advance(4)
+        first.release()
+        c.answer().expect(200, "number 1", x_cache_status="MISS")
+        return w1, later
+    return make
+
+
+def test_what_is_hot_is_refreshed_before_it_expires_and_by_one_only(slow, origin, clock):
+    w1, later = slow()
+    clock.advance(54)                                               # 2 s are left of what took 4 s to fetch
+    for _ in range(60):
+        w1.get("/news").expect(200, "number 1", x_cache_status="HIT")
+    later.wait_arrived()
+    assert len(origin.requests) == 2 and later.arrived == 1
+    assert w1.metric(EARLY) == 1 and w1.metric(REFRESHES) == 1
+    later.release()
+    w1.wait_metric("forebay_cache_stored_total", 2)
+    w1.get("/news").expect(200, "number 2", x_cache_status="HIT")
+    clock.advance(10)                                               # the first would have expired
+    w1.get("/news").expect(200, "number 2", x_cache_status="HIT")
+
+
+@pytest.mark.parametrize("config", ["cache: {early_refresh: 0%}", "routes: [{match: /**, cache: {early_refresh: 0%}}]"])
+def test_it_can_be_turned_off(slow, origin, clock, config):
+    w1, later = slow(config)
+    clock.advance(55)
+    for _ in range(60):
+        w1.get("/news").expect(200, "number 1", x_cache_status="HIT")
+    assert w1.metric(REFRESHES) == 0 and len(origin.requests) == 1
+
+
+def test_nothing_is_refreshed_long_before_its_end(slow, origin, clock):
+    w1, later = slow()
+    for _ in range(60):
+        w1.get("/news").expect(200, "number 1", x_cache_status="HIT")   # 56 s are left: e^-14 for each
+    assert len(origin.requests) == 1
+
+
+def test_a_head_does_not_refresh(slow, origin, clock):
+    w1, later = slow()
+    clock.advance(54)
+    for _ in range(60):
+        w1.head("/news").expect(200, x_cache_status="HIT")
+    assert len(origin.requests) == 1
+
+
+def test_a_hot_key_never_waits_though_its_fetch_is_quick(origin, forebay, clock):
+    origin.on("GET /news").reply(200, "spring flood", cache_control="max-age=100")
+    w1 = forebay("workers: 1", app=origin)
+    c = w1.client()
+    c.get("/news").expect(200, x_cache_status="MISS")
+    for _ in range(600):                                            # 400 hits in each life, over one and a half
+        clock.advance(0.25)
+        c.get("/news").expect(200, x_cache_status="HIT")
+    assert w1.metric(EARLY) >= 1
+
+
+def test_a_failed_early_refresh_leaves_what_is_fresh_and_the_origin_in_peace(slow, origin, clock):
+    w1, later = slow("workers: 1")
+    later.release()
+    origin.on("GET /news").reply(503, "out of order")
+    clock.advance(52)
+    for _ in range(200):
+        w1.get("/news").expect(200, "number 1", x_cache_status="HIT")
+    w1.wait_metric(REFRESHES, 1)
+    clock.advance(2)
+    for _ in range(200):
+        w1.get("/news").expect(200, "number 1")
+    assert w1.metric(REFRESHES) == 2                                # one more a while later, not one for each hit
+    assert len(origin.requests) == 3
+
+
+def test_a_stale_answers_refresh_that_failed_is_not_repeated_at_once(origin, forebay, clock):
+    origin.on("GET /news").reply(200, "old", cache_control="max-age=10, stale-while-revalidate=600").reply(503, "out of order")
+    w1 = forebay("workers: 1", app=origin)
+    w1.get("/news").expect(200, "old", x_cache_status="MISS")
+    clock.advance(20)
+    for _ in range(20):
+        r = w1.get("/news").expect(200, "old")
+        assert r.cache_status in ("STALE", "UPDATING")
+    origin.wait_asked(2)
+    w1.get("/news").expect(200, "old", x_cache_status="STALE")
+    assert len(origin.requests) == 2
+    clock.advance(3)
+    w1.get("/news").expect(200, "old", x_cache_status="STALE")
+    origin.wait_asked(3)
+
+
+SLIDING = "routes: [{match: /**, cache: {ttl: 60s, sliding: 5m}}]"
+
+
+def test_a_sliding_life_begins_again_with_each_hit_up_to_its_cap(origin, forebay, clock):
+    origin.on("GET /session").reply(200, "one").reply(200, "two")
+    w1 = forebay(SLIDING, app=origin)
+    w1.get("/session").expect(200, "one", x_cache_status="MISS")
+    for at in range(50, 300, 50):
+        clock.advance(50)
+        r = w1.get("/session").expect(200, "one", x_cache_status="HIT")
+        assert at - 2 <= int(r.headers["age"]) <= at + 2
+    clock.advance(45)                                               # used just now, but five minutes old
+    w1.get("/session").expect(200, "one", x_cache_status="HIT")
+    clock.advance(10)
+    w1.get("/session").expect(200, "two", x_cache_status="EXPIRED")
+
+
+def test_a_sliding_life_ends_when_nobody_asks(origin, forebay, clock):
+    origin.on("GET /session").reply(200, "one").reply(200, "two")
+    w1 = forebay(SLIDING, app=origin)
+    w1.get("/session").expect(200, "one", x_cache_status="MISS")
+    clock.advance(50)
+    w1.get("/session").expect(200, "one", x_cache_status="HIT")
+    clock.advance(62)
+    w1.get("/session").expect(200, "two", x_cache_status="EXPIRED")
+
+
+def test_what_the_origin_gives_a_life_does_not_slide(origin, forebay, clock):
+    origin.on("GET /session").reply(200, "one", cache_control="max-age=60").reply(200, "two")
+    w1 = forebay(SLIDING, app=origin)
+    w1.get("/session").expect(200, "one", x_cache_status="MISS")
+    clock.advance(50)
+    w1.get("/session").expect(200, "one", x_cache_status="HIT")
+    clock.advance(12)
+    w1.get("/session").expect(200, "two", x_cache_status="EXPIRED")
+
+
+def test_a_sliding_life_in_redis_goes_on_with_each_use(origin, forebay, redis, clock):
+    config = "cache: {redis: {url: '@redis@', timeout: 5s}}\n" + SLIDING
+    origin.on("GET /session").reply(200, "one")
+    w1 = forebay(config, app=origin, redis=redis)
+    w2 = forebay(config, app=origin, redis=redis)
+    for w in (w1, w2):
+        w.wait_metric("forebay_redis_up", 1)
+    w1.get("/session", host="a").expect(200, "one", x_cache_status="MISS")
+    w1.wait_metric("forebay_redis_requests_total", 1, op="put", result="done")
+    [key] = [k for k in redis.keys() if ":o:" in k]
+    ttl = int(redis.cli("PTTL", key))
+    assert 600_000 < ttl <= 660_000                                 # its 60 s, and what may be served stale on errors
+    redis.cli("PEXPIRE", key, "30000")
+    clock.advance(10)                                               # a use right after another is not worth telling
+    origin.hold()
+    w2.get("/session", host="a").expect(200, "one", x_cache_status="HIT")
+    w2.wait_metric("forebay_redis_requests_total", 1, op="touch", result="done")
+    assert int(redis.cli("PTTL", key)) > 600_000
+
+
+def test_a_sliding_cap_shorter_than_the_life_is_refused(cli, tmp_path):
+    path = tmp_path / "f.yaml"
+    path.write_text("listen: 127.0.0.1:1\nupstreams: {a: {servers: ['127.0.0.1:2']}}\nroutes: [{match: /**, cache: {ttl: 60s, sliding: 10s}}]\n")
+    done = cli("check", "-c", path)
+    assert done.returncode != 0 and "sliding" in done.stdout + done.stderr
+
+
+def test_the_origins_lives_are_spread_too(origin, forebay, clock):
+    origin.on("/*").reply(200, "x", cache_control="max-age=1000")
+    w1 = forebay("routes: [{match: /**, cache: {jitter: 50%}}]", app=origin)
+    c = w1.client()
+    for n in range(40):
+        c.get(f"/{n}").expect(200, x_cache_status="MISS")
+    clock.advance(750)
+    fresh = [c.get(f"/{n}").cache_status for n in range(40)].count("HIT")
+    assert 5 <= fresh <= 35
