@@ -24,6 +24,7 @@
 	X(SET_COOKIE,      "set-cookie",         "the response sets a cookie, and the route's set_cookie is bypass") \
 	X(VARY_STAR,       "vary-star",          "the response says Vary: *")                                   \
 	X(VARY_LONG,       "vary-long",          "the fields that Vary names are too many or too long")         \
+	X(TAGS_LONG,       "tags-long",          "its tags are more than 1,000, longer than 16 KiB together, or one is longer than 1 KiB") \
 	X(AUTHORIZATION,   "authorization",      "the request has Authorization, and the response is not marked for all (public, s-maxage, must-revalidate)") \
 	X(COOKIE,          "cookie",             "the request has a Cookie, and only the route or a guess gives the response a life") \
 	X(NO_FRESHNESS,    "no-freshness",       "nobody states a life, and there is no validator")             \

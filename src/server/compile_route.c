@@ -386,6 +386,7 @@ compile_cache(struct compiling *k, const struct route_conf *c, struct route *r)
 		conf_hint(k->diag, "post: pass, or cookies: guard or ignore");
 	}
 	out->obey_request = merged.client_directives != 0;
+	out->hides_tags = merged.tag_fields == 0;
 	out->tags_count = (unsigned)merged.tags.count;
 	out->tags = TEMPLATES(k, r, route_cache_table, &merged, tags);
 }

@@ -76,6 +76,7 @@ const struct conf_word cache_set_cookie_words[] = {{"bypass", SET_COOKIE_BYPASS,
     {"strip", SET_COOKIE_STRIP, false}, {"store", SET_COOKIE_STORE, false}, {0}};
 const struct conf_word cache_authorization_words[] = {
     {"guard", 0, false}, {"ignore", 1, false}, {0}};
+const struct conf_word cache_tag_fields_words[] = {{"hide", 0, false}, {"pass", 1, false}, {0}};
 const struct conf_word cache_client_words[] = {{"ignore", 0, false}, {"obey", 1, false}, {0}};
 const struct conf_word cache_post_words[] = {{"pass", 0, false}, {"store", 1, false}, {0}};
 

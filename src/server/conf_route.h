@@ -48,6 +48,8 @@
 	X(post, choice(cache_post_words), "pass", NULL, NULL, "`store`: an answer to POST that states its life, and whose Content-Location is the URL that was asked, is kept for GET (RFC 9110 section 9.3.3)") \
 	X(client_directives, choice(cache_client_words), "ignore", NULL, NULL, "Whether Cache-Control and Pragma of requests are heard (RFC 9111 section 5.2.1 leaves it open): " \
 		"who may force a fetch can keep the origin busy")                                                    \
+	X(tag_fields, choice(cache_tag_fields_words), "hide", NULL, NULL, "Whether clients get the origin's Cache-Tag, Surrogate-Key and xkey. " \
+		"`pass`: for a cache in front of this one")                                                         \
 	X(max_object, size, "8MiB", "1KiB", "1TiB", "Larger responses are passed on and not stored")
 
 #define ROUTE_CACHE_DIRECTIVES(X)                                                                                    \
@@ -112,7 +114,7 @@ conf_parse_fn match_line_parse, cache_statuses_parse, cache_cookies_parse, cache
     cache_vary_parse;
 
 extern const struct conf_word cache_origin_words[], cache_set_cookie_words[],
-    cache_authorization_words[], cache_client_words[], cache_post_words[];
+    cache_authorization_words[], cache_client_words[], cache_tag_fields_words[], cache_post_words[];
 
 struct match_conf {
 	struct conf_head conf;

@@ -52,6 +52,7 @@ fill_free(struct fill *f)
 		body_unref(&f->body);
 	buf_fini(&f->request);
 	buf_fini(&f->tags);
+	buf_fini(&f->all_tags);
 	purge_set_fini(&f->purges);
 	free(f->head_bytes);
 	free(f->key_text);

@@ -27,7 +27,8 @@ struct fill {
 	enum method method;
 	struct cache_key key;
 	char *key_text;
-	struct buf tags;
+	struct buf tags;	 /* the route's */
+	struct buf all_tags;	 /* and the response's */
 	struct purge_set purges; /* what the route declared, expanded before the request went out */
 	uint64_t log_pos;
 	/* What is validated; own reference */

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "http/conditional.h"
+#include "http/origintags.h"
 #include "http/storedhead.h"
 #include "http/vary.h"
 #include "server/fill_priv.h"
@@ -64,34 +65,13 @@ facts_of(
 	set_life(&f->route->cache, life, out);
 }
 
-/* Tags that the origin gives: comma-separated (Cache-Tag) or blank-separated (Surrogate-Key, xkey) words. */
-static void
-add_origin_tags(struct buf *tags, const struct head *h, enum field_id id)
-{
-	for (const struct field *fl = head_find(h, id); fl != NULL; fl = head_next(h, fl)) {
-		struct slice rest = field_value(h, fl);
-
-		while (rest.n > 0) {
-			size_t n = 0;
-			while (
-			    n < rest.n && rest.p[n] != ',' && rest.p[n] != ' ' && rest.p[n] != '\t')
-				n++;
-			if (n > 0 && n <= 256 && tags->n + n < 8192) {
-				buf_add(tags, rest.p, n);
-				buf_add_char(tags, '\0');
-			}
-			rest = slice_skip(rest, n < rest.n ? n + 1 : n);
-		}
-	}
-}
-
 /* An object of this canonical head. slab NULL: it only passes. */
 static struct object *
 make_object(struct fill *f, struct slice head, const struct life *life, struct slab *slab,
     struct body *body)
 {
 	struct head parsed;
-	struct buf vary = {0}, tags = {0};
+	struct buf vary = {0};
 	struct object_parts parts = {
 	    .hash = f->key.hash, .key = f->key.text, .head = head, .body = body};
 	struct object *o = NULL;
@@ -101,20 +81,24 @@ make_object(struct fill *f, struct slice head, const struct life *life, struct s
 	facts_of(f, &parsed, life, &parts.facts);
 	if (!vary_key(&parsed, &f->head, &vary) && slab != NULL)
 		goto out;
-	if (slab != NULL) {
-		buf_add_slice(&tags, buf_slice(&f->tags));
-		add_origin_tags(&tags, &parsed, FIELD_CACHE_TAG);
-		add_origin_tags(&tags, &parsed, FIELD_SURROGATE_KEY);
-		add_origin_tags(&tags, &parsed, FIELD_XKEY);
-	} else
+	if (slab == NULL)
 		parts.key = SLICE_NONE;
+	else
+		parts.tags = buf_slice(&f->all_tags);
 	parts.vary = buf_slice(&vary);
-	parts.tags = buf_slice(&tags);
 	o = object_new(slab, &parts);
 out:
 	buf_fini(&vary);
-	buf_fini(&tags);
 	return o;
+}
+
+/* What it is to be purged by. False: that is more than can be kept, so it is not stored: nobody could purge it. */
+static bool
+collect_tags(struct fill *f, const struct head *h)
+{
+	f->all_tags.n = 0;
+	buf_add_slice(&f->all_tags, buf_slice(&f->tags));
+	return origin_tags_add(h, origin_site_of(f->key.text), &f->all_tags);
 }
 
 /* Whether h may be stored as the answer to that method, and for how long it lives. */
@@ -134,10 +118,12 @@ judge(
 	    .life = life,
 	    .policy = &rc->store,
 	    .body_bytes = body_bytes};
+	enum store_verdict verdict;
 
 	cache_control_of_response(h, &f->response_cc);
 	life_of_response(h, &f->response_cc, &rc->life, &arrival, life);
-	return store_judge(&ask);
+	verdict = store_judge(&ask);
+	return verdict == STORE_STORED && !collect_tags(f, h) ? STORE_TAGS_LONG : verdict;
 }
 
 /* The head as it goes on when it is not stored: everything end-to-end. */

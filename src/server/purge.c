@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cache/redis.h"
+#include "http/origintags.h"
 #include "server/exchange_priv.h"
 
 /* While the set grows, what.p holds an offset into texts; carry_out turns it into a pointer. */
@@ -48,6 +49,9 @@ purge_set_expand(struct purge_set *set, const struct exchange *x)
 	add_templates(set, x, PURGE_EXACT, p->urls, p->urls_count);
 	add_templates(set, x, PURGE_PREFIX, p->prefixes, p->prefixes_count);
 	get = exchange_route_of_get(x);
+	set->site_at = set->texts.n;
+	buf_add_slice(&set->texts, exchange_scheme(x));
+	buf_add_lit(&set->texts, "://");
 	set->origin_at = set->texts.n;
 	buf_add_slice(&set->texts, x->url.authority);
 	set->origin_len = set->texts.n - set->origin_at;
@@ -244,6 +248,25 @@ purge_set_is_about(const struct purge_set *set, struct slice reference)
 	return is_it;
 }
 
+/* RFC 9875 section 3: what the origin says in so many words, whatever the status. */
+static void
+purge_groups(struct purge_set *set, struct worker *w, const struct head *response)
+{
+	struct slice site =
+	    slice_of(set->texts.p + set->site_at, set->origin_at + set->origin_len - set->site_at);
+	struct slice rest;
+	struct buf tags = {0};
+
+	origin_groups_to_purge(response, site, &tags);
+	for (rest = buf_slice(&tags); rest.n > 0;) {
+		size_t n = slice_index(rest, '\0');
+
+		purge_take(w, &(struct purge){.kind = PURGE_TAG, .what = slice_of(rest.p, n)});
+		rest = slice_skip(rest, n + 1);
+	}
+	buf_fini(&tags);
+}
+
 void
 purge_after_response(struct purge_set *set, struct worker *w, const struct head *response)
 {
@@ -252,6 +275,8 @@ purge_after_response(struct purge_set *set, struct worker *w, const struct head 
 	if (is_success || is_doubt)
 		purge_set_carry_out(set, w);
 	set->count = 0;
+	if (set->is_unsafe && head_has(response, FIELD_CACHE_GROUP_INVALIDATION))
+		purge_groups(set, w, response);
 	if (!set->is_unsafe || !is_success || set->texts.n == 0)
 		return;
 	purge_url(set, w, slice_of(set->texts.p + set->url_at, set->url_len));

@@ -25,6 +25,7 @@ struct purge_set {
 	unsigned taken;		/* so far: entered in the log */
 	bool is_unsafe;		/* the target itself goes too, on success (RFC 9111 section 4.4) */
 	size_t url_at, url_len; /* the target's key, in texts */
+	size_t site_at;		/* scheme "://", with origin behind it */
 	size_t origin_at,
 	    origin_len; /* scheme and host of it: Location elsewhere is not believed */
 };

@@ -265,6 +265,12 @@ copy_fields(struct exchange *x, const struct compress_plan *plan, bool for_304, 
 		case FIELD_X_CACHE_STATUS:
 		case FIELD_X_REQUEST_ID:
 			continue;
+		case FIELD_CACHE_TAG:
+		case FIELD_SURROGATE_KEY:
+		case FIELD_XKEY:
+			if (x->route != NULL && x->route->cache.hides_tags)
+				continue;
+			break;
 		case FIELD_CONTENT_TYPE:
 			if (own_type)
 				continue;

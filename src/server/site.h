@@ -71,6 +71,7 @@ struct route_cache {
 	bool obey_request; /* clients may force revalidation and forbid storing */
 	unsigned tags_count;
 	struct template **tags;
+	bool hides_tags; /* clients get none of the origin's */
 };
 
 struct route_purge {
