@@ -8,6 +8,12 @@ cache_key_of(struct slice text)
 	return (struct cache_key){hash_bytes(text.p, text.n), text};
 }
 
+bool
+cache_key_is_loose(struct slice key)
+{
+	return slice_starts(slice_skip(key, slice_index(key, '\0')), SLICE_LIT(CACHE_KEY_LOOSE));
+}
+
 struct slice
 cache_key_name(struct slice key)
 {

@@ -25,6 +25,11 @@ cache_key_url(struct slice key)
 	return slice_of(key.p, slice_index(key, '\0'));
 }
 
+/* A response that says which parameters of its query count (http/searchrule.h) is stored under the
+ * query simplified so, and the rule: "\0n\n" rule, right behind the URL. */
+#define CACHE_KEY_LOOSE "\0n\n"
+bool cache_key_is_loose(struct slice key);
+
 /* What purges call it: the URL without its scheme, host path [ "?" query ]. Also of a URL. */
 struct slice cache_key_name(struct slice key);
 /* The same without the host: from the first "/" on. */

@@ -27,6 +27,7 @@ struct purgelog {
 	_Atomic uint64_t since[STRENGTHS];	  /* everything that was fetched before */
 	_Atomic uint64_t newest_pattern;	  /* no pattern in the list is later */
 	_Atomic uint64_t exact[STRENGTHS][SLOTS]; /* by hash of the URL, or of its path */
+	_Atomic uint64_t loose[STRENGTHS][SLOTS]; /* likewise, each without its query */
 	_Atomic uint64_t tag[STRENGTHS][SLOTS];	  /* by hash of the tag */
 	pthread_mutex_t writer;			  /* one purge at a time. Before patterns_lock. */
 	pthread_rwlock_t patterns_lock;
@@ -37,6 +38,7 @@ struct purgelog {
 /* What is judged. */
 struct suspect {
 	struct slice name, path; /* of its key */
+	bool is_loose;		 /* it answers more queries than that of its key */
 	struct slice tags;
 	uint64_t pos; /* valid up to here, as far as is known */
 };
@@ -88,6 +90,12 @@ static unsigned
 slot_of(struct slice what)
 {
 	return (unsigned)(hash_bytes(what.p, what.n) % SLOTS);
+}
+
+static struct slice
+without_query(struct slice name)
+{
+	return slice_of(name.p, slice_index(name, '?'));
 }
 
 /* --- taking purges in --- */
@@ -170,6 +178,7 @@ purgelog_add(struct purgelog *l, const struct purge *p)
 	switch (p->kind) {
 	case PURGE_EXACT:
 		store(&l->exact[strength][slot_of(cache_key_name(what))], pos);
+		store(&l->loose[strength][slot_of(without_query(cache_key_name(what)))], pos);
 		break;
 	case PURGE_PREFIX:
 	case PURGE_PATTERN:
@@ -214,12 +223,24 @@ glob_matches(struct slice glob, struct slice s)
 	return g == glob.n;
 }
 
+/* Whether a prefix or pattern may mean a URL that begins so, as far as it says without a star or a query. */
+static bool
+may_begin(struct slice what, struct slice url)
+{
+	size_t n = slice_index(what, '*');
+
+	what = without_query(slice_of(what.p, n));
+	return slice_starts(url, what) || slice_starts(what, url);
+}
+
 static bool
 pattern_matches(const struct pattern *p, const struct suspect *x)
 {
 	struct slice what = slice_of(p->what, p->len);
 	struct slice where = slice_starts(what, SLICE_LIT("/")) ? x->path : x->name;
 
+	if (x->is_loose && may_begin(what, without_query(where)))
+		return true;
 	return p->kind == PURGE_PREFIX ? slice_starts(where, what) : glob_matches(what, where);
 }
 
@@ -254,6 +275,10 @@ is_purged(struct purgelog *l, const struct suspect *x, enum strength strength)
 	if (load(&l->since[strength]) > x->pos ||
 	    load(&l->exact[strength][slot_of(x->name)]) > x->pos ||
 	    load(&l->exact[strength][slot_of(x->path)]) > x->pos)
+		return true;
+	if (x->is_loose &&
+	    (load(&l->loose[strength][slot_of(without_query(x->name))]) > x->pos ||
+		load(&l->loose[strength][slot_of(without_query(x->path))]) > x->pos))
 		return true;
 	while (tags.n > 0) {
 		size_t n = slice_index(tags, '\0');
@@ -298,6 +323,7 @@ purgelog_judge(struct purgelog *l, struct object *o)
 
 		x.name = cache_key_name(object_key(o));
 		x.path = cache_key_path(object_key(o));
+		x.is_loose = cache_key_is_loose(object_key(o));
 		x.tags = object_tags(o);
 		if ((verdict = judge(l, &x)) == PURGE_GONE)
 			return PURGE_GONE;
@@ -312,8 +338,11 @@ purgelog_judge(struct purgelog *l, struct object *o)
 enum purge_verdict
 purgelog_judge_parts(struct purgelog *l, struct slice key, struct slice tags, uint64_t log_pos)
 {
-	struct suspect x = {
-	    .name = cache_key_name(key), .path = cache_key_path(key), .tags = tags, .pos = log_pos};
+	struct suspect x = {.name = cache_key_name(key),
+	    .path = cache_key_path(key),
+	    .is_loose = cache_key_is_loose(key),
+	    .tags = tags,
+	    .pos = log_pos};
 
 	return log_pos >= purgelog_head(l) ? PURGE_VALID : judge(l, &x);
 }

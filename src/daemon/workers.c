@@ -65,6 +65,7 @@ commons_init(struct workers *ws, size_t cache_bytes, size_t rate_table_bytes)
 	if (c->store == NULL)
 		return -1;
 	c->purges = purgelog_new();
+	c->searches = searchrules_new();
 	shared_hub_init(&c->shared);
 	c->verdicts = verdicts_new();
 	c->limits = limit_table_new(rate_table_bytes, worker_on_limit_wake, c);
@@ -314,6 +315,7 @@ workers_free(struct workers **wp)
 	l2_marks_unref(&ws->marks);
 	purgelog_free(&ws->commons.purges);
 	verdicts_free(&ws->commons.verdicts);
+	searchrules_free(&ws->commons.searches);
 	limit_table_unref(&ws->commons.limits);
 	observations_free(&ws->commons.observations);
 	free(ws->commons.workers);

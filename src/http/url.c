@@ -342,10 +342,10 @@ is_name(struct slice name, struct slice listed)
 }
 
 static bool
-is_listed(struct slice name, const struct query_rules *r)
+is_listed(struct slice name, const char *const *names, unsigned count)
 {
-	for (unsigned i = 0; i < r->names_count; i++)
-		if (is_name(name, slice_from(r->names[i])))
+	for (unsigned i = 0; i < count; i++)
+		if (is_name(name, slice_from(names[i])))
 			return true;
 	return false;
 }
@@ -354,8 +354,12 @@ is_listed(struct slice name, const struct query_rules *r)
 static bool
 is_kept(const struct param *p, const struct query_rules *r)
 {
-	return r->keep == QUERY_KEEP_ALL || slice_index(p->whole, ';') < p->whole.n ||
-	    is_listed(p->name, r) == (r->keep == QUERY_KEEP_LISTED);
+	if (slice_index(p->whole, ';') < p->whole.n)
+		return true;
+	if (r->keep == QUERY_KEEP_LISTED)
+		return is_listed(p->name, r->names, r->names_count);
+	return !is_listed(p->name, r->also_dropped, r->also_dropped_count) &&
+	    (r->keep == QUERY_KEEP_ALL || !is_listed(p->name, r->names, r->names_count));
 }
 
 static int

@@ -50,6 +50,9 @@ struct query_rules {
 	enum query_keep keep;
 	const char *const *names;
 	unsigned names_count;
+	const char *const
+	    *also_dropped; /* whatever keep says of others; but not with KEEP_LISTED */
+	unsigned also_dropped_count;
 	bool sorted; /* by decoded name, then by place */
 };
 /* Appends what is left of the query, without "?". */

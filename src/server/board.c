@@ -151,7 +151,7 @@ after_break(struct exchange *x)
 static bool
 is_for_us(struct exchange *x, struct object *o)
 {
-	return vary_matches(object_vary(o), &x->head) &&
+	return vary_matches(object_vary(o), &x->head) && exchange_key_fits(x, object_key(o)) &&
 	    purgelog_judge(x->worker->commons->purges, o) == PURGE_VALID &&
 	    !(o->facts.life_by_route &&
 		((x->has_cookie && !x->route->cache.store.cookies_covered) ||

@@ -379,6 +379,8 @@ compile_cache(struct compiling *k, const struct route_conf *c, struct route *r)
 	    (struct names){(unsigned)merged.key.headers.count, merged.key.headers.items};
 	out->offers_count = merged.vary.count;
 	out->offers = merged.vary.items;
+	out->drops_tracking = merged.tracking == TRACKING_DROP ||
+	    (merged.tracking == TRACKING_AUTO && out->life.ttl_ms != LIFE_UNSET);
 	out->keeps_post = merged.post != 0;
 	if (out->keeps_post && (out->cookies == COOKIES_STRIP || out->cookies == COOKIES_KEY)) {
 		conf_error(k->diag, conf_place(&route_cache_table, &merged, "post"),

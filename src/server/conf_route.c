@@ -78,6 +78,8 @@ const struct conf_word cache_authorization_words[] = {
     {"guard", 0, false}, {"ignore", 1, false}, {0}};
 const struct conf_word cache_tag_fields_words[] = {{"hide", 0, false}, {"pass", 1, false}, {0}};
 const struct conf_word cache_client_words[] = {{"ignore", 0, false}, {"obey", 1, false}, {0}};
+const struct conf_word cache_tracking_words[] = {{"auto", TRACKING_AUTO, false},
+    {"drop", TRACKING_DROP, false}, {"keep", TRACKING_KEEP, false}, {0}};
 const struct conf_word cache_post_words[] = {{"pass", 0, false}, {"store", 1, false}, {0}};
 
 static const struct conf_word cookies_words[] = {{"guard", COOKIES_GUARD, false},

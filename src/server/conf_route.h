@@ -41,6 +41,8 @@
 	X(query, custom(struct cache_query, cache_query_parse), "all", NULL, NULL, "What of the query is part of the key",    \
 		.form = "all, none, {allow: [NAME]} or {drop: [NAME]}, also {sort: yes}",                             \
 		.schema = "{\"anyOf\": [{\"enum\": [\"all\", \"none\"]}, {\"type\": \"object\", \"properties\": {\"allow\": {}, \"drop\": {}, \"sort\": {}}, \"additionalProperties\": false}]}") \
+	X(tracking, choice(cache_tracking_words), "auto", NULL, NULL, "Tracking parameters of links (`utm_*`, `gclid`, `fbclid` and their like): `drop` leaves them out of the key and of what the origin is sent, " \
+		"`keep` does not. `auto`: dropped where the route's `ttl` gives the life, as the origin is not asked for each visitor there")  \
 	X(key, map(struct cache_key_conf, cache_key_table), NULL, NULL, NULL, "What else is part of the key")        \
 	X(vary, custom(struct cache_vary, cache_vary_parse), NULL, NULL, NULL, "Fields of the request that count only as the best of these values, " \
 		"which is part of the key and all of the field that the origin is sent: as in `{accept-language: [en, de]}`, the site's own order deciding where a visitor has no preference", \
@@ -106,6 +108,7 @@ struct cache_query {
 	bool sorted;
 	struct names names;
 };
+enum { TRACKING_AUTO, TRACKING_DROP, TRACKING_KEEP };
 struct cache_vary {
 	unsigned count;
 	struct route_offer *items;
@@ -114,7 +117,8 @@ conf_parse_fn match_line_parse, cache_statuses_parse, cache_cookies_parse, cache
     cache_vary_parse;
 
 extern const struct conf_word cache_origin_words[], cache_set_cookie_words[],
-    cache_authorization_words[], cache_client_words[], cache_tag_fields_words[], cache_post_words[];
+    cache_authorization_words[], cache_client_words[], cache_tag_fields_words[], cache_post_words[],
+    cache_tracking_words[];
 
 struct match_conf {
 	struct conf_head conf;

@@ -39,6 +39,12 @@ enum exchange_step {
 #undef X
 };
 
+/* A request's own key, and where in it the query stands, "?" and all. */
+struct request_key {
+	struct cache_key exact;
+	uint32_t query_at, query_n;
+};
+
 enum exchange_next { EXCHANGE_GO, EXCHANGE_WAIT, EXCHANGE_OVER };
 
 /* What the exchange is to answer from. */
@@ -94,7 +100,9 @@ struct exchange {
 	int64_t queued_us, queue_began_us;
 
 	/* the cache */
-	struct cache_key key;		  /* in mem */
+	struct request_key keyed; /* what the request says; in mem */
+	struct cache_key
+	    key; /* what is looked for and flown for: keyed.exact, or what a rule of the origin makes of it; in mem */
 	int8_t offered[ROUTE_OFFERS_MAX]; /* what of the route's offers was chosen; OFFER_NONE */
 	bool keeps_post;		  /* its answer may be kept for GET, under key */
 	bool is_reduced;	/* fields that count only in part are sent as far as they count */
@@ -202,7 +210,12 @@ bool exchange_code(struct exchange *x);
 void tunnel_start(struct exchange *x, const struct head *h, struct upconn *conn, struct slice rest);
 /* 103 and its like, passed on as they come. */
 void exchange_interim(struct exchange *x, const struct head *h);
-/* x->key, for the route of the exchange (key.c). */
+/* Appends the key under which a response with that rule for queries is stored (http/searchrule.h). False: the query is beyond
+ * rules; what is in out then means nothing. */
+bool key_loosen(const struct request_key *k, struct slice rule, struct buf *out);
+/* Whether what is stored under that key is for this request's URL. */
+bool exchange_key_fits(const struct exchange *x, struct slice key);
+/* x->keyed and x->key, for the route of the exchange (key.c). */
 void exchange_make_key(struct exchange *x);
 /* Appends the query with its "?" as the route's query rules leave it. */
 void exchange_add_query(const struct exchange *x, const struct route *r, struct buf *out);

@@ -56,6 +56,7 @@ fill_free(struct fill *f)
 	purge_set_fini(&f->purges);
 	free(f->head_bytes);
 	free(f->key_text);
+	free(f->exact_text);
 	site_unref(&f->site);
 	free(f);
 	w->exchanges--;
@@ -97,7 +98,12 @@ copy_request(struct fill *f, const struct exchange *x)
 	f->is_shared = x->is_shared;
 	f->keeps_post = x->keeps_post;
 	f->key = x->key;
+	f->keyed = x->keyed;
 	if (x->key.text.n > 0) {
+		f->exact_text = must_strndup(x->keyed.exact.text.p, x->keyed.exact.text.n);
+		f->keyed.exact.text.p = f->key.text.p = f->exact_text;
+	}
+	if (x->key.text.p != x->keyed.exact.text.p) {
 		f->key_text = must_strndup(x->key.text.p, x->key.text.n);
 		f->key.text.p = f->key_text;
 	}
@@ -149,7 +155,8 @@ fill_start(struct exchange *x, struct flight *flight)
 	struct fill *f = fill_new(x, flight_ref(flight), x->stale);
 
 	f->x = x;
-	if (f->is_shared && f->stale == NULL && f->worker->l2 != NULL && x->restarts == 0)
+	if (f->is_shared && f->stale == NULL && f->worker->l2 != NULL && x->restarts == 0 &&
+	    !cache_key_is_loose(f->key.text))
 		fill_ask_l2(f);
 	else
 		fill_ask_origin(f);

@@ -124,8 +124,11 @@ fill_store(struct fill *f)
 		return;
 	store_put(c->store, f->object);
 	f->has_refreshed = true;
+	/* What it was asked about may lie under another key: a rule for queries has come, or gone. */
+	if (f->stale != NULL && !slice_eq(object_key(f->stale), object_key(f->object)))
+		store_remove(c->store, f->stale);
 	flights_share_again(c->flights, f->key.hash);
 	observe_add(f->worker->observer, COUNT_stored, 1);
-	if (f->worker->l2 != NULL)
+	if (f->worker->l2 != NULL && !cache_key_is_loose(object_key(f->object)))
 		l2_put(f->worker->l2, f->object, &f->l2_stamp);
 }

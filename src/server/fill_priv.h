@@ -25,8 +25,9 @@ struct fill {
 	bool has_authorization, has_cookie, is_shared;
 	bool keeps_post; /* its answer is kept for GET, if it says so */
 	enum method method;
-	struct cache_key key;
-	char *key_text;
+	struct request_key keyed; /* own text */
+	struct cache_key key;	  /* what is flown for; own text, or keyed's */
+	char *exact_text, *key_text;
 	struct buf tags;	 /* the route's */
 	struct buf all_tags;	 /* and the response's */
 	struct purge_set purges; /* what the route declared, expanded before the request went out */

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "http/conditional.h"
 #include "http/origintags.h"
+#include "http/searchrule.h"
 #include "http/storedhead.h"
 #include "http/vary.h"
 #include "server/fill_priv.h"
@@ -65,15 +66,34 @@ facts_of(
 	set_life(&f->route->cache, life, out);
 }
 
+/* What the response is stored under: the request's own key, unless it says which parameters count. */
+static void
+settle_key(struct fill *f, const struct head *h, struct buf *text, struct object_parts *parts)
+{
+	struct slice exact = f->keyed.exact.text;
+	struct buf rule = {0};
+
+	parts->key = exact;
+	parts->hash = f->keyed.exact.hash;
+	if (search_rule_read(h, &rule)) {
+		searchrules_learn(f->worker->commons->searches,
+		    slice_of(exact.p, f->keyed.query_at), buf_slice(&rule));
+		if (key_loosen(&f->keyed, buf_slice(&rule), text)) {
+			parts->key = buf_slice(text);
+			parts->hash = cache_key_of(parts->key).hash;
+		}
+	}
+	buf_fini(&rule);
+}
+
 /* An object of this canonical head. slab NULL: it only passes. */
 static struct object *
 make_object(struct fill *f, struct slice head, const struct life *life, struct slab *slab,
     struct body *body)
 {
 	struct head parsed;
-	struct buf vary = {0};
-	struct object_parts parts = {
-	    .hash = f->key.hash, .key = f->key.text, .head = head, .body = body};
+	struct buf vary = {0}, key = {0};
+	struct object_parts parts = {.hash = f->key.hash, .head = head, .body = body};
 	struct object *o = NULL;
 
 	if (!head_of_stored(&parsed, head))
@@ -81,13 +101,14 @@ make_object(struct fill *f, struct slice head, const struct life *life, struct s
 	facts_of(f, &parsed, life, &parts.facts);
 	if (!vary_key(&parsed, &f->head, &vary) && slab != NULL)
 		goto out;
-	if (slab == NULL)
-		parts.key = SLICE_NONE;
-	else
+	if (slab != NULL) {
+		settle_key(f, &parsed, &key, &parts);
 		parts.tags = buf_slice(&f->all_tags);
+	}
 	parts.vary = buf_slice(&vary);
 	o = object_new(slab, &parts);
 out:
+	buf_fini(&key);
 	buf_fini(&vary);
 	return o;
 }
@@ -279,7 +300,7 @@ store_renewed(struct fill *f, struct object *old, struct object *renewed)
 	}
 	store_put(f->worker->commons->store, renewed);
 	f->has_refreshed = true;
-	if (f->worker->l2 != NULL)
+	if (f->worker->l2 != NULL && !cache_key_is_loose(object_key(renewed)))
 		l2_put(f->worker->l2, renewed, &f->l2_stamp);
 }
 

@@ -1,7 +1,8 @@
 /* What a request is stored under: all that the origin can see of it and the route counts. */
-#include "base/hash.h"
 #include "http/forwarded.h"
 #include "http/offer.h"
+#include "http/searchrule.h"
+#include "http/tracking.h"
 #include "server/exchange_priv.h"
 
 /* The query as the route wants it: in the key, and so upstream too, that nobody can have one and mean the other. */
@@ -14,7 +15,7 @@ exchange_add_query(const struct exchange *x, const struct route *r, struct buf *
 	if (!x->url.has_query || rc->query == QUERY_NONE)
 		return;
 	buf_add_char(key, '?');
-	if (rc->query == QUERY_ALL && !rc->query_sorted) {
+	if (rc->query == QUERY_ALL && !rc->query_sorted && !rc->drops_tracking) {
 		buf_add_slice(key, x->url.query);
 		return;
 	}
@@ -23,9 +24,11 @@ exchange_add_query(const struct exchange *x, const struct route *r, struct buf *
 								     : QUERY_KEEP_ALL,
 	    .names = rc->query_names.items,
 	    .names_count = rc->query_names.count,
+	    .also_dropped = tracking_params,
+	    .also_dropped_count = rc->drops_tracking ? tracking_params_count : 0,
 	    .sorted = rc->query_sorted};
 	url_query_filter(x->url.query, &rules, key);
-	if (key->n == before + 1)
+	if (key->n == before + 1 && (x->url.query.n > 0 || rc->query != QUERY_ALL))
 		key->n = before; /* nothing of it is left: the same as none */
 }
 
@@ -127,6 +130,62 @@ add_conditions(const struct route *r, struct buf *key)
 	}
 }
 
+bool
+key_loosen(const struct request_key *k, struct slice rule, struct buf *out)
+{
+	struct slice text = k->exact.text, query = slice_of(text.p + k->query_at, k->query_n);
+
+	buf_add_slice(out, slice_of(text.p, k->query_at));
+	buf_add_char(out, '?');
+	if (!search_simplify(rule, slice_skip(query, query.n > 0 ? 1 : 0), out))
+		return false;
+	buf_add(out, CACHE_KEY_LOOSE, sizeof(CACHE_KEY_LOOSE) - 1);
+	buf_add_slice(out, rule);
+	buf_add_slice(out, slice_skip(text, k->query_at + k->query_n));
+	return true;
+}
+
+/* The rule that a loose key holds. */
+static struct slice
+rule_of(struct slice key)
+{
+	struct slice rest = slice_skip(key, slice_index(key, '\0') + sizeof(CACHE_KEY_LOOSE) - 1);
+
+	return slice_of(rest.p, slice_index(rest, '\0'));
+}
+
+bool
+exchange_key_fits(const struct exchange *x, struct slice key)
+{
+	struct buf *own = &x->worker->scratch;
+
+	if (key.n == 0 || slice_eq(key, x->key.text) || slice_eq(key, x->keyed.exact.text))
+		return true;
+	own->n = 0;
+	return cache_key_is_loose(key) && key_loosen(&x->keyed, rule_of(key), own) &&
+	    slice_eq(buf_slice(own), key);
+}
+
+static struct cache_key
+key_keep(struct exchange *x, const struct buf *text)
+{
+	return cache_key_of(arena_copy(&x->mem, buf_slice(text)));
+}
+
+/* Where the origin has said which parameters count, what it gave for others of the same sort answers this request, too. */
+static void
+loosen(struct exchange *x)
+{
+	char space[SEARCH_RULE_MAX];
+	struct slice url = slice_of(x->keyed.exact.text.p, x->keyed.query_at);
+	struct slice rule = searchrules_find(x->worker->commons->searches, url, space);
+	struct buf *text = &x->worker->scratch;
+
+	text->n = 0;
+	if (rule.n > 0 && key_loosen(&x->keyed, rule, text))
+		x->key = key_keep(x, text);
+}
+
 void
 exchange_make_key(struct exchange *x)
 {
@@ -138,7 +197,9 @@ exchange_make_key(struct exchange *x)
 	buf_add_lit(&key, "://");
 	buf_add_slice(&key, x->url.authority);
 	buf_add_slice(&key, x->url.path);
+	x->keyed.query_at = (uint32_t)key.n;
 	exchange_add_query(x, x->route, &key);
+	x->keyed.query_n = (uint32_t)key.n - x->keyed.query_at;
 	if (x->peer_is_trusted)
 		add_forwarded(x, &key);
 	add_conditions(x->route, &key);
@@ -151,7 +212,7 @@ exchange_make_key(struct exchange *x)
 	}
 	add_offers(x, rc, &key);
 	x->is_reduced = true;
-	x->key.text = arena_copy(&x->mem, buf_slice(&key));
-	x->key.hash = hash_bytes(key.p, key.n);
+	x->key = x->keyed.exact = key_keep(x, &key);
 	x->worker->scratch = key;
+	loosen(x);
 }

@@ -59,10 +59,10 @@ exchange_request_facts(const struct exchange *x)
 
 /* The stored object for this request that no purge has taken, or NULL. *soft_out: it counts as stale. */
 static struct object *
-find_valid(struct exchange *x, bool *others_out, bool *soft_out)
+find_valid(struct exchange *x, const struct cache_key *key, bool *others_out, bool *soft_out)
 {
 	struct commons *c = x->worker->commons;
-	struct object *o = store_find(c->store, &x->key, &x->head, others_out);
+	struct object *o = store_find(c->store, key, &x->head, others_out);
 
 	*soft_out = false;
 	if (o == NULL)
@@ -79,6 +79,28 @@ find_valid(struct exchange *x, bool *others_out, bool *soft_out)
 		return NULL;
 	}
 	return o;
+}
+
+/* Where a rule of the origin has made another key of the request's own, what lies there and is fresh comes first. Else that
+ * which the request's own has, if anything: an answer that came without the rule. */
+static struct object *
+find(struct exchange *x, bool *others_out, bool *soft_out)
+{
+	struct object *o = find_valid(x, &x->key, others_out, soft_out), *own;
+	bool others, soft;
+
+	if (x->key.text.p == x->keyed.exact.text.p ||
+	    (o != NULL && !*soft_out &&
+		object_age_ms(o, loop_now_ms(x->worker->loop)) < o->facts.life_ms))
+		return o;
+	own = find_valid(x, &x->keyed.exact, &others, &soft);
+	if (own == NULL)
+		return o;
+	object_unref(&o);
+	x->key = x->keyed.exact;
+	*others_out = others;
+	*soft_out = soft;
+	return own;
 }
 
 void
@@ -223,7 +245,7 @@ step_lookup(struct exchange *x)
 	hide_what_origin_will_not_see(x);
 	exchange_make_key(x);
 	expand_tags(x);
-	o = find_valid(x, &others, &soft);
+	o = find(x, &others, &soft);
 	if (o != NULL)
 		return judge_stored(x, o, soft);
 	if (x->cc.only_if_cached && x->route->cache.obey_request) {

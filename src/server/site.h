@@ -63,6 +63,7 @@ struct route_cache {
 	struct names cookie_names; /* for COOKIES_KEY */
 	enum query_rule query;
 	bool query_sorted;
+	bool drops_tracking; /* parameters of http/tracking.h are not part of it */
 	struct names query_names;
 	struct names key_headers;
 	unsigned offers_count;

@@ -10,6 +10,7 @@
 #include "cache/purgelog.h"
 #include "cache/store.h"
 #include "cache/verdicts.h"
+#include "cache/searchrules.h"
 #include "event/listener.h"
 #include "event/loop.h"
 #include "event/mailbox.h"
@@ -36,6 +37,7 @@ struct commons {
 	struct flights *flights;
 	struct purgelog *purges;
 	struct verdicts *verdicts;
+	struct searchrules *searches;
 	struct limit_table *limits;
 	struct shared_hub shared;	      /* of the limits that instances share */
 	struct accesslog *_Atomic access_log; /* NULL: none yet; a reload may begin one */

@@ -72,6 +72,33 @@ def test_a_query_that_is_not_part_of_it(pages, forebay):
     assert "/none/1" in seen and not any("utm_source" in target or "x=1" in target for target in seen if target.startswith(("/drop", "/allow")))
 
 
+def test_tracking_parameters(pages, forebay):
+    w1 = forebay("""
+        routes:
+          - {match: /ttl/**, cache: {ttl: 1m, cookies: ignore}}
+          - {match: /keep/**, cache: {ttl: 1m, cookies: ignore, tracking: keep}}
+          - {match: /drop/**, cache: {tracking: drop}}
+          - {match: /listed/**, cache: {ttl: 1m, cookies: ignore, query: {allow: [gclid]}}}
+          - {match: /**}
+    """, app=pages)
+    for where in ("/ttl", "/drop"):
+        assert words(w1, f"{where}/1?utm_source=a&id=1&fbclid=2", f"{where}/1?id=1&gclid=3", f"{where}/1?id=1") == ["MISS", "HIT", "HIT"]
+        assert words(w1, f"{where}/2?utm_source=a", f"{where}/2?", f"{where}/2") == ["MISS", "MISS", "HIT"]
+    for where in ("/keep", "/else"):                                          # the origin may want to see them there
+        assert words(w1, f"{where}/1?id=1&gclid=1", f"{where}/1?id=1&gclid=2") == ["MISS", "MISS"]
+    assert words(w1, "/listed/1?gclid=1&utm_id=1", "/listed/1?gclid=2", "/listed/1?gclid=1") == ["MISS", "MISS", "HIT"]
+    seen = [r.target for r in pages.requests]
+    assert "/ttl/1?id=1" in seen and "/drop/1?id=1" in seen and "/else/1?id=1&gclid=1" in seen
+    assert not any("utm" in target for target in seen)
+
+
+def test_a_write_keeps_its_tracking_parameters(origin, forebay):
+    origin.on("POST /x").reply(200)
+    w1 = forebay("routes: [{match: /**, cache: {tracking: drop}}]", app=origin)
+    w1.post("/x?utm_source=a").expect(200)
+    assert origin.requests[-1].target == "/x?utm_source=a"
+
+
 def test_a_field_that_is_part_of_it(pages, forebay):
     w1 = forebay("routes: [{match: /**, cache: {key: {headers: [X-Tenant]}}}]", app=pages)
     assert w1.get("/x", x_tenant="a").expect(200, x_cache_status="MISS").text.split()[2] == "a"

@@ -378,10 +378,48 @@ an_object_judged_by_many_is_purged_for_all(void **state)
 	purgelog_free(&r.log);
 }
 
+/* An object that answers other queries than that of its key, by its own rule. */
+static void
+a_purge_of_any_query_drops_what_answers_many(void **state)
+{
+	static const struct {
+		enum purge_kind kind;
+		const char *what;
+		bool drops;
+	} rows[] = {
+	    {PURGE_EXACT, "shop.test/products/7?id=9&utm=1", true},
+	    {PURGE_EXACT, "https://shop.test/products/7", true},
+	    {PURGE_EXACT, "/products/7?x", true},
+	    {PURGE_EXACT, "shop.test/products/8?id=2", false},
+	    {PURGE_EXACT, "/products", false},
+	    {PURGE_PREFIX, "shop.test/products/7?utm", true},
+	    {PURGE_PREFIX, "/products/7?utm", true},
+	    {PURGE_PREFIX, "/orders", false},
+	    {PURGE_PATTERN, "/products/*?utm=*", true},
+	    {PURGE_PATTERN, "*utm=1*", true},
+	    {PURGE_PATTERN, "shop.test/orders/*", false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct purgelog *l = purgelog_new();
+		struct object_parts parts = {
+		    .key = SLICE_LIT("https://shop.test/products/7?id=2\0n\nputm,\0hX-A")};
+		struct object *o = object_new(NULL, &parts);
+
+		purge(l, rows[i].kind, rows[i].what);
+		assert_int_equal(
+		    purgelog_judge_parts(l, parts.key, SLICE_NONE, 0) == PURGE_GONE, rows[i].drops);
+		assert_int_equal(purgelog_judge(l, o) == PURGE_GONE, rows[i].drops);
+		object_unref(&o);
+		purgelog_free(&l);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_purge_of_any_query_drops_what_answers_many),
 	    cmocka_unit_test(a_purge_names_what_it_drops),
 	    cmocka_unit_test(a_response_on_its_way_during_a_purge_is_gone),
 	    cmocka_unit_test(an_object_found_valid_is_not_judged_again),

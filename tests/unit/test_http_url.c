@@ -255,6 +255,28 @@ a_query_keeps_the_parameters_that_count(void **state)
 	expect_query("", QUERY_KEEP_ALL, true, "");
 }
 
+static void
+what_is_dropped_everywhere_is_dropped_unless_listed(void **state)
+{
+	static const char *const names[] = {"page"}, *const dropped[] = {"utm_*", "gclid"};
+	struct query_rules rules = {
+	    .names = names, .names_count = 1, .also_dropped = dropped, .also_dropped_count = 2};
+	struct buf out = {0};
+
+	url_query_filter(SLICE_LIT("utm_id=1&page=2&gclid=3&b=4&gclidx=5&g%63lid=6"), &rules, &out);
+	expect_text(buf_slice(&out), "page=2&b=4&gclidx=5");
+	out.n = 0;
+	rules.keep = QUERY_DROP_LISTED;
+	url_query_filter(SLICE_LIT("utm_id=1&page=2&b=4&a=1;gclid=2"), &rules, &out);
+	expect_text(buf_slice(&out), "b=4&a=1;gclid=2");
+	out.n = 0;
+	rules.keep = QUERY_KEEP_LISTED;
+	rules.names = (const char *const[]){"gclid"};
+	url_query_filter(SLICE_LIT("utm_id=1&gclid=2"), &rules, &out);
+	expect_text(buf_slice(&out), "gclid=2");
+	buf_fini(&out);
+}
+
 /* The origin reads a parameter under its decoded name: what it can see must not fall out of the key. */
 static void
 a_parameter_cannot_hide_behind_another_spelling(void **state)
@@ -280,6 +302,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(what_is_dropped_everywhere_is_dropped_unless_listed),
 	    cmocka_unit_test(paths_that_mean_the_same_become_the_same),
 	    cmocka_unit_test(dot_segments_are_resolved_however_they_are_written),
 	    cmocka_unit_test(an_encoded_slash_is_no_slash_and_two_slashes_are_not_one),
