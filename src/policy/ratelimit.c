@@ -588,6 +588,7 @@ limiter_cancel(struct limit_waiter *w, int64_t now_ms)
 	bool waiting;
 	struct visit v;
 
+	assert(!w->limiter->conf.shared);
 	/* Opening the visit may serve the queue: w itself may be granted here, and is woken then.
 	 */
 	visit_begin(&v, w->limiter, w->key, w->hash, now_ms);
@@ -610,6 +611,7 @@ limiter_peek(struct limiter *l, struct slice key, int64_t now_ms, struct limit_a
 	struct visit v;
 	bool known;
 
+	assert(!l->conf.shared);
 	visit_begin(&v, l, key, limit_key_hash(l, key), now_ms);
 	known = v.e != NULL;
 	if (!known)

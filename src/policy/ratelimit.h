@@ -26,6 +26,9 @@
  * memory must stand until it has arrived; permits that had been granted were given back by the
  * cancel (to the next in the queue), and waiter->end is then LIMIT_END_CANCELLED.
  *
+ * A limit that instances share (limit_conf.shared) is found and counted here, and decided by policy/sharedlimit.h: it
+ * is not to be asked, cancelled, refunded or peeked at here.
+ *
  * Times are milliseconds of one monotonic clock, the same for all workers; a worker's reading may
  * lag behind another's, a key's time never runs backwards. Nothing here reads a clock or ticks.
  * Locks: a key's shard, held for the decision, never across a call out.

@@ -200,10 +200,12 @@ on_answer(void *arg, enum redisio_end end, const struct redis_reply *reply)
 	} else if (end == REDISIO_TIMEOUT) {
 		failed(k, "it does not answer in time");
 		call_end(c, SHARED_timeout, NULL);
-	} else if (reply_is_error(reply, "NOSCRIPT") && !c->is_whole && left_ms > 0) {
+	} else if (left_ms < 0) { /* we were held up: what was counted then is not for now */
+		call_end(c, SHARED_timeout, NULL);
+	} else if (reply_is_error(reply, "NOSCRIPT") && !c->is_whole) {
 		c->is_whole = true;
 		list_leave(&c->link);
-		if (!send_words(k, c, left_ms))
+		if (!send_words(k, c, left_ms > 0 ? left_ms : 1))
 			call_end(c, SHARED_busy, NULL);
 	} else if (!limit_grant_read(reply, &g)) {
 		char why[96];

@@ -227,6 +227,8 @@ binds_first(const struct route_limit *a, const struct route_limit *b)
 	bool is_exact = ca->algorithm == LIMIT_SLIDING_WINDOW && !ca->dotnet;
 	uint64_t most = (uint64_t)ca->limit * (is_exact ? 1 : 2);
 
+	if (cb->shared && !ca->shared)
+		return false; /* a's permits are this instance's, b's are for all of them */
 	return !ca->shadow && ca->window_ms >= cb->window_ms && most <= cb->limit &&
 	    has_same_key(a, b);
 }
