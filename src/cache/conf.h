@@ -14,6 +14,8 @@
 		"`unix:/path`; take a password from `${file:/path}`", .required = true)                           \
 	X(timeout, duration, "50ms", "1ms", "10s", "The longest a request waits for one look-up")                 \
 	X(prefix, string, "forebay", "1", "64", "What every key in Redis begins with; instances that share a cache share it") \
+	X(fetch_lock, duration, "0", "0", "1m", "How long at most an instance waits for another that is fetching the same thing, to find it in Redis then: " \
+		"one request to the origin for all instances. `0`: each fetches for itself")                      \
 	X(memory_life, duration, "5m", "1s", "365d", "How long at most what was read from Redis is then answered from memory") \
 	X(secret, secret, NULL, "16", "4096", "Signs what is kept in Redis (HMAC-SHA256); what does not verify is a miss. "    \
 		"The same on all instances")

@@ -162,8 +162,8 @@ flights_is_unshared(const struct flights *fs, uint64_t hash, int64_t now_ms)
 	    atomic_load_explicit(&u->until_ms, memory_order_relaxed) > now_ms;
 }
 
-static void
-remember_unshared(struct flights *fs, uint64_t hash, int64_t until_ms)
+void
+flights_remember_unshared(struct flights *fs, uint64_t hash, int64_t until_ms)
 {
 	struct unshared *u = unshared_slot(fs, hash);
 
@@ -469,6 +469,12 @@ flight_riders(const struct flight *f)
 	return n;
 }
 
+bool
+flight_is_private(const struct flight *f)
+{
+	return f->key == NULL;
+}
+
 unsigned
 flight_leader_worker(const struct flight *f)
 {
@@ -523,7 +529,7 @@ flight_disband(struct flight *f, struct object *o, int64_t forget_ms)
 {
 	flight_close(f);
 	if (f->key != NULL && forget_ms > 0)
-		remember_unshared(f->flights, f->hash, forget_ms);
+		flights_remember_unshared(f->flights, f->hash, forget_ms);
 	atomic_store_explicit(&f->object, object_ref(o), memory_order_release);
 	atomic_store(&f->state, FLIGHT_DISBANDED);
 	flight_progress(f);

@@ -88,6 +88,8 @@ void flight_from_redis(struct flight *f);
 int flight_fault(const struct flight *f);
 /* Riders aboard at this moment, all workers. */
 unsigned flight_riders(const struct flight *f);
+/* Whether it is outside the table: nobody can board. */
+bool flight_is_private(const struct flight *f);
 unsigned flight_leader_worker(const struct flight *f);
 /* What the leader hung on it (server/fill*.c); the leader's worker only. */
 void *flight_owner(const struct flight *f);
@@ -123,6 +125,8 @@ bool flight_is_expelled(const struct flight_rider *r);
 
 /* Whether the key was disbanded lately and is not worth gathering for. */
 bool flights_is_unshared(const struct flights *fs, uint64_t hash, int64_t now_ms);
+/* It is not, until then. */
+void flights_remember_unshared(struct flights *fs, uint64_t hash, int64_t until_ms);
 /* What it answers was stored: it is gathered for again. */
 void flights_share_again(struct flights *fs, uint64_t hash);
 

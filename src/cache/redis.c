@@ -23,7 +23,7 @@
 #define READ_QUEUE_BYTES (1 << 20)
 #define WORTH_MS 1000 /* what lives shorter is not written */
 #define INDEX_LIFE_MS (30ll * 86400 * 1000)
-#define KEY_BYTES 128 /* prefix, kind, hash, NUL */
+#define KEY_BYTES L2_KEY_BYTES
 #define PREFIX_MAX_BYTES 80
 
 const char *const l2_op_names[L2_OPS_COUNT] = {
@@ -94,6 +94,7 @@ struct l2 {
 	char set[KEY_BYTES]; /* of marks, in Redis */
 	struct side reads, writes;
 	struct link gets; /* under way */
+	struct link guests;
 	struct l2_counters counters;
 };
 
@@ -766,6 +767,53 @@ l2_purge(struct l2 *l, const struct purge *p, uint64_t pos)
 	l2_teller_tell(l->teller, p, pos);
 }
 
+/* --- guests --- */
+
+void
+l2_join(struct l2 *l, struct l2_guest *g)
+{
+	list_push_back(&l->guests, &g->link);
+}
+
+struct slice
+l2_lock_name(const struct l2 *l, struct slice key, char out[L2_LOCK_BYTES])
+{
+	char name[KEY_BYTES];
+	struct slice value = key_of(l, 'o', key, SLICE_NONE, name);
+	int n = snprintf(out, L2_LOCK_BYTES, "%s:l:{%.*s}", l->prefix, SLICE_FMT(value));
+
+	return slice_of(out, (size_t)n);
+}
+
+enum redisio_sent
+l2_send(struct l2 *l, enum l2_link link, const struct slice *argv, unsigned argc, int64_t most_ms,
+    void (*done)(void *arg, enum redisio_end end, const struct redis_reply *reply), void *arg,
+    struct redisnet_call **call_out)
+{
+	struct side *s = link == L2_LINK_writes ? &l->writes : &l->reads;
+
+	if (s->breaker.is_open)
+		return REDISIO_DOWN;
+	return redisnet_send(s->io,
+	    &(struct redisio_command){.argv = argv,
+		.argc = argc,
+		.timeout_ms = most_ms < s->timeout_ms ? most_ms : s->timeout_ms,
+		.done = done,
+		.arg = arg},
+	    call_out);
+}
+
+static void
+guests_tell(struct l2 *l)
+{
+	struct l2_guest *g;
+
+	while ((g = list_first(&l->guests, struct l2_guest, link)) != NULL) {
+		list_leave(&g->link);
+		g->on_l2_gone(g);
+	}
+}
+
 /* --- the whole --- */
 
 static int
@@ -820,6 +868,7 @@ l2_new(
 	l->slab = conf->slab;
 	l->logs = conf->logs;
 	list_init(&l->gets);
+	list_init(&l->guests);
 	side_init(&l->reads, l, false, conf->timeout_ms);
 	side_init(&l->writes, l, true, write_ms > WRITE_LEAST_MS ? write_ms : WRITE_LEAST_MS);
 	snprintf(l->set, sizeof(l->set), "%s:marks", l->prefix);
@@ -854,6 +903,7 @@ l2_free(struct l2 **lp)
 	breaker_fini(&l->writes.breaker);
 	while (!list_is_empty(&l->gets))
 		get_end(list_first(&l->gets, struct l2_get, link), L2_error, NULL);
+	guests_tell(l);
 	if (l->secret != NULL)
 		explicit_bzero(l->secret, l->seal.secret_bytes);
 	l2_marks_unref(&l->marks);

@@ -16,7 +16,8 @@
  * What is found is never older than a purge that any instance has told Redis about (cache/l2marks.h:
  * also which eviction policy is asked for). Nor than a purge taken here, told or not, if whoever asks
  * judges it by facts.log_pos, which is a position in our own log (cache/purgelog.h). The script that
- * looks up carries the value through Redis' Lua, which costs it some copies of large ones.
+ * looks up carries the value through Redis' Lua, which costs it some copies of large ones. "<prefix>:l:{<key>}"
+ * is a lock (cache/fetchlock.h).
  */
 #ifndef CACHE_REDIS_H
 #define CACHE_REDIS_H
@@ -27,6 +28,7 @@
 #include "cache/l2marks.h"
 #include "cache/object.h"
 #include "cache/purgelog.h"
+#include "event/redisnet.h"
 #include "event/resolver.h"
 #include "http/head.h"
 
@@ -116,6 +118,24 @@ void l2_touch(struct l2 *l, const struct object *o);
 /* Takes the key's response out, all variants of it; nobody is told. What must never come back is
  * purged; this only makes room. */
 void l2_delete(struct l2 *l, const struct cache_key *key);
+/* --- for what else this room keeps there (cache/fetchlock.h) --- */
+
+#define L2_KEY_BYTES 128 /* prefix, kind, hash, NUL */
+enum l2_link { L2_LINK_reads, L2_LINK_writes };
+/* Ends before the tier does. */
+struct l2_guest {
+	struct link link;
+	void (*on_l2_gone)(struct l2_guest *g); /* with all its commands; off the list already */
+};
+void l2_join(struct l2 *l, struct l2_guest *g);
+#define L2_LOCK_BYTES (2 * L2_KEY_BYTES + 8)
+/* Where the key's lock lies, in out: in a cluster, in the slot of its response. */
+struct slice l2_lock_name(const struct l2 *l, struct slice key, char out[L2_LOCK_BYTES]);
+/* As redisnet_send, within the link's time-out at the latest; REDISIO_DOWN while its breaker is open. */
+enum redisio_sent l2_send(struct l2 *l, enum l2_link link, const struct slice *argv, unsigned argc,
+    int64_t most_ms, void (*done)(void *arg, enum redisio_end end, const struct redis_reply *reply),
+    void *arg, struct redisnet_call **call_out);
+
 /* A purge was taken, at this position of our log. Redis is told in the background, until it has
  * acknowledged (cache/l2teller.h). */
 void l2_purge(struct l2 *l, const struct purge *p, uint64_t pos);

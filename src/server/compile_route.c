@@ -341,6 +341,7 @@ compile_lives(struct compiling *k, const struct route_cache_conf *c, struct rout
 		    "with");
 	out->early_percent = (unsigned)(c->early_refresh * 100 + 0.5);
 	out->jitter_percent = (unsigned)(c->jitter * 100 + 0.5);
+	out->fetch_lock_ms = k->conf->cache.redis.fetch_lock;
 	out->l2_fill_ms = k->conf->cache.redis.memory_life;
 }
 

@@ -35,6 +35,7 @@ fill_free(struct fill *f)
 	fetch_abort(&f->fetch);
 	if (f->l2 != NULL)
 		l2_get_cancel(&f->l2);
+	fetchlock_free(&f->lock);
 	timer_disarm(&f->stall);
 	timer_disarm(&f->l2_silence);
 	task_cancel(&f->start);

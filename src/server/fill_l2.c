@@ -24,6 +24,56 @@ may_answer(const struct fill *f, struct object *o)
 	    reuse_judge(&s, &r) == REUSE_IS_FRESH;
 }
 
+/* Whether one instance is to fetch for all: of those who gather here anyway, and once. */
+static bool
+waits_for_turn(const struct fill *f)
+{
+	return f->route->cache.fetch_lock_ms > 0 && !flight_is_private(f->flight);
+}
+
+/* Another instance has found out that it is not for everybody: nor do those wait who have gathered here. */
+static void
+send_off(struct fill *f)
+{
+	flights_remember_unshared(
+	    f->worker->commons->flights, f->key.hash, loop_now_ms(fill_loop(f)) + FILL_UNSHARED_MS);
+	f->done = true;
+	flight_fail(f->flight, FETCH_done);
+	fill_free(f);
+}
+
+static void
+on_fill_lock(void *arg, enum fetchlock_end end)
+{
+	static const enum observer_counter counts[] = {[FETCHLOCK_MINE] = COUNT_locks_mine,
+	    [FETCHLOCK_OVER] = COUNT_locks_over,
+	    [FETCHLOCK_UNSHARED] = COUNT_locks_unshared,
+	    [FETCHLOCK_NONE] = COUNT_locks_none};
+	struct fill *f = arg;
+
+	observe_add(f->worker->observer, counts[end], 1);
+	if (end != FETCHLOCK_MINE)
+		fetchlock_free(&f->lock);
+	/* Ours: somebody may have fetched it since we looked. Another's, and over: it may be there. */
+	if (end == FETCHLOCK_UNSHARED)
+		send_off(f);
+	else if (end != FETCHLOCK_NONE && f->worker->l2 != NULL)
+		fill_ask_l2(f);
+	else
+		fill_ask_origin(f);
+}
+
+static void
+fill_ask_lock(struct fill *f)
+{
+	f->has_asked_lock = true;
+	if (f->worker->l2 != NULL)
+		f->lock = fetchlock_ask(f->worker->l2, fill_loop(f), &f->key,
+		    f->route->cache.fetch_lock_ms, on_fill_lock, f);
+	if (f->lock == NULL)
+		fill_ask_origin(f);
+}
+
 static void
 on_l2_answer(void *arg, struct object *o)
 {
@@ -50,7 +100,9 @@ on_l2_answer(void *arg, struct object *o)
 		fill_free(f);
 		return;
 	}
-	if (silent_still)
+	if (silent_still && waits_for_turn(f) && !f->has_asked_lock)
+		fill_ask_lock(f);
+	else if (silent_still)
 		fill_ask_origin(f);
 }
 
@@ -68,5 +120,7 @@ fill_ask_l2(struct fill *f)
 		fill_ask_origin(f);
 		return;
 	}
+	if (waits_for_turn(f))
+		return; /* whether it is there must be known: it answers in its time, or it is given up */
 	timer_arm(fill_loop(f), &f->l2_silence, loop_now_ms(fill_loop(f)) + L2_SILENCE_MS);
 }

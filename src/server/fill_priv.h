@@ -4,10 +4,13 @@
 #define SERVER_FILL_PRIV_H
 
 #include "base/clock.h"
+#include "cache/fetchlock.h"
 #include "cache/redis.h"
 #include "http/storable.h"
 #include "server/exchange_priv.h"
 #include "server/purge.h"
+
+#define FILL_UNSHARED_MS 10000 /* a key that proved not to be shared is not gathered for */
 
 struct fill {
 	struct worker *worker;
@@ -49,6 +52,8 @@ struct fill {
 	bool windowed, done;
 	struct timer stall, l2_silence;
 	struct l2_get *l2;
+	struct fetchlock *lock; /* of all instances on the key; NULL: not asked for, or no more */
+	bool has_asked_lock;
 	struct l2_stamp l2_stamp; /* {0}: what is fetched is not written there */
 	struct task start;	  /* from a clean stack */
 };

@@ -10,8 +10,6 @@
 #include "server/fill_priv.h"
 #include "server/request.h"
 
-#define UNSHARED_MS 10000 /* a key that proved not to be shared is not gathered for */
-
 /* The request's answer is not for the store or for others: a body that only passes. */
 static bool
 is_for_riders(const struct fill *f, const struct life *life)
@@ -189,9 +187,11 @@ announce(struct fill *f, struct object *o, bool for_all)
 {
 	bool is_remembered = f->verdict != STORE_STORED && !status_is_failure(o->facts.status);
 
+	if (f->lock != NULL && is_remembered && !for_all)
+		fetchlock_disband(f->lock, FILL_UNSHARED_MS);
 	if (!for_all) {
 		flight_disband(
-		    f->flight, o, is_remembered ? loop_now_ms(fill_loop(f)) + UNSHARED_MS : 0);
+		    f->flight, o, is_remembered ? loop_now_ms(fill_loop(f)) + FILL_UNSHARED_MS : 0);
 		return;
 	}
 	if (f->verdict != STORE_STORED) /* what passes is windowed: nobody may come later */

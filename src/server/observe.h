@@ -47,6 +47,10 @@ struct observations;
 	X(malformed,               "forebay_http_malformed_total",         "Messages refused as not valid HTTP") \
 	X(flights_led,             "forebay_flights_total{role=\"lead\"}", "Requests to the origin that others could join") \
 	X(flights_joined,          "forebay_flights_total{role=\"ride\"}", "") \
+	X(locks_mine,              "forebay_fetch_locks_total{result=\"mine\"}", "Locks asked for before a fetch: taken; another's, waited for; not worth waiting; nobody knows") \
+	X(locks_over,              "forebay_fetch_locks_total{result=\"over\"}", "") \
+	X(locks_unshared,          "forebay_fetch_locks_total{result=\"unshared\"}", "") \
+	X(locks_none,              "forebay_fetch_locks_total{result=\"none\"}", "") \
 	X(stored,                  "forebay_cache_stored_total",           "Responses stored") \
 	X(purges,                  "forebay_cache_purged_total",           "Purges entered in the log") \
 	X(refreshes,               "forebay_cache_refreshes_total",        "Objects refreshed behind an answer from the cache") \

@@ -55,7 +55,8 @@ struct route_cache {
 	bool is_on;
 	struct life_policy life; /* lives where the origin states none, or over its word */
 	struct store_policy store;
-	int64_t l2_fill_ms; /* longest life in memory of what came from Redis */
+	int64_t fetch_lock_ms; /* longest wait for another instance's fetch; 0: none */
+	int64_t l2_fill_ms;    /* longest life in memory of what came from Redis */
 	unsigned jitter_percent;
 	unsigned early_percent; /* of refreshes before the end of a life; 0: none */
 	int64_t sliding_ms;	/* up to that age a ttl begins again with each use; 0: never */
