@@ -285,7 +285,8 @@ probe_redis(struct run *r, struct probe *p, const char *text)
 		run_one_less(r);
 		return;
 	}
-	probe_start(p, r->worker->loop, r->worker->resolver, url.host, url.port, READY_TIMEOUT_MS);
+	probe_start(p, r->worker->loop, r->worker->resolver, url.places[0].host, url.places[0].port,
+	    READY_TIMEOUT_MS);
 	redis_url_fini(&url);
 }
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "event/redisurl.h"
+#include "event/tlsclient.h"
 
 #define RETRY_LEAST_MS 100
 #define RETRY_MOST_MS 5000
@@ -23,7 +24,8 @@ enum state {
 	STATE_DOWN, /* waits to try again */
 	STATE_RESOLVING,
 	STATE_CONNECTING,
-	STATE_GREETING, /* AUTH, SELECT, PING */
+	STATE_SECURING, /* TLS */
+	STATE_GREETING, /* AUTH, SELECT, ROLE, PING */
 	STATE_UP,
 	STATE_CLOSED, /* freed in a callback: gone when it returns */
 };
@@ -32,7 +34,8 @@ struct redisio {
 	struct loop *loop;
 	struct resolver *resolver;
 	struct redis_url url;
-	struct redisio_conf conf; /* url: not ours, not read again */
+	struct redisio_conf conf; /* url, server: not ours, not read again */
+	struct tls_client *tls;	  /* own reference; NULL: none yet, or plain */
 	const struct redisio_handler *handler;
 	void *arg;
 	enum state state;
@@ -143,6 +146,7 @@ redisio_destroy(struct redisio *r)
 {
 	replies_free(&r->replies);
 	redis_url_fini(&r->url);
+	tls_client_unref(&r->tls);
 	free(r);
 }
 
@@ -250,6 +254,15 @@ forget_written(struct redisio *r, size_t n)
 	}
 }
 
+/* Why the stream broke, for people. */
+static const char *
+stream_trouble(const struct stream *s)
+{
+	const char *tls = stream_tls_failure(s);
+
+	return tls[0] != '\0' ? tls : strerror(stream_error(s));
+}
+
 /* Writes what the socket takes; a short write calls on_writable later. */
 static void
 write_pieces(struct redisio *r)
@@ -271,7 +284,7 @@ write_pieces(struct redisio *r)
 		if (n == STREAM_AGAIN)
 			return;
 		if (n < 0) {
-			redisio_drop(r, "connection lost: %s", strerror(stream_error(r->stream)));
+			redisio_drop(r, "connection lost: %s", stream_trouble(r->stream));
 			return;
 		}
 		forget_written(r, (size_t)n);
@@ -357,6 +370,8 @@ redisio_drop(struct redisio *r, const char *fmt, ...)
 	enter(r);
 	if (was_up && r->handler != NULL && r->handler->on_down != NULL)
 		r->handler->on_down(r->arg, why);
+	if (!was_up && r->handler != NULL && r->handler->on_failed != NULL)
+		r->handler->on_failed(r->arg, why);
 	tell_lost(r);
 	leave(r);
 }
@@ -428,6 +443,10 @@ take_reply(struct redisio *r, const struct redis_reply *reply)
 {
 	struct redisio_call *c = list_first(&r->calls, struct redisio_call, link);
 
+	if (c == NULL && r->handler != NULL && r->handler->on_push != NULL) {
+		r->handler->on_push(r->arg, reply);
+		return;
+	}
 	if (c == NULL) {
 		redisio_drop(r, "a reply that nobody asked for: no Redis?");
 		return;
@@ -468,6 +487,8 @@ on_redis_readable(void *arg)
 	struct redisio *r = arg;
 	char bytes[READ_BYTES];
 
+	if (r->state < STATE_GREETING)
+		return; /* the same is told by on_redis_writable */
 	enter(r);
 	for (int i = 0; i < READS_PER_EVENT && r->stream != NULL; i++) {
 		ssize_t n = stream_read(r->stream, bytes, sizeof(bytes));
@@ -476,7 +497,7 @@ on_redis_readable(void *arg)
 			break;
 		if (n <= 0) {
 			redisio_drop(r, "connection lost: %s",
-			    n == 0 ? "closed by Redis" : strerror(stream_error(r->stream)));
+			    n == 0 ? "closed by Redis" : stream_trouble(r->stream));
 			break;
 		}
 		r->heard_ms = loop_now_ms(r->loop);
@@ -489,6 +510,22 @@ on_redis_readable(void *arg)
 }
 
 /* --- greeting --- */
+
+/* ["master", ...] or ["slave", ...]: the sentinels may not have noticed yet what has become of it. */
+static void
+on_role(void *arg, enum redisio_end end, const struct redis_reply *reply)
+{
+	struct redisio *r = arg;
+
+	if (end != REDISIO_ANSWERED || r->state != STATE_GREETING)
+		return;
+	if (reply->type == REPLY_ERROR)
+		redisio_drop(r, "refuses us: %.*s",
+		    (int)(reply->text.n > 120 ? 120 : reply->text.n), reply->text.p);
+	else if (reply->type != REPLY_ARRAY || reply->count == 0 ||
+	    !slice_eq(reply->items[0].text, SLICE_LIT("master")))
+		redisio_drop(r, "is a replica, not the master");
+}
 
 /* Each reply of the greeting; only the last, to PING, makes the connection one of use. */
 static void
@@ -518,12 +555,13 @@ on_greeting_end(void *arg, enum redisio_end end, const struct redis_reply *reply
 }
 
 static void
-greet_with(struct redisio *r, const struct slice *argv, unsigned argc, bool is_last)
+greet_with(struct redisio *r, const struct slice *argv, unsigned argc,
+    void (*done)(void *arg, enum redisio_end end, const struct redis_reply *reply))
 {
 	const struct redisio_command command = {.argv = argv,
 	    .argc = argc,
 	    .timeout_ms = r->conf.connect_ms + 1, /* the state's own date comes first */
-	    .done = is_last ? on_greeting_end : on_greeting_step,
+	    .done = done,
 	    .arg = r};
 
 	queue_command(r, &command);
@@ -534,7 +572,7 @@ static void
 greet(struct redisio *r)
 {
 	struct slice auth[3] = {SLICE_LIT("AUTH")}, select[2] = {SLICE_LIT("SELECT")};
-	const struct slice ping[1] = {SLICE_LIT("PING")};
+	const struct slice role[1] = {SLICE_LIT("ROLE")}, ping[1] = {SLICE_LIT("PING")};
 	unsigned n = 1;
 	char number[16];
 
@@ -542,17 +580,49 @@ greet(struct redisio *r)
 		auth[n++] = slice_from(r->url.user);
 	if (r->url.password != NULL) {
 		auth[n++] = slice_from(r->url.password);
-		greet_with(r, auth, n, false);
+		greet_with(r, auth, n, on_greeting_step);
 	}
 	if (r->url.database != 0) {
 		snprintf(number, sizeof(number), "%u", r->url.database);
 		select[1] = slice_from(number);
-		greet_with(r, select, 2, false);
+		greet_with(r, select, 2, on_greeting_step);
 	}
-	greet_with(r, ping, 1, true);
+	if (r->conf.wants_master)
+		greet_with(r, role, 1, on_role);
+	greet_with(r, ping, 1, on_greeting_end);
 }
 
 /* --- connecting --- */
+
+/* The connection stands, in TLS where that is wanted. */
+static void
+begin_greeting(struct redisio *r)
+{
+	replies_free(&r->replies);
+	r->replies = replies_new(r->conf.reply_max_bytes);
+	r->state = STATE_GREETING;
+	greet(r);
+	write_pieces(r);
+}
+
+/* Files are looked at again, so that a renewed certificate is used. */
+static void
+begin_tls(struct redisio *r)
+{
+	const struct redis_url *u = &r->url;
+	const struct tls_client_conf conf = {.ca = u->ca, .cert = u->cert, .key = u->key};
+	char problem[120];
+
+	tls_client_unref(&r->tls);
+	r->tls = tls_client_get(&conf, problem, sizeof(problem));
+	if (r->tls == NULL)
+		redisio_drop(r, "TLS: %s", problem);
+	else if (stream_start_tls(
+		     r->stream, r->tls, u->name != NULL ? u->name : u->places[0].host) != 0)
+		redisio_drop(r, "TLS: %s", strerror(errno));
+	else
+		r->state = STATE_SECURING;
+}
 
 static void
 on_connected(struct redisio *r)
@@ -571,11 +641,19 @@ on_connected(struct redisio *r)
 	}
 	/* Finds a dead peer in the hours when nothing is asked; a unix socket has no such thing. */
 	setsockopt(stream_fd(r->stream), SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-	replies_free(&r->replies);
-	r->replies = replies_new(r->conf.reply_max_bytes);
-	r->state = STATE_GREETING;
-	greet(r);
-	write_pieces(r);
+	if (r->url.is_tls)
+		begin_tls(r);
+	else
+		begin_greeting(r);
+}
+
+static void
+on_secured(struct redisio *r)
+{
+	if (stream_error(r->stream) != 0)
+		redisio_drop(r, "cannot connect: %s", stream_trouble(r->stream));
+	else
+		begin_greeting(r);
 }
 
 static void
@@ -586,6 +664,8 @@ on_redis_writable(void *arg)
 	enter(r);
 	if (r->state == STATE_CONNECTING)
 		on_connected(r);
+	else if (r->state == STATE_SECURING)
+		on_secured(r);
 	else
 		write_pieces(r);
 	leave(r);
@@ -628,7 +708,7 @@ on_redis_resolved(void *arg, const struct resolved *answer)
 	if (r->addresses_count > 0) /* perhaps those of last time */
 		connect_next(r);
 	else
-		redisio_drop(r, "cannot find %s: %s", r->url.host, answer->error);
+		redisio_drop(r, "cannot find %s: %s", r->url.places[0].host, answer->error);
 	leave(r);
 }
 
@@ -637,10 +717,11 @@ begin(struct redisio *r)
 {
 	timer_arm(r->loop, &r->date, loop_now_ms(r->loop) + r->conf.connect_ms);
 	r->state = STATE_RESOLVING;
-	r->resolving = resolver_start(
-	    r->resolver, r->url.host, r->url.port, r->conf.connect_ms / 2, on_redis_resolved, r);
+	r->resolving = resolver_start(r->resolver, r->url.places[0].host, r->url.places[0].port,
+	    r->conf.connect_ms / 2, on_redis_resolved, r);
 	if (r->resolving == NULL)
-		redisio_drop(r, "cannot find %s: too many names are being resolved", r->url.host);
+		redisio_drop(
+		    r, "cannot find %s: too many names are being resolved", r->url.places[0].host);
 }
 
 static void
@@ -655,6 +736,7 @@ on_date(void *arg)
 		break;
 	case STATE_RESOLVING:
 	case STATE_CONNECTING:
+	case STATE_SECURING:
 	case STATE_GREETING:
 		redisio_drop(r, "no connection within %lld ms", (long long)r->conf.connect_ms);
 		break;
@@ -675,7 +757,10 @@ redisio_new(struct loop *l, struct resolver *resolver, const struct redisio_conf
 {
 	struct redisio *r = must_calloc(1, sizeof(*r));
 
-	if (redis_url_parse(conf->url, &r->url, why_out) != 0) {
+	if (conf->server != NULL) {
+		redis_url_server(conf->server, conf->server->places[0].host,
+		    conf->server->places[0].port, &r->url);
+	} else if (redis_url_parse(conf->url, &r->url, why_out) != 0) {
 		free(r);
 		return NULL;
 	}
@@ -683,6 +768,7 @@ redisio_new(struct loop *l, struct resolver *resolver, const struct redisio_conf
 	r->resolver = resolver;
 	r->conf = *conf;
 	r->conf.url = NULL;
+	r->conf.server = NULL;
 	r->handler = h;
 	r->arg = arg;
 	snprintf(r->trouble, sizeof(r->trouble), "not connected yet");

@@ -11,7 +11,7 @@
  * overdue (a stopped Redis, a dead network), the connection is closed and made anew. What is not
  * RESP, or too large, or not asked for ends the connection, too.
  *
- * TLS is not built in (event/redisurl.h says so). Belongs to one loop.
+ * Belongs to one loop.
  */
 #ifndef EVENT_REDISIO_H
 #define EVENT_REDISIO_H
@@ -25,20 +25,29 @@
 struct redisio;
 struct redisio_call; /* one command under way */
 
+struct redis_url;
+
 struct redisio_conf {
-	const char *url;	/* event/redisurl.h */
-	int64_t connect_ms;	/* from the name to the answered PING */
-	int64_t silent_ms;	/* see above */
-	unsigned in_flight_max; /* commands not answered yet, those given up included */
-	size_t queue_max_bytes; /* not yet written */
-	size_t reply_max_bytes; /* of one reply */
-	bool logs;		/* tells the log when it comes up and goes down, and why */
+	const char *url;		/* event/redisurl.h, of one server */
+	const struct redis_url *server; /* NULL, or the same already read, instead of url; copied */
+	int64_t connect_ms;		/* from the name to the answered PING */
+	int64_t silent_ms;		/* see above */
+	unsigned in_flight_max;		/* commands not answered yet, those given up included */
+	size_t queue_max_bytes;		/* not yet written */
+	size_t reply_max_bytes;		/* of one reply */
+	bool logs;			/* tells the log when it comes up and goes down, and why */
+	bool wants_master; /* a replica is as bad as no connection (ROLE says what it is) */
 };
 
-/* Both may be NULL. Called when the connection becomes of use, and when it is so no more. */
+/* All may be NULL. Called when the connection becomes of use, and when it is so no more. */
 struct redisio_handler {
 	void (*on_up)(void *arg);
 	void (*on_down)(void *arg, const char *why);
+	/* A try to connect came to nothing; the next follows by itself. */
+	void (*on_failed)(void *arg, const char *why);
+	/* What comes without having been asked for: messages, after SUBSCRIBE. NULL: the end of the
+	 * connection. */
+	void (*on_push)(void *arg, const struct redis_reply *message);
 };
 
 /* clang-format off */

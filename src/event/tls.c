@@ -25,6 +25,7 @@
 #include "event/drain.h"
 #include "event/stream_priv.h"
 #include "event/tls_priv.h"
+#include "event/tlsclient.h"
 
 #define RECORD_BYTES 16384
 #define OUT_MAX_BYTES (256 * 1024) /* a handshake's flight, or alerts to one who does not read */
@@ -32,7 +33,8 @@
 enum phase { PHASE_GREETING, PHASE_OPEN, PHASE_ENDED, PHASE_BROKEN };
 
 struct tls {
-	struct tls_context *ctx; /* own reference */
+	struct tls_context *ctx; /* own reference; NULL: our side is the client's */
+	char *failure;		 /* of a client's, for people; NULL: none */
 	SSL *ssl;
 	struct stream *stream;
 	enum phase phase; /* of reading; writing goes on after PHASE_ENDED */
@@ -174,7 +176,7 @@ bio_read(BIO *b, char *p, int cap)
 		BIO_set_flags(b, BIO_FLAGS_IN_EOF);
 	else if (!t->heard) {
 		t->heard = true;
-		t->is_plain = p[0] >= 'A' && p[0] <= 'Z';
+		t->is_plain = t->ctx != NULL && p[0] >= 'A' && p[0] <= 'Z';
 	}
 	return (int)got;
 }
@@ -246,6 +248,24 @@ tls_has_pending(const struct stream *s)
 	bug("phase %d", t->phase);
 }
 
+/* A client's owner is told in words: what is wrong is his to put right. */
+static void
+note_failure(struct tls *t, const char *why)
+{
+	long verdict = SSL_get_verify_result(t->ssl);
+	struct buf text = {0};
+
+	if (t->ctx != NULL || t->failure != NULL)
+		return;
+	if (verdict != X509_V_OK)
+		buf_printf(&text, "its certificate is not accepted: %s",
+		    X509_verify_cert_error_string(verdict));
+	else
+		buf_printf(&text, "TLS: %s", why);
+	t->failure = must_strndup(text.p, text.n);
+	buf_fini(&text);
+}
+
 /* What a call of OpenSSL's that did not succeed means. True: it wants to read more. */
 static bool
 wants_more(struct stream *s, int result)
@@ -264,6 +284,7 @@ wants_more(struct stream *s, int result)
 		return false;
 	default:
 		log_debug("TLS: fd %d: %s", s->fd, tls_complaint(why, sizeof(why)));
+		note_failure(t, why);
 		break_off(s, s->error != 0 ? s->error : EPROTO);
 		return false;
 	}
@@ -285,8 +306,11 @@ greeting_over(struct stream *s)
 {
 	struct tls *t = s->tls;
 
-	if (t->greeted) {
+	if (t->greeted)
 		t->phase = PHASE_OPEN;
+	if (t->ctx == NULL)
+		return; /* those of listeners are counted */
+	if (t->greeted) {
 		count(&counters.handshakes);
 		if (SSL_session_reused(t->ssl))
 			count(&counters.resumed);
@@ -505,6 +529,7 @@ tls_free(struct stream *s)
 	drop_out(t);
 	SSL_free(t->ssl);
 	tls_context_unref(&t->ctx);
+	free(t->failure);
 	free(t);
 	s->tls = NULL;
 }
@@ -543,6 +568,34 @@ fail:
 	free(s);
 	errno = ENOMEM;
 	return NULL;
+}
+
+int
+stream_attach_tls(struct stream *s, SSL *ssl)
+{
+	struct tls *t = calloc(1, sizeof(*t));
+	BIO *bio = t == NULL ? NULL : bio_new(t);
+
+	if (bio == NULL) {
+		SSL_free(ssl);
+		free(t);
+		errno = ENOMEM;
+		return -1;
+	}
+	SSL_set_bio(ssl, bio, bio);
+	*t = (struct tls){.ssl = ssl, .stream = s};
+	s->tls = t;
+	s->transport = &tls_transport;
+	s->want_write = true; /* the outcome is told by on_writable */
+	greet(s);	      /* the first words; what is wrong with them is told later */
+	tls_arm(s);
+	return 0;
+}
+
+const char *
+stream_tls_failure(const struct stream *s)
+{
+	return s->tls == NULL || s->tls->failure == NULL ? "" : s->tls->failure;
 }
 
 bool

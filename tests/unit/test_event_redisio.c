@@ -1,4 +1,4 @@
-/* LINK: event/redisio event/redisreply event/redisurl event/resolver event/stream event/loop base/clock base/buf base/mem base/log base/hash */
+/* LINK: event/redisio event/tlsclient event/tls event/tlscontext event/drain event/redisreply event/redisurl event/resolver event/stream event/loop base/clock base/buf base/mem base/log base/hash */
 #include "event/redisio.h"
 
 #include <event2/event.h>
@@ -640,9 +640,9 @@ urls_say_where_redis_is(void **state)
 		const char *why;
 
 		assert_int_equal(redis_url_parse(good[i].text, &u, &why), 0);
-		assert_string_equal(u.host, good[i].host);
+		assert_string_equal(u.places[0].host, good[i].host);
 		assert_string_equal(u.shown, good[i].shown);
-		assert_int_equal(u.port, good[i].port);
+		assert_int_equal(u.places[0].port, good[i].port);
 		assert_int_equal(u.database, good[i].database);
 		assert_string_equal(u.user ? u.user : "-", good[i].user ? good[i].user : "-");
 		assert_string_equal(
@@ -657,17 +657,53 @@ a_wrong_url_is_refused_with_a_reason(void **state)
 	static const char *const bad[] = {"", "localhost:6379", "http://h", "redis://",
 	    "redis://:1", "redis://h:0", "redis://h:65536", "redis://h:+1", "redis://h/x",
 	    "redis://h/-1", "redis://secret@h", "redis://:%zz@h", "redis://:%00@h", "redis://:%4",
-	    "redis://[::1", "redis://[::1]x", "unix:relative", "unix:/r?what=1", "unix:/"};
+	    "redis://[::1", "redis://[::1]x", "unix:relative", "unix:/r?what=1", "unix:/",
+	    "redis://a,b", "redis://h?ca=/x", "rediss://h?cert=/x", "rediss://h?what=1",
+	    "redis+x://h", "redis+sentinel://h", "redis+sentinel://h/m/x",
+	    "redis+sentinel://h/m?ca=/x", "redis+cluster://a,,b", "redis+cluster://a/1",
+	    "redis+cluster://", "redis+cluster://1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17"};
 	struct redis_url u;
 	const char *why;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		assert_int_equal(redis_url_parse(bad[i], &u, &why), -1);
 		assert_non_null(why);
-		assert_null(u.host);
+		assert_null(u.places[0].host);
 	}
-	assert_int_equal(redis_url_parse("rediss://h", &u, &why), -1);
-	assert_non_null(strstr(why, "TLS"));
+}
+
+static void
+a_url_names_sentinels_or_nodes_and_how_to_trust_them(void **state)
+{
+	struct redis_url u, one;
+	const char *why;
+
+	assert_int_equal(
+	    redis_url_parse("rediss+sentinel://u:p@a,b:2,[::1]:3/the%20one/4?ca=/c%26a.pem&name=n"
+			    "&sentinel_user=su&sentinel_password=s%40p",
+		&u, &why),
+	    0);
+	assert_int_equal(u.kind, REDIS_SENTINEL);
+	assert_true(u.is_tls);
+	assert_string_equal(u.shown, "a:26379,b:2,[::1]:3/the one/4");
+	redis_url_sentinel(&u, &u.places[1], &one);
+	assert_string_equal(one.shown, "b:2");
+	assert_string_equal(one.user, "su");
+	assert_string_equal(one.password, "s@p");
+	assert_string_equal(one.ca, "/c&a.pem");
+	assert_int_equal(one.database, 0);
+	redis_url_fini(&one);
+	redis_url_server(&u, "m", 7, &one);
+	assert_string_equal(one.shown, "m:7/4");
+	assert_string_equal(one.password, "p");
+	assert_string_equal(one.name, "n");
+	assert_int_equal(one.kind, REDIS_SINGLE);
+	redis_url_fini(&one);
+	redis_url_fini(&u);
+	assert_int_equal(redis_url_parse("valkey+cluster://a:1,b/", &u, &why), 0);
+	assert_int_equal(u.kind, REDIS_CLUSTER);
+	assert_int_equal(u.places_count, 2);
+	redis_url_fini(&u);
 }
 
 #define STAGED(f) cmocka_unit_test_setup_teardown(f, set_stage, strike_stage)
@@ -699,6 +735,7 @@ main(void)
 	    STAGED(a_server_that_accepts_but_never_speaks_is_left_in_time),
 	    STAGED(a_server_that_trickles_is_left_in_the_end),
 	    cmocka_unit_test(urls_say_where_redis_is),
+	    cmocka_unit_test(a_url_names_sentinels_or_nodes_and_how_to_trust_them),
 	    cmocka_unit_test(a_wrong_url_is_refused_with_a_reason),
 	};
 
