@@ -47,7 +47,7 @@ void redisnet_set_home(struct redisnet *n, struct slice key);
 bool redisnet_is_up(const struct redisnet *n);
 /* What is wrong, for people, also while it is up and only one node of several is in trouble; "" when
  * nothing is. */
-const char *redisnet_trouble(const struct redisnet *n);
+const char *redisnet_trouble(struct redisnet *n);
 /* Where it goes, without the password, for people. */
 const char *redisnet_name(const struct redisnet *n);
 /* Whether single nodes fail, and are paused, on their own. */
