@@ -145,22 +145,34 @@ judge_upstream(struct run *r, struct check *c)
 		snprintf(c->message, sizeof(c->message), "no server accepts connections: %s", why);
 }
 
-/* It is used when it answered as it should: its link knows. The probe tells how far away it is. */
+/* It is used when it answered as it should, and all of it is well: its link knows. The probes (of sentinels or nodes, where
+ * there are several) tell how far away it is. */
 static void
 judge_redis(struct run *r, struct check *c)
 {
-	const struct probe *p = &r->probes[c->first];
 	struct l2 *l2 = r->worker->l2;
-	const char *trouble = l2 == NULL ? "" : l2_trouble(l2);
+	const char *trouble = l2 == NULL ? "" : l2_trouble(l2), *why = "";
+	bool is_connected = false;
 
-	c->latency_us = p->is_connected ? p->took_us : -1;
-	c->healthy = p->is_connected && l2 != NULL && l2_counters(l2)->reads_up &&
-	    l2_counters(l2)->writes_up;
+	c->latency_us = -1;
+	for (unsigned i = c->first; i < c->first + c->count; i++) {
+		const struct probe *p = &r->probes[i];
+
+		if (!p->is_connected) {
+			why = p->why;
+			continue;
+		}
+		is_connected = true;
+		if (c->latency_us < 0 || p->took_us < c->latency_us)
+			c->latency_us = p->took_us;
+	}
+	c->healthy = is_connected && trouble[0] == '\0' && l2 != NULL &&
+	    l2_counters(l2)->reads_up && l2_counters(l2)->writes_up;
 	if (c->healthy)
 		snprintf(c->message, sizeof(c->message), "in use");
 	else
 		snprintf(c->message, sizeof(c->message), "%s",
-		    !p->is_connected	     ? p->why
+		    !is_connected	     ? why
 			: trouble[0] != '\0' ? trouble
 					     : "connected, not in use yet");
 }
@@ -249,13 +261,28 @@ redis_url_of(const struct site *s)
 	return conf->cache.redis.url;
 }
 
+static unsigned
+count_redis(const char *text)
+{
+	struct redis_url url = {0};
+	const char *why;
+	unsigned count = 0;
+
+	if (text != NULL && redis_url_parse(text, &url, &why) == 0)
+		count = url.places_count;
+	redis_url_fini(&url);
+	return count;
+}
+
 static void
 count_checks(struct run *r)
 {
-	r->checks_count = r->site->upstreams_count + (redis_url_of(r->site) != NULL);
+	unsigned redis = count_redis(redis_url_of(r->site));
+
+	r->checks_count = r->site->upstreams_count + (redis > 0);
 	for (unsigned i = 0; i < r->site->upstreams_count; i++)
 		r->probes_count += r->site->upstreams[i]->servers_count;
-	r->probes_count += redis_url_of(r->site) != NULL;
+	r->probes_count += redis;
 	r->checks = must_calloc(r->checks_count + 1, sizeof(*r->checks));
 	r->probes = must_calloc(r->probes_count + 1, sizeof(*r->probes));
 	r->waiting = r->probes_count + 1;
@@ -273,20 +300,18 @@ probe_server(struct run *r, struct probe *p, const struct server *s)
 		    p, r->worker->loop, r->worker->resolver, s->host, s->port, READY_TIMEOUT_MS);
 }
 
+/* As many as count_redis said. */
 static void
 probe_redis(struct run *r, struct probe *p, const char *text)
 {
-	struct redis_url url;
+	struct redis_url url = {0};
 	const char *why;
 
-	if (redis_url_parse(text, &url, &why) != 0) {
-		p->is_over = true;
-		snprintf(p->why, sizeof(p->why), "%s", why);
-		run_one_less(r);
-		return;
-	}
-	probe_start(p, r->worker->loop, r->worker->resolver, url.places[0].host, url.places[0].port,
-	    READY_TIMEOUT_MS);
+	if (redis_url_parse(text, &url, &why) != 0)
+		bug("the URL of Redis was good when it was read: %s", why);
+	for (unsigned i = 0; i < url.places_count; i++)
+		probe_start(&p[i], r->worker->loop, r->worker->resolver, url.places[i].host,
+		    url.places[i].port, READY_TIMEOUT_MS);
 	redis_url_fini(&url);
 }
 
@@ -309,8 +334,10 @@ start_checks(struct run *r)
 	}
 	if (redis == NULL)
 		return;
-	r->checks[i] = (struct check){
-	    .name = must_strdup("redis"), .is_redis = true, .first = next, .count = 1};
+	r->checks[i] = (struct check){.name = must_strdup("redis"),
+	    .is_redis = true,
+	    .first = next,
+	    .count = count_redis(redis)};
 	probe_redis(r, &r->probes[next], redis);
 }
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "cache/redis.h"
+#include "event/redisnode.h"
 #include "server/accesslog.h"
 #include "server/handler.h"
 #include "server/worker.h"
@@ -52,6 +53,9 @@ static void collect_start(struct page *p);
 static void collect_store(struct page *p);
 static void collect_redis_up(struct page *p);
 static void collect_redis(struct page *p);
+static void collect_redis_node(struct page *p);
+static void collect_redis_commands(struct page *p);
+static void collect_redis_seconds(struct page *p);
 static void collect_limits(struct page *p);
 static void collect_limit_table(struct page *p);
 static void collect_shared_up(struct page *p);
@@ -78,6 +82,10 @@ static void collect_process(struct page *p);
 	X("forebay_cache_ghost_hits_total",   counter, "",                 store,         STORE(ghost_hits),       "Responses that came back soon after their eviction: more memory would have kept them") \
 	X("forebay_redis_up",                 gauge,   "",                 redis_up,      0,                       "Part of the workers whose link to Redis is in use, 0 to 1; missing without Redis") \
 	X("forebay_redis_requests_total",     counter, "op, result",       redis,         0,                       "Asked of Redis, by how it ended") \
+	X("forebay_redis_node_connections",   gauge,   "node",             redis_node,    NODE(wanted),            "Connections that there should be to this server of Redis, of all uses together") \
+	X("forebay_redis_node_connections_up", gauge,  "node",             redis_node,    NODE(up),                "Those of them that are of use") \
+	X("forebay_redis_node_commands_total", counter, "node, result",    redis_commands, 0,                      "Commands sent to this server of Redis, by how they ended") \
+	X("forebay_redis_node_command_duration_seconds", histogram, "node", redis_seconds, 0,                      "From sending a command to its answer; those without one are not in it") \
 	X("forebay_ratelimit_decisions_total", counter, "limit, decision", limits,        0,                       "Decisions of rate limits") \
 	X("forebay_ratelimit_keys",           gauge,   "",                 limit_table,   LIMITS(keys),            "Keys that rate limits remember") \
 	X("forebay_ratelimit_bytes",          gauge,   "",                 limit_table,   LIMITS(bytes),           "Memory of their table") \
@@ -100,6 +108,7 @@ static void collect_process(struct page *p);
 
 #define STORE(member) offsetof(struct store_usage, member)
 #define LIMITS(member) offsetof(struct limit_table_size, member)
+#define NODE(member) offsetof(struct redis_node, member)
 #define SERVER(member) offsetof(struct server, member)
 #define PROCESS(member) offsetof(struct process_facts, member)
 static_assert(sizeof(size_t) == sizeof(uint64_t), "a row reads both alike");
@@ -124,13 +133,20 @@ static const struct row rows[] = {
 
 /* Collecting */
 
+/* suffix: of a part of a histogram, or "". */
 static void
-show(struct page *p, double value)
+show_as(struct page *p, const char *suffix, double value)
 {
-	struct metric_sample s = {&p->row->family, "", buf_slice(&p->labels), value};
+	struct metric_sample s = {&p->row->family, suffix, buf_slice(&p->labels), value};
 
 	metric_write_sample(p->out, &s);
 	p->labels.n = 0;
+}
+
+static void
+show(struct page *p, double value)
+{
+	show_as(p, "", value);
 }
 
 static uint64_t
@@ -235,6 +251,64 @@ collect_redis(struct page *p)
 			metric_label(&p->labels, "result", slice_from(l2_result_names[r]));
 			show(p, (double)n);
 		}
+}
+
+static void
+collect_redis_node(struct page *p)
+{
+	const struct redis_node *n;
+
+	for (unsigned i = 0; (n = redis_node_at(i)) != NULL; i++) {
+		const _Atomic int64_t *value = (const void *)((const char *)n + p->row->at);
+
+		metric_label(&p->labels, "node", slice_from(n->name));
+		show(p, (double)atomic_load_explicit(value, memory_order_relaxed));
+	}
+}
+
+static void
+collect_redis_commands(struct page *p)
+{
+	const struct redis_node *n;
+
+	for (unsigned i = 0; (n = redis_node_at(i)) != NULL; i++)
+		for (unsigned r = 0; r < REDIS_NODE_RESULTS_COUNT; r++) {
+			metric_label(&p->labels, "node", slice_from(n->name));
+			metric_label(&p->labels, "result", slice_from(redis_node_result_names[r]));
+			show(
+			    p, (double)atomic_load_explicit(&n->commands[r], memory_order_relaxed));
+		}
+}
+
+/* One of the histogram's lines; le NULL: it has none. */
+static void
+show_part(
+    struct page *p, const struct redis_node *n, const char *suffix, const char *le, double value)
+{
+	metric_label(&p->labels, "node", slice_from(n->name));
+	if (le != NULL)
+		metric_label(&p->labels, "le", slice_from(le));
+	show_as(p, suffix, value);
+}
+
+static void
+collect_redis_seconds(struct page *p)
+{
+	const struct redis_node *n;
+
+	for (unsigned i = 0; (n = redis_node_at(i)) != NULL; i++) {
+		uint64_t sum = 0;
+
+		for (unsigned b = 0; b <= REDIS_NODE_BUCKETS_COUNT; b++) {
+			sum += atomic_load_explicit(&n->buckets[b], memory_order_relaxed);
+			show_part(p, n, "_bucket",
+			    b < REDIS_NODE_BUCKETS_COUNT ? redis_node_bucket_names[b] : "+Inf",
+			    (double)sum);
+		}
+		show_part(p, n, "_sum", NULL,
+		    (double)atomic_load_explicit(&n->took_us, memory_order_relaxed) / 1e6);
+		show_part(p, n, "_count", NULL, (double)sum);
+	}
 }
 
 static const char *const decision_names[] = {

@@ -3,6 +3,23 @@
 #include <strings.h>
 
 #include "event/redisurl.h"
+#include "event/tlsclient.h"
+
+/* What the URL names is read once here, so that whoever cannot is told before it is needed. */
+static void
+check_tls(struct conf_context *cx, struct conf_place at, const struct redis_url *url)
+{
+	const struct tls_client_conf conf = {.ca = url->ca, .cert = url->cert, .key = url->key};
+	char problem[200];
+	struct tls_client *c;
+
+	if (!url->is_tls)
+		return;
+	c = tls_client_get(&conf, problem, sizeof(problem));
+	if (c == NULL)
+		conf_error(cx->diag, at, "url: %s", problem);
+	tls_client_unref(&c);
+}
 
 static void
 check_redis(struct conf_context *cx, const struct conf_table *t, void *target)
@@ -13,6 +30,8 @@ check_redis(struct conf_context *cx, const struct conf_table *t, void *target)
 
 	if (redis_url_parse(c->url, &url, &why) != 0)
 		conf_error(cx->diag, conf_place(t, c, "url"), "url: %s", why);
+	else
+		check_tls(cx, conf_place(t, c, "url"), &url);
 	redis_url_fini(&url);
 }
 

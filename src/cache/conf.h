@@ -11,7 +11,9 @@
 /* clang-format off */
 #define REDIS_DIRECTIVES(X)                                                                                       \
 	X(url, string, NULL, "1", "4096", "Which Redis or Valkey: `redis://[[user]:password@]host[:port][/database]` or " \
-		"`unix:/path`; take a password from `${file:/path}`", .required = true)                           \
+		"`unix:/path`; take a password from `${file:/path}`. Sentinels: `redis+sentinel://host,host/master`. A cluster: " \
+		"`redis+cluster://host,host`. TLS: `rediss://` (and so on), with `?ca=/path` where the authority is not one of " \
+		"the system's, `&cert=/path&key=/path` for a certificate of our own, `&name=host` for the name to expect in theirs", .required = true)                           \
 	X(timeout, duration, "50ms", "1ms", "10s", "The longest a request waits for one look-up")                 \
 	X(prefix, string, "forebay", "1", "64", "What every key in Redis begins with; instances that share a cache share it") \
 	X(fetch_lock, duration, "0", "0", "1m", "How long at most an instance waits for another that is fetching the same thing, to find it in Redis then: " \

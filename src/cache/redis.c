@@ -50,8 +50,8 @@ const char *const l2_result_names[L2_RESULTS_COUNT] = {
 	X(MISCONF,     true,  "it refuses writes because it cannot save to disk")                                \
 	X(NOREPLICAS,  true,  "it refuses writes because too few replicas are connected")                        \
 	X(BUSY,        true,  "a script keeps it busy")                                                          \
-	X(MOVED,       true,  "it is part of a cluster, and this key is elsewhere: Redis Cluster is not supported") \
-	X(ASK,         true,  "it is part of a cluster that is being moved: Redis Cluster is not supported")     \
+	X(MOVED,       true,  "it is part of a cluster, and this key is elsewhere: the URL must begin with redis+cluster://") \
+	X(ASK,         true,  "it is part of a cluster that is being moved: the URL must begin with redis+cluster://")     \
 	X(CLUSTERDOWN, true,  "its cluster is down")                                                             \
 	X(WRONGTYPE,   false, "something else uses keys of this prefix: choose another prefix")
 /* clang-format on */
@@ -165,8 +165,8 @@ note_open(struct side *s, const char *why)
 static void
 side_failed(struct side *s, enum redisio_end end)
 {
-	/* A lost connection has opened the breaker already. */
-	if (end == REDISIO_TIMEOUT && breaker_failure(&s->breaker))
+	/* A lost connection has opened the breaker already; of many nodes one is paused alone. */
+	if (end == REDISIO_TIMEOUT && !redisnet_has_nodes(s->io) && breaker_failure(&s->breaker))
 		note_open(s, "answers do not come in time");
 }
 
@@ -200,6 +200,8 @@ side_refused(struct side *s, const struct redis_reply *reply)
 	bool was_closed;
 
 	tell_refusal(s, i, reply);
+	if (redisnet_has_nodes(s->io))
+		return;
 	if (i < REFUSALS_COUNT && !refusals[i].pauses) {
 		breaker_success(&s->breaker);
 		return;
@@ -924,7 +926,7 @@ l2_trouble(const struct l2 *l)
 	const struct side *sides[] = {&l->reads, &l->writes};
 
 	for (int i = 0; i < 2; i++) {
-		if (!redisnet_is_up(sides[i]->io))
+		if (redisnet_trouble(sides[i]->io)[0] != '\0')
 			return redisnet_trouble(sides[i]->io);
 		if (sides[i]->trouble[0] != '\0')
 			return sides[i]->trouble;

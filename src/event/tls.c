@@ -283,7 +283,8 @@ wants_more(struct stream *s, int result)
 		break_off(s, s->error != 0 ? s->error : ECONNRESET);
 		return false;
 	default:
-		log_debug("TLS: fd %d: %s", s->fd, tls_complaint(why, sizeof(why)));
+		tls_complaint(why, sizeof(why));
+		log_debug("TLS: fd %d: %s", s->fd, why);
 		note_failure(t, why);
 		break_off(s, s->error != 0 ? s->error : EPROTO);
 		return false;

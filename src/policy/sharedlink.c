@@ -277,7 +277,7 @@ on_link_down(void *arg, const char *why)
 	set_away(k, why);
 }
 
-static const struct redisio_handler handler = {on_link_up, on_link_down};
+static const struct redisio_handler handler = {.on_up = on_link_up, .on_down = on_link_down};
 
 struct shared_link *
 shared_link_new(struct loop *l, struct resolver *resolver, struct shared_hub *hub, bool beats)

@@ -1,4 +1,4 @@
-/* LINK: cli/schema server/conf server/conf_route server/conf_vary cache/conf upstream/conf upstream/target policy/conf policy/compress policy/ratelimit policy/limittable policy/window http/negotiate http/head http/fields event/redisurl conf/reference conf/schema conf/load conf/fill conf/scalar conf/table conf/inherit conf/value conf/yaml conf/include conf/substitute conf/diagnostic conf/excerpt conf/glyph conf/nearest conf/source base/arena base/buf base/mem base/hash */
+/* LINK: cli/schema server/conf server/conf_route server/conf_vary cache/conf upstream/conf upstream/target policy/conf policy/compress policy/ratelimit policy/limittable policy/window http/negotiate http/head http/fields event/redisurl event/tlsclient event/tls event/tlscontext event/drain event/stream event/loop base/log base/clock conf/reference conf/schema conf/load conf/fill conf/scalar conf/table conf/inherit conf/value conf/yaml conf/include conf/substitute conf/diagnostic conf/excerpt conf/glyph conf/nearest conf/source base/arena base/buf base/mem base/hash */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

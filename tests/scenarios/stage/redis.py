@@ -3,6 +3,7 @@
     redis.cli("XLEN", "forebay:log")        replies as Python values; an error reply raises RedisError
     redis.pause(); redis.resume()           hangs, as a swapping or overloaded server does
     redis.kill(); redis.start()             gone and back on the same port (empty, unless persistent=True)
+    Redis(..., tls=(authority, certificate))  speaks TLS only
 """
 
 import shutil
@@ -20,11 +21,14 @@ class RedisError(Exception):
 
 
 class Redis:
-    def __init__(self, directory, *options, persistent=False, name="redis"):
+    def __init__(self, directory, *options, persistent=False, name="redis", tls=None):
         assert shutil.which("redis-server"), "redis-server is missing: apt-get install redis-server"
         self.directory, self.name, self.port = Path(directory), name, ports.free()
         keep = ["--appendonly", "yes", "--appendfsync", "always"] if persistent else ["--appendonly", "no"]
-        self.options = ["--port", self.port, "--bind", "127.0.0.1", "--dir", self.directory, "--save", "", *keep,
+        self.authority = tls and tls[0]
+        ports_of = ["--port", 0, "--tls-port", self.port, "--tls-cert-file", tls[1].cert, "--tls-key-file", tls[1].key,
+                    "--tls-ca-cert-file", tls[0].cert] if tls else ["--port", self.port]
+        self.options = [*ports_of, "--bind", "127.0.0.1", "--dir", self.directory, "--save", "", *keep,
                         "--daemonize", "no", *options]
         self.process = self._sock = None
         self.start()
@@ -53,11 +57,17 @@ class Redis:
             self._forget_connection()
             return False
 
+    def _connect(self):
+        self._sock = socket.create_connection(("127.0.0.1", self.port), patiently(USUAL_S))
+        if self.authority is not None:
+            context = self.authority.client_context(check_hostname=False)
+            self._sock = context.wrap_socket(self._sock)
+        self._reader = Reader(self._sock)
+
     def cli(self, *words):
         """One command. Text comes back as str where it is UTF-8, as bytes where not."""
         if self._sock is None:
-            self._sock = socket.create_connection(("127.0.0.1", self.port), patiently(USUAL_S))
-            self._reader = Reader(self._sock)
+            self._connect()
         parts = [as_bytes(word if isinstance(word, (str, bytes)) else str(word)) for word in words]
         command = b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
         self._sock.settimeout(patiently(USUAL_S))
