@@ -11,6 +11,7 @@
 
 struct l2 {
 	struct l2_counters counters;
+	bool is_well;
 };
 
 static struct l2 link_to_redis;
@@ -24,7 +25,7 @@ l2_counters(const struct l2 *l)
 const char *
 l2_trouble(const struct l2 *l)
 {
-	return "wrong password";
+	return l->is_well ? "" : "wrong password";
 }
 
 static struct site site;
@@ -237,7 +238,14 @@ redis_down_is_told_but_does_not_make_it_unready(void **state)
 	assert_string_equal(text_of(check_of(told, "redis"), "message"), "wrong password");
 	json_decref(told);
 
+	/* In use, with one node of several in trouble. */
 	link_to_redis.counters.reads_up = link_to_redis.counters.writes_up = true;
+	told = ready();
+	assert_false(is_healthy(told, "redis"));
+	assert_string_equal(text_of(told, "status"), "degraded");
+	json_decref(told);
+
+	link_to_redis.is_well = true;
 	told = ready();
 	assert_true(is_healthy(told, "redis"));
 	assert_string_equal(text_of(told, "status"), "ok");

@@ -1,4 +1,4 @@
-/* LINK: admin/metrics admin/process server/handler server/observe base/metric base/buf base/mem base/clock event/loop event/mailbox http/cachestatus http/sf http/head http/fields */
+/* LINK: admin/metrics event/redisnode admin/process server/handler server/observe base/metric base/buf base/mem base/clock event/loop event/mailbox http/cachestatus http/sf http/head http/fields */
 #include "admin/metrics.h"
 
 #include <pthread.h>
