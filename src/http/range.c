@@ -80,7 +80,8 @@ range_judge_request(const struct head *request, uint64_t length, struct ranges *
 	const struct field *f = head_find(request, FIELD_RANGE);
 
 	out->count = 0;
-	if (f == NULL || request->method != METHOD_GET || head_next(request, f) != NULL)
+	if (f == NULL || (request->method != METHOD_GET && request->method != METHOD_QUERY) ||
+	    head_next(request, f) != NULL)
 		return RANGE_WHOLE;
 	return range_judge(field_value(request, f), length, out);
 }

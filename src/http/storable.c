@@ -134,7 +134,7 @@ store_judge(const struct store_ask *a)
 {
 	enum store_verdict v;
 
-	if (a->method != METHOD_GET)
+	if (a->method != METHOD_GET && a->method != METHOD_QUERY)
 		return STORE_METHOD;
 	if ((v = judge_status(a)) != STORE_STORED)
 		return v;

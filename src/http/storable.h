@@ -12,7 +12,7 @@
 /*        verdict          detail (Cache-Status, metrics)  text, for explain and logs */
 #define STORE_VERDICTS(X)                                                                                       \
 	X(STORED,          "stored",             "stored")                                                      \
-	X(METHOD,          "method",             "only responses to GET are stored")                            \
+	X(METHOD,          "method",             "only responses to GET and QUERY are stored")                            \
 	X(INTERIM,         "interim",            "an interim response is never stored")                         \
 	X(PARTIAL,         "partial",            "a part is not stored as the whole")                           \
 	X(STATUS,          "status",             "a response of this status is not stored unless it states its life") \

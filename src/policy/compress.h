@@ -80,9 +80,9 @@ struct compress_facts {
 	enum encoding origin_coding; /* encoding_of_body() of the response as it came */
 	uint64_t length;	     /* of the body as it came, or CODEC_SIZE_UNKNOWN */
 	bool is_listed;		     /* compress_type_is_listed() */
-	bool is_events;		     /* compress_type_is_events(): flush after each piece */
-	bool no_transform;	     /* of the response's Cache-Control */
-	bool has_range;		     /* the request has a Range that would be honoured */
+	bool is_events;	   /* compress_type_is_events(), or Incremental: flush after each piece */
+	bool no_transform; /* of the response's Cache-Control */
+	bool has_range;	   /* the request has a Range that would be honoured */
 };
 
 enum compress_verb { COMPRESS_PASS, COMPRESS_ENCODE, COMPRESS_DECODE };

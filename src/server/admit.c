@@ -172,12 +172,17 @@ counted_begin(struct upload *u)
 static int
 counted_peek(struct upload *u, struct iovec *iov, int max, bool *end_out)
 {
-	struct upload *inner = &exchange_of_upload(u)->client->upload;
+	struct exchange *x = exchange_of_upload(u);
+	struct upload *inner = &x->client->upload;
 	int n;
 
 	*end_out = false;
-	if (exchange_of_upload(u)->upload_too_large)
+	if (x->upload_too_large)
 		return 0;
+	if (x->replays && x->replayed < x->collected.n) {
+		iov[0] = (struct iovec){x->collected.p + x->replayed, x->collected.n - x->replayed};
+		return 1;
+	}
 	n = inner->peek(inner, iov, max, end_out);
 	u->trailers = inner->trailers;
 	return n;
@@ -196,6 +201,10 @@ counted_consume(struct upload *u, size_t n)
 	struct exchange *x = exchange_of_upload(u);
 	struct upload *inner = &x->client->upload;
 
+	if (x->replays && x->replayed < x->collected.n) {
+		x->replayed += n;
+		return;
+	}
 	x->upload_bytes += n;
 	inner->consume(inner, n);
 	if (x->upload_bytes > (uint64_t)x->route->body_size)

@@ -1,4 +1,5 @@
 /* The flight's steps: joins the one for the key or leads it, and waits for its response. */
+#include "http/incremental.h"
 #include "server/exchange_priv.h"
 
 /* Alone: no key in the table, nobody else is served. */
@@ -20,7 +21,7 @@ step_board(struct exchange *x)
 	bool alone =
 	    x->fwd == CACHE_FWD_REQUEST || (x->stale != NULL && x->reuse == REUSE_IS_NO_CACHE);
 
-	if (!x->client->ops->upload_is_here(x->client))
+	if (!message_is_incremental(&x->head) && !x->client->ops->upload_is_here(x->client))
 		return EXCHANGE_WAIT;
 	x->tier = TIER_origin;
 	/* A HEAD without a fresh answer goes as it is (a stale one may still stand in), and so does a range of what is known

@@ -243,7 +243,7 @@ exchange_wake(struct exchange *x)
 	if (x->is_over)
 		return;
 	if (x->rider.flight != NULL && x->rider.is_leader && x->client != NULL &&
-	    x->client->has_upload)
+	    x->client->has_upload && !x->is_query)
 		fill_upload_ready(x->rider.flight);
 	if (!x->is_over)
 		exchange_walk(x);

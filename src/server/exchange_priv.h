@@ -86,7 +86,10 @@ struct exchange {
 	bool upload_too_large, upload_is_bad;
 	bool is_collecting, is_collected; /* all of the upload into this: */
 	struct buf collected;
-	bool closes; /* the connection serves no other request after this one */
+	bool is_query;	 /* that is what it asks by: part of the key, and sent with the head */
+	bool replays;	 /* it goes upstream before the rest of the upload */
+	size_t replayed; /* so far */
+	bool closes;	 /* the connection serves no other request after this one */
 
 	/* limits */
 	struct rate_verdict met[ROUTE_LIMITS_MAX];
@@ -191,6 +194,10 @@ enum exchange_next step_deliver(struct exchange *x);
 enum exchange_next exchange_act(struct exchange *x);
 /* An answer of our own: goes to STEP_respond. why stands in logs (a literal). */
 enum exchange_next exchange_own(struct exchange *x, unsigned status, const char *why);
+/* A QUERY's content (query.c). */
+enum query_content { QUERY_IS_HERE, QUERY_IS_COMING, QUERY_PASSES, QUERY_IS_BAD };
+enum query_content exchange_collect_query(struct exchange *x);
+void exchange_key_add_query(const struct exchange *x, struct buf *key);
 /* Takes in what has come of the upload, into x->collected. True: it is all there. False: exchange_wake will come, or
  * upload_is_bad or upload_too_large says that it is of no use. */
 bool exchange_collect(struct exchange *x);

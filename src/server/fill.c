@@ -187,7 +187,8 @@ fill_ask_origin(struct fill *f)
 	    .method = f->method,
 	    .is_idempotent = method_is_idempotent(f->method),
 	    .wants_upgrade = f->x != NULL && f->x->is_upgrade,
-	    .upload = f->x != NULL && f->x->client != NULL && f->x->client->has_upload
+	    .upload =
+		f->x != NULL && f->x->client != NULL && f->x->client->has_upload && !f->x->is_query
 		? &f->x->upload
 		: NULL,
 	    .head_limit = f->site->head_size,

@@ -162,9 +162,10 @@ judge_cache(const struct judging *j, unsigned i)
 					     : "the route asks no upstream");
 		return;
 	}
-	if (!has_any_method(r) && (r->methods & 1u << METHOD_GET) == 0) {
-		conf_warning(j->diag, c->conf.node->at, "cache: only answers to GET are cached");
-		conf_hint(j->diag, "the route takes no GET");
+	if (!has_any_method(r) && (r->methods & (1u << METHOD_GET | 1u << METHOD_QUERY)) == 0) {
+		conf_warning(
+		    j->diag, c->conf.node->at, "cache: only answers to GET and QUERY are cached");
+		conf_hint(j->diag, "the route takes neither");
 	}
 	if (CONF_IS_SET(&route_cache_table, c, ttl) && !says_cookies) {
 		conf_warning(j->diag, conf_place(&route_cache_table, c, "ttl"),

@@ -211,6 +211,8 @@ exchange_make_key(struct exchange *x)
 		take_away(&x->head, SLICE_LIT("Cookie"));
 	}
 	add_offers(x, rc, &key);
+	if (x->is_query)
+		exchange_key_add_query(x, &key);
 	x->is_reduced = true;
 	x->key = x->keyed.exact = key_keep(x, &key);
 	x->worker->scratch = key;

@@ -220,6 +220,15 @@ may_keep_post(const struct exchange *x)
 	    exchange_route_of_get(x) == x->route;
 }
 
+static enum exchange_next
+refuse_upload(struct exchange *x)
+{
+	x->closes = true;
+	return x->upload_too_large
+	    ? exchange_own(x, 413, "the request's body is larger than limits.body_size")
+	    : exchange_own(x, 400, "the request's body is not valid");
+}
+
 enum exchange_next
 step_lookup(struct exchange *x)
 {
@@ -235,9 +244,19 @@ step_lookup(struct exchange *x)
 		expand_tags(x);
 		return pass(x, CACHE_FWD_METHOD, "the method asks for the origin");
 	}
-	if (x->is_upgrade || x->client->has_upload)
+	if (x->head.method == METHOD_QUERY && x->client->has_upload)
+		switch (exchange_collect_query(x)) {
+		case QUERY_IS_COMING:
+			return EXCHANGE_WAIT;
+		case QUERY_IS_BAD:
+			return refuse_upload(x);
+		case QUERY_IS_HERE:
+		case QUERY_PASSES:
+			break;
+		}
+	if (x->is_upgrade || (x->client->has_upload && !x->is_query))
 		return pass(x, CACHE_FWD_BYPASS, "an upgrade, or a request with a body");
-	if (x->head.method != METHOD_GET && x->head.method != METHOD_HEAD)
+	if (x->head.method != METHOD_GET && x->head.method != METHOD_HEAD && !x->is_query)
 		return pass(x, CACHE_FWD_METHOD, "the method asks for the origin");
 	if (head_has(&x->head, FIELD_IF_MATCH) || head_has(&x->head, FIELD_IF_UNMODIFIED_SINCE))
 		return pass(x, CACHE_FWD_REQUEST, "only the origin may say whether it has changed");

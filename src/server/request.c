@@ -379,6 +379,11 @@ request_render(const struct exchange *x, const struct head *validate, struct buf
 		buf_add_lit(out, "Connection: Upgrade\r\n");
 		write_line(out, "Upgrade", head_value(&x->head, FIELD_UPGRADE));
 	}
+	if (x->is_query) {
+		buf_printf(out, "Content-Length: %zu\r\n\r\n", x->collected.n);
+		buf_add_slice(out, buf_slice(&x->collected));
+		return;
+	}
 	if (x->client->has_upload && u->length == BODY_LENGTH_UNKNOWN)
 		buf_add_lit(out, "Transfer-Encoding: chunked\r\n");
 	else if (x->client->has_upload || head_has(&x->head, FIELD_CONTENT_LENGTH)) {

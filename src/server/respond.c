@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "http/incremental.h"
 #include "http/conditional.h"
 #include "http/vary.h"
 #include "server/exchange_priv.h"
@@ -389,7 +390,7 @@ choose_coding(struct exchange *x, bool has_range)
 	    .origin_coding = (enum encoding)o->facts.encoding,
 	    .length = source_length(o->body),
 	    .is_listed = compress_type_is_listed(&x->route->compress, type),
-	    .is_events = compress_type_is_events(type),
+	    .is_events = compress_type_is_events(type) || message_is_incremental(&x->origin),
 	    .no_transform = o->facts.no_transform,
 	    .has_range = has_range};
 
@@ -535,7 +536,8 @@ respond_object(struct exchange *x)
 		bug("a stored head does not parse");
 	x->status = o->facts.status;
 	wants_range = x->is_shared && x->status == 200 && length != BODY_LENGTH_UNKNOWN &&
-	    x->head.method == METHOD_GET && range_condition_holds(&x->head, &v, now_s);
+	    (x->head.method == METHOD_GET || x->is_query) &&
+	    range_condition_holds(&x->head, &v, now_s);
 	if (wants_range)
 		ranged = range_judge_request(&x->head, length, &rs);
 	if (ranged == RANGE_PARTS && body_state(o->body) == BODY_OPEN && !is_ascending(&rs))

@@ -618,7 +618,7 @@ lives_that_do_not_hold_for_browsers_are_told(void **state)
 			"  - {match: /g, cache: {authorization: ignore}}\n"
 			"  - match: /**\n",
 	    5, "test.yaml:4:24: warning: ttl: it does not hold for requests with a cookie",
-	    "only answers to GET are cached", "the route asks no upstream",
+	    "only answers to GET and QUERY are cached", "the route asks no upstream",
 	    "set_cookie: store gives everybody the cookie", "authorization: ignore gives");
 }
 
