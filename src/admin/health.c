@@ -11,6 +11,7 @@
 #include "admin/timestamp.h"
 #include "base/mem.h"
 #include "base/version.h"
+#include "cache/clerk.h"
 #include "cache/redis.h"
 #include "event/redisurl.h"
 #include "server/conf.h"
@@ -19,10 +20,13 @@
 
 #define JSON "application/json"
 
-/* One thing we depend on: an upstream with a probe for each server, or Redis. */
+struct run;
+struct check;
+
+/* One thing we depend on: an upstream with a probe for each server, Redis, or the log of purges in it. */
 struct check {
 	char *name;
-	bool is_redis;
+	void (*judge)(struct run *r, struct check *c);
 	unsigned first, count; /* probes */
 	bool healthy;
 	char message[256];
@@ -101,14 +105,18 @@ json_check(const struct check *c)
 	return check;
 }
 
+static void judge_upstream(struct run *r, struct check *c);
+
 static const char *
 run_status(const struct run *r)
 {
 	unsigned upstreams = 0, healthy = 0, all_healthy = 0;
 
 	for (unsigned i = 0; i < r->checks_count; i++) {
-		upstreams += !r->checks[i].is_redis;
-		healthy += !r->checks[i].is_redis && r->checks[i].healthy;
+		bool is_upstream = r->checks[i].judge == judge_upstream;
+
+		upstreams += is_upstream;
+		healthy += is_upstream && r->checks[i].healthy;
 		all_healthy += r->checks[i].healthy;
 	}
 	if (r->is_draining)
@@ -177,6 +185,23 @@ judge_redis(struct run *r, struct check *c)
 					     : "connected, not in use yet");
 }
 
+/* Whether purges of other instances come in, and ours go out. */
+static void
+judge_purgelog(struct run *r, struct check *c)
+{
+	struct clerk_status s;
+
+	clerk_status(r->worker->commons->clerk, &s);
+	c->latency_us = -1;
+	c->healthy = s.state == CLERK_connected;
+	snprintf(c->message, sizeof(c->message),
+	    "%s%s%s; epoch %016llx, applied %llu, lag %llu, pending %llu, %s",
+	    clerk_state_texts[s.state], s.trouble[0] == '\0' ? "" : ": ", s.trouble,
+	    (unsigned long long)s.epoch, (unsigned long long)s.metrics.applied,
+	    (unsigned long long)s.metrics.lag, (unsigned long long)s.metrics.pending,
+	    s.is_strict ? "strict" : "eventual");
+}
+
 /* The end of a run */
 
 static void
@@ -210,7 +235,7 @@ run_answer(struct run *r)
 	for (unsigned i = 0; i < r->checks_count; i++) {
 		struct check *c = &r->checks[i];
 
-		(c->is_redis ? judge_redis : judge_upstream)(r, c);
+		c->judge(r, c);
 		json_object_set_new(checks, c->name, json_check(c));
 	}
 	status = run_status(r);
@@ -279,7 +304,7 @@ count_checks(struct run *r)
 {
 	unsigned redis = count_redis(redis_url_of(r->site));
 
-	r->checks_count = r->site->upstreams_count + (redis > 0);
+	r->checks_count = r->site->upstreams_count + (redis > 0 ? 2 : 0);
 	for (unsigned i = 0; i < r->site->upstreams_count; i++)
 		r->probes_count += r->site->upstreams[i]->servers_count;
 	r->probes_count += redis;
@@ -327,6 +352,7 @@ start_checks(struct run *r)
 
 		if (asprintf(&c->name, "upstream.%s", u->conf.name) < 0)
 			bug("no memory for a name");
+		c->judge = judge_upstream;
 		c->first = next;
 		c->count = u->servers_count;
 		for (unsigned k = 0; k < u->servers_count; k++)
@@ -335,9 +361,10 @@ start_checks(struct run *r)
 	if (redis == NULL)
 		return;
 	r->checks[i] = (struct check){.name = must_strdup("redis"),
-	    .is_redis = true,
+	    .judge = judge_redis,
 	    .first = next,
 	    .count = count_redis(redis)};
+	r->checks[i + 1] = (struct check){.name = must_strdup("purgelog"), .judge = judge_purgelog};
 	probe_redis(r, &r->probes[next], redis);
 }
 

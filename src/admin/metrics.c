@@ -6,6 +6,7 @@
 #include "admin/process.h"
 #include "base/mem.h"
 #include "base/version.h"
+#include "cache/clerk.h"
 #include "cache/redis.h"
 #include "event/redisnode.h"
 #include "server/accesslog.h"
@@ -35,6 +36,7 @@ struct page {
 	struct store_usage store;
 	struct accesslog_counts access;
 	struct limit_table_size limits;
+	struct clerk_status clerk;
 };
 
 struct row {
@@ -56,6 +58,7 @@ static void collect_redis(struct page *p);
 static void collect_redis_node(struct page *p);
 static void collect_redis_commands(struct page *p);
 static void collect_redis_seconds(struct page *p);
+static void collect_clerk(struct page *p);
 static void collect_limits(struct page *p);
 static void collect_limit_table(struct page *p);
 static void collect_shared_up(struct page *p);
@@ -127,6 +130,10 @@ static const struct row rows[] = {
 	{{series, METRIC_counter, "", help}, collect_access, \
 	    offsetof(struct accesslog_counts, name)},
 	    ACCESS_COUNTERS(X)
+#undef X
+#define X(name, kind, series, help) \
+	{{series, METRIC_##kind, "", help}, collect_clerk, offsetof(struct clerk_metrics, name)},
+		CLERK_METRICS(X)
 #undef X
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -220,6 +227,12 @@ collect_access(struct page *p)
 {
 	if (p->commons->access_log != NULL)
 		show(p, (double)member_u64(&p->access, p->row->at));
+}
+
+static void
+collect_clerk(struct page *p)
+{
+	show(p, (double)member_u64(&p->clerk.metrics, p->row->at));
 }
 
 static void
@@ -442,6 +455,7 @@ write_page(struct page *p)
 {
 	p->process = process_facts();
 	p->store = store_usage(p->commons->store);
+	clerk_status(p->commons->clerk, &p->clerk);
 	p->limits = limit_table_measure(p->commons->limits);
 	if (p->commons->access_log != NULL)
 		p->access = accesslog_counts(p->commons->access_log);

@@ -7,7 +7,8 @@
 
 /* What the URL names is read once here, so that whoever cannot is told before it is needed. */
 static void
-check_tls(struct conf_context *cx, struct conf_place at, const struct redis_url *url)
+check_tls(
+    struct conf_context *cx, struct conf_place at, const char *name, const struct redis_url *url)
 {
 	const struct tls_client_conf conf = {.ca = url->ca, .cert = url->cert, .key = url->key};
 	char problem[200];
@@ -17,22 +18,35 @@ check_tls(struct conf_context *cx, struct conf_place at, const struct redis_url 
 		return;
 	c = tls_client_get(&conf, problem, sizeof(problem));
 	if (c == NULL)
-		conf_error(cx->diag, at, "url: %s", problem);
+		conf_error(cx->diag, at, "%s: %s", name, problem);
 	tls_client_unref(&c);
+}
+
+const struct conf_word coherence_words[] = {
+    {"eventual", COHERENCE_EVENTUAL, false}, {"strict", COHERENCE_STRICT, false}, {0}};
+
+static void
+check_url(struct conf_context *cx, const struct conf_table *t, const struct redis_conf *c,
+    const char *name, const char *text)
+{
+	struct redis_url url;
+	const char *why;
+
+	if (redis_url_parse(text, &url, &why) != 0)
+		conf_error(cx->diag, conf_place(t, c, name), "%s: %s", name, why);
+	else
+		check_tls(cx, conf_place(t, c, name), name, &url);
+	redis_url_fini(&url);
 }
 
 static void
 check_redis(struct conf_context *cx, const struct conf_table *t, void *target)
 {
 	const struct redis_conf *c = target;
-	struct redis_url url;
-	const char *why;
 
-	if (redis_url_parse(c->url, &url, &why) != 0)
-		conf_error(cx->diag, conf_place(t, c, "url"), "url: %s", why);
-	else
-		check_tls(cx, conf_place(t, c, "url"), &url);
-	redis_url_fini(&url);
+	check_url(cx, t, c, "url", c->url);
+	if (c->state_url != NULL)
+		check_url(cx, t, c, "state_url", c->state_url);
 }
 
 #define CONF_TARGET struct redis_conf
@@ -40,14 +54,15 @@ static const struct conf_directive redis_rows[] = {REDIS_DIRECTIVES(CONF_ROW)};
 #undef CONF_TARGET
 const struct conf_table redis_table = CONF_TABLE("redis", struct redis_conf, redis_rows,
     .shortcut = "url", .check = check_redis,
-    .text = "The second level of the cache. Nothing a client waits for depends on it beyond "
-	    "`timeout`: without "
-	    "it, or with it slow or broken, requests are served from memory and the origin. "
-	    "Purges are told to it in a set of marks (`<prefix>:marks`), so that no instance "
-	    "takes from there what another has purged, also after a restart; purges by prefix "
-	    "or pattern count there as purges of everything. Let Redis 5 or later, or Valkey, "
-	    "evict values only (`maxmemory-policy volatile-lfu`): with `allkeys-*` it may evict "
-	    "the marks, and everything stored there is lost with them.");
+    .text =
+	"The second level of the cache. Nothing a client waits for depends on it beyond "
+	"`timeout`: without "
+	"it, or with it slow or broken, requests are served from memory and the origin. "
+	"Purges are shared through a log there (`{<prefix>}:log`, docs/invalidation.md), so that "
+	"each instance hears of what another has purged. Let Redis 5 or later, or Valkey, evict "
+	"values only (`maxmemory-policy volatile-lfu`), or keep the log in another "
+	"(`state_url`): with `allkeys-*` it may evict the log, and everything stored there is "
+	"lost with it.");
 
 /* --- warm --- */
 

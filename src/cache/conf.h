@@ -15,6 +15,7 @@
 		"`redis+cluster://host,host`. TLS: `rediss://` (and so on), with `?ca=/path` where the authority is not one of " \
 		"the system's, `&cert=/path&key=/path` for a certificate of our own, `&name=host` for the name to expect in theirs", .required = true)                           \
 	X(timeout, duration, "50ms", "1ms", "10s", "The longest a request waits for one look-up")                 \
+	X(state_url, string, NULL, "1", "4096", "Another one for what may not be evicted: the log of purges. Without it, the same") \
 	X(prefix, string, "forebay", "1", "64", "What every key in Redis begins with; instances that share a cache share it") \
 	X(fetch_lock, duration, "0", "0", "1m", "How long at most an instance waits for another that is fetching the same thing, to find it in Redis then: " \
 		"one request to the origin for all instances. `0`: each fetches for itself")                      \
@@ -40,8 +41,13 @@
 	X(memory, size, "256MiB", "1MiB", "1TiB", "Memory for everything the cache holds: bodies, heads, index")  \
 	X(warm, map(struct warm_conf, warm_table), "off", NULL, NULL, "Pages that are asked for before clients do", .may_be_off = true) \
 	X(redis, map(struct redis_conf, redis_table), "off", NULL, NULL, "A second level behind the memory, shared by instances", \
-		.may_be_off = true)
+		.may_be_off = true) \
+	X(coherence, choice(coherence_words), "eventual", NULL, NULL, "What instances that share a Redis promise about purges. "  \
+		"`eventual`: each that is connected has one within milliseconds. `strict`: none answers from memory that may not have it")
 /* clang-format on */
+
+enum coherence { COHERENCE_EVENTUAL, COHERENCE_STRICT };
+extern const struct conf_word coherence_words[];
 
 struct redis_conf {
 	struct conf_head conf; /* is_off: no Redis */

@@ -41,7 +41,7 @@ enum {
 };
 
 /* clang-format off */
-/* The fixed head, in the order of its bytes, little-endian. Redis itself reads some of it (L2_VALUE_..._AT).
+/* The fixed head, in the order of its bytes, little-endian.
  *        type      field            */
 #define WIRE(X)                       \
 	X(uint32_t, magic)            \
@@ -83,7 +83,6 @@ struct wire {
 #define WIRE_BYTES (0 WIRE(X))
 enum { WIRE_SIZE = WIRE_BYTES };
 #undef X
-_Static_assert(WIRE_SIZE == L2_VALUE_HEAD_BYTES, "the script takes the head to be of another size");
 
 static void
 put_number(unsigned char *at, uint64_t v, size_t n)

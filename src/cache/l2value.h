@@ -20,23 +20,16 @@
 #define L2_PACK_LEAST_BYTES 1024
 #define L2_PACK_MOST_BYTES (256 * 1024)
 #define L2_SKEW_MS 5000 /* clocks of instances may differ by so much */
-/* Where Redis itself looks (cache/l2marks.c): bytes from the beginning, little-endian. */
-#define L2_VALUE_KIND_AT 5
-#define L2_VALUE_SEQ_AT 8
-#define L2_VALUE_KEY_LEN_AT 16
-#define L2_VALUE_VARY_LEN_AT 18
-#define L2_VALUE_TAGS_LEN_AT 20
-#define L2_VALUE_HEAD_BYTES 138 /* then key, vary key, tags */
-
 /* Both clocks at one moment. */
 struct l2_clocks {
 	int64_t mono_ms, wall_ms;
 };
 
-/* When the fetch of a response began: what purges are numbered by (cache/l2marks.h). */
+/* What the instance that fetched a response had applied of the shared purge log when the fetch began
+ * (cache/sharedlog.h). */
 struct l2_stamp {
-	uint64_t epoch; /* whose positions in the purge log its log_pos means */
-	uint64_t seq;	/* the newest number of a purge that was known */
+	uint64_t epoch; /* of the log; 0: not known, and the value is of no use */
+	uint64_t seq;	/* the number of the newest entry */
 };
 
 struct l2_seal {

@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cache/l2breaker.h"
-#include "cache/l2teller.h"
 #include "cache/l2value.h"
 #include "event/redisnet.h"
 #include "http/vary.h"
@@ -23,6 +22,7 @@
 #define READ_QUEUE_BYTES (1 << 20)
 #define WORTH_MS 1000 /* what lives shorter is not written */
 #define INDEX_LIFE_MS (30ll * 86400 * 1000)
+#define PROBE_LIFE_MS "60000"
 #define KEY_BYTES L2_KEY_BYTES
 #define PREFIX_MAX_BYTES 80
 
@@ -88,10 +88,8 @@ struct l2 {
 	uint64_t hash_seed;
 	size_t value_max_bytes;
 	struct slab *slab;
-	bool logs, told_policy;
-	struct l2_marks *marks; /* own reference */
-	struct l2_teller *teller;
-	char set[KEY_BYTES]; /* of marks, in Redis */
+	bool logs;
+	const struct sharedlog *log;
 	struct side reads, writes;
 	struct link gets; /* under way */
 	struct link guests;
@@ -107,8 +105,6 @@ struct l2_get {
 	char name[KEY_BYTES]; /* of what is asked for now */
 	size_t name_len;
 	bool is_variant;			   /* second round trip */
-	bool is_whole;				   /* the script was sent in full */
-	uint64_t seen;				   /* the number of purges we knew when asking */
 	void (*done)(void *arg, struct object *o); /* NULL: cancelled; what is borrowed is gone */
 	void *arg;
 };
@@ -211,67 +207,12 @@ side_refused(struct side *s, const struct redis_reply *reply)
 		note_open(s, i < REFUSALS_COUNT ? refusals[i].text : "too many errors");
 }
 
-/* The policy in [name, value, name, value, ...], if memory is bounded and the set of marks may go. */
-static struct slice
-policy_that_evicts_marks(const struct redis_reply *reply)
-{
-	struct slice policy = SLICE_NONE;
-	bool is_bounded = false;
-
-	if (reply->type != REPLY_ARRAY)
-		return SLICE_NONE;
-	for (size_t i = 0; i + 1 < reply->count; i += 2) {
-		struct slice name = reply->items[i].text, value = reply->items[i + 1].text;
-
-		if (slice_eq(name, SLICE_LIT("maxmemory")))
-			is_bounded = !slice_eq(value, SLICE_LIT("0"));
-		else if (slice_eq(name, SLICE_LIT("maxmemory-policy")) &&
-		    slice_starts(value, SLICE_LIT("allkeys-")))
-			policy = value;
-	}
-	return is_bounded ? policy : SLICE_NONE;
-}
-
-/* Who may not ask is not told. */
-static void
-on_policy(void *arg, enum redisio_end end, const struct redis_reply *reply)
-{
-	struct l2 *l = arg;
-	struct slice policy =
-	    end == REDISIO_ANSWERED ? policy_that_evicts_marks(reply) : SLICE_NONE;
-
-	if (policy.n == 0 || l->told_policy)
-		return;
-	l->told_policy = true;
-	log_warn(
-	    "redis %s: maxmemory-policy %.*s may evict %s, which says what was purged, and all "
-	    "that is stored there is lost with it; volatile-lfu keeps it",
-	    redisnet_name(l->writes.io), SLICE_FMT(policy), l->set);
-}
-
-static void
-ask_policy(struct l2 *l)
-{
-	static const struct slice argv[3] = {
-	    SLICE_LIT("CONFIG"), SLICE_LIT("GET"), SLICE_LIT("maxmemory*")};
-
-	redisnet_send(l->writes.io,
-	    &(struct redisio_command){.argv = argv,
-		.argc = 3,
-		.timeout_ms = l->writes.timeout_ms,
-		.done = on_policy,
-		.arg = l},
-	    NULL);
-}
-
 static void
 on_side_up(void *arg)
 {
 	struct side *s = arg;
 
 	breaker_probe_now(&s->breaker);
-	if (s->is_writing && s->l2->logs && !s->l2->told_policy)
-		ask_policy(s->l2);
 }
 
 static void
@@ -294,7 +235,7 @@ is_fine_probe(const struct side *s, enum redisio_end end, const struct redis_rep
 {
 	if (end != REDISIO_ANSWERED)
 		return false;
-	return reply->type == (s->is_writing ? REPLY_INTEGER : REPLY_ARRAY);
+	return s->is_writing ? reply_is_status(reply, "OK") : reply->type == REPLY_STRING;
 }
 
 static void
@@ -320,36 +261,25 @@ on_probe_answer(void *arg, enum redisio_end end, const struct redis_reply *reply
 	s->trouble[0] = '\0';
 	s->told = s->told_flaws = 0;
 	set_up(s, true);
-	if (s->is_writing) {
-		l2_marks_note(s->l2->marks, (uint64_t)reply->integer);
-		l2_teller_go(s->l2->teller);
-	}
 	if (had_paused && s->l2->logs)
 		log_info("redis %s: %s go on", redisnet_name(s->io), s->what);
 }
 
-/* What is asked is what the side is for: a Redis that is full answers PING. The one tells the number
- * of purges, without which nothing is written; the other makes the look-up's script known. */
+/* What is asked is what the side is for: a Redis that is full answers PING. */
 static void
 on_probe_due(void *arg)
 {
 	struct side *s = arg;
-	struct l2 *l = s->l2;
 	char name[KEY_BYTES];
-	struct slice probe =
-	    slice_of(name, (size_t)snprintf(name, sizeof(name), "%s:probe", l->prefix));
-	struct l2_words w;
+	struct slice key =
+	    slice_of(name, (size_t)snprintf(name, sizeof(name), "%s:probe", s->l2->prefix));
+	const struct slice reads[] = {SLICE_LIT("GETRANGE"), key, SLICE_LIT("0"), SLICE_LIT("0")};
+	const struct slice writes[] = {
+	    SLICE_LIT("PSETEX"), key, SLICE_LIT(PROBE_LIFE_MS), SLICE_LIT("1")};
 
-	if (s->is_writing) {
-		l2_words_mark(&w, l->marks, slice_from(l->set), probe);
-	} else {
-		l2_words_lookup(&w, l->marks, false, slice_from(l->set), probe);
-		for (int i = 0; i < 3; i++)
-			l2_words_add(&w, SLICE_LIT("0"));
-	}
 	if (redisnet_send(s->io,
-		&(struct redisio_command){.argv = w.argv,
-		    .argc = w.argc,
+		&(struct redisio_command){.argv = s->is_writing ? writes : reads,
+		    .argc = 4,
 		    .timeout_ms = s->timeout_ms,
 		    .done = on_probe_answer,
 		    .arg = s},
@@ -382,29 +312,19 @@ get_end(struct l2_get *g, enum l2_result result, struct object *o)
 
 static void on_get_answer(void *arg, enum redisio_end end, const struct redis_reply *reply);
 
-/* No more than we would take is asked for. */
+/* No more than we would take is asked for: a value that is longer than that by one byte is too large. */
 static enum redisio_sent
 get_send(struct l2_get *g, int64_t timeout_ms)
 {
 	struct l2 *l = g->l2;
-	char last[24], url[L2_MARK_BYTES], path[L2_MARK_BYTES];
-	struct l2_words w;
+	char last[24];
+	const struct slice argv[] = {SLICE_LIT("GETRANGE"), slice_of(g->name, g->name_len),
+	    SLICE_LIT("0"),
+	    slice_of(last, (size_t)snprintf(last, sizeof(last), "%zu", l->value_max_bytes))};
 
-	l2_words_lookup(
-	    &w, l->marks, !g->is_whole, slice_from(l->set), slice_of(g->name, g->name_len));
-	l2_words_add(
-	    &w, slice_of(last, (size_t)snprintf(last, sizeof(last), "%zu", l->value_max_bytes)));
-	l2_marks_name(l->marks, PURGE_EXACT, g->key.text, url);
-	l2_words_add(&w, slice_from(url));
-	l2_marks_name(l->marks, PURGE_EXACT, cache_key_path(g->key.text), path);
-	l2_words_add(&w, slice_from(path));
-	g->seen = w.seen;
 	return redisnet_send(l->reads.io,
-	    &(struct redisio_command){.argv = w.argv,
-		.argc = w.argc,
-		.timeout_ms = timeout_ms,
-		.done = on_get_answer,
-		.arg = g},
+	    &(struct redisio_command){
+		.argv = argv, .argc = 4, .timeout_ms = timeout_ms, .done = on_get_answer, .arg = g},
 	    NULL);
 }
 
@@ -486,48 +406,23 @@ get_value(struct l2_get *g, struct slice bytes)
 		get_end(g, L2_miss, NULL);
 		return;
 	}
-	v.facts.log_pos = l2_marks_position(l->marks, &v.stamp, v.facts.log_pos);
+	if (!sharedlog_judge(l->log, &v.stamp, v.key, v.tags, now.mono_ms, &v.facts.log_pos)) {
+		get_end(g, L2_purged, NULL);
+		return;
+	}
 	o = l2_value_object(&v, g->key.hash, l->slab);
 	get_end(g, o == NULL ? L2_memory : L2_hit, o);
 }
 
-/* Redis does not know how many purges there were, though we do. */
 static void
-note_forgetful(struct l2_get *g)
+get_found(struct l2_get *g, struct slice bytes)
 {
-	if (g->seen == 0)
-		return; /* we did not either: the other connection's probe begins the count */
-	l2_marks_fall_behind(g->l2->marks);
-	l2_teller_go(g->l2->teller);
-}
-
-/* [number, bytes], or [number] alone. */
-static void
-get_found(struct l2_get *g, const struct redis_reply *reply)
-{
-	const struct redis_reply *value = &reply->items[1];
-	int64_t seq = reply->items[0].integer;
-
-	if (seq > 0)
-		l2_marks_note(g->l2->marks, (uint64_t)seq);
-	else
-		note_forgetful(g);
-	if (reply->count == 2 && (value->text.n == 0 || g->done == NULL))
+	if (bytes.n == 0 || g->done == NULL)
 		get_end(g, L2_miss, NULL);
-	else if (reply->count == 1 || l2_marks_behind(g->l2->marks) != 0)
-		get_end(g, L2_purged, NULL);
-	else if (value->text.n > g->l2->value_max_bytes)
+	else if (bytes.n > g->l2->value_max_bytes)
 		get_end(g, L2_too_large, NULL);
 	else
-		get_value(g, value->text);
-}
-
-static bool
-is_lookup_reply(const struct redis_reply *reply)
-{
-	return reply->type == REPLY_ARRAY && (reply->count == 1 || reply->count == 2) &&
-	    reply->items[0].type == REPLY_INTEGER &&
-	    (reply->count == 1 || reply->items[1].type == REPLY_STRING);
+		get_value(g, bytes);
 }
 
 static void
@@ -539,16 +434,13 @@ on_get_answer(void *arg, enum redisio_end end, const struct redis_reply *reply)
 	if (end != REDISIO_ANSWERED) {
 		side_failed(s, end);
 		get_end(g, end == REDISIO_TIMEOUT ? L2_timeout : L2_error, NULL);
-	} else if (reply_is_error(reply, "NOSCRIPT") && !g->is_whole && g->done != NULL) {
-		g->is_whole = true;
-		get_send_again(g);
 	} else if (reply->type == REPLY_ERROR) {
 		side_refused(s, reply);
 		get_end(g, L2_error, NULL);
 	} else {
 		breaker_success(&s->breaker);
-		if (is_lookup_reply(reply))
-			get_found(g, reply);
+		if (reply->type == REPLY_STRING)
+			get_found(g, reply->text);
 		else
 			get_end(g, L2_error, NULL);
 	}
@@ -565,8 +457,7 @@ l2_get(struct l2 *l, const struct cache_key *key, const struct head *request,
 		tally(l, L2_OP_get, L2_breaker);
 		return NULL;
 	}
-	if (l2_marks_behind(l->marks) != 0) {
-		l2_teller_go(l->teller);
+	if (!sharedlog_is_current(l->log, loop_now_ms(l->loop))) {
 		tally(l, L2_OP_get, L2_purged);
 		return NULL;
 	}
@@ -631,21 +522,6 @@ on_delete_answer(void *arg, enum redisio_end end, const struct redis_reply *repl
 	on_write_answer(arg, L2_OP_delete, end, reply);
 }
 
-/* Errors are told, but open no breaker: purges are tried again and again anyway. */
-static void
-on_purge_answer(void *arg, enum redisio_end end, const struct redis_reply *reply)
-{
-	struct l2 *l = arg;
-	bool is_error = end == REDISIO_ANSWERED && reply->type == REPLY_ERROR;
-
-	if (is_error)
-		tell_refusal(&l->writes, find_refusal(reply), reply);
-	tally(l, L2_OP_purge,
-	    end == REDISIO_TIMEOUT		      ? L2_timeout
-		: end != REDISIO_ANSWERED || is_error ? L2_error
-						      : L2_done);
-}
-
 /* Takes the value over in any case. False when it was not sent. */
 static bool
 write_value(struct l2 *l, struct slice name, int64_t life_ms, struct buf *value)
@@ -686,7 +562,7 @@ put_variant(struct l2 *l, const struct object *o, int64_t life_ms, struct buf *v
 struct l2_stamp
 l2_stamp(const struct l2 *l)
 {
-	return l2_marks_stamp(l->marks);
+	return sharedlog_stamp(l->log, loop_now_ms(l->loop));
 }
 
 void
@@ -705,8 +581,7 @@ l2_put(struct l2 *l, const struct object *o, const struct l2_stamp *fetched)
 		tally(l, L2_OP_put, L2_too_large);
 		return;
 	}
-	if (life_ms < WORTH_MS || fetched->seq == 0 ||
-	    fetched->epoch != l2_marks_stamp(l->marks).epoch ||
+	if (life_ms < WORTH_MS || !sharedlog_is_of_epoch(l->log, fetched) ||
 	    l2_value_write(o, &now, fetched, &l->seal, &value) != 0) {
 		tally(l, L2_OP_put, L2_unfit);
 		return;
@@ -761,12 +636,6 @@ l2_delete(struct l2 *l, const struct cache_key *key)
 		    NULL);
 	if (sent != REDISIO_SENT)
 		tally(l, L2_OP_delete, sent == REDISIO_BUSY ? L2_busy : L2_breaker);
-}
-
-void
-l2_purge(struct l2 *l, const struct purge *p, uint64_t pos)
-{
-	l2_teller_tell(l->teller, p, pos);
 }
 
 /* --- guests --- */
@@ -873,20 +742,12 @@ l2_new(
 	list_init(&l->guests);
 	side_init(&l->reads, l, false, conf->timeout_ms);
 	side_init(&l->writes, l, true, write_ms > WRITE_LEAST_MS ? write_ms : WRITE_LEAST_MS);
-	snprintf(l->set, sizeof(l->set), "%s:marks", l->prefix);
-	l->marks = l2_marks_ref(conf->marks);
+	l->log = conf->log;
 	if (side_open(&l->reads, resolver, conf, why_out) != 0 ||
 	    side_open(&l->writes, resolver, conf, why_out) != 0) {
 		l2_free(&l);
 		return NULL;
 	}
-	l->teller = l2_teller_new(&(struct l2_teller_conf){.loop = loop,
-	    .io = l->writes.io,
-	    .marks = l->marks,
-	    .set = slice_from(l->set),
-	    .timeout_ms = l->writes.timeout_ms,
-	    .on_end = on_purge_answer,
-	    .arg = l});
 	return l;
 }
 
@@ -900,7 +761,6 @@ l2_free(struct l2 **lp)
 		return;
 	redisnet_free(&l->reads.io);
 	redisnet_free(&l->writes.io);
-	l2_teller_free(&l->teller);
 	breaker_fini(&l->reads.breaker);
 	breaker_fini(&l->writes.breaker);
 	while (!list_is_empty(&l->gets))
@@ -908,7 +768,6 @@ l2_free(struct l2 **lp)
 	guests_tell(l);
 	if (l->secret != NULL)
 		explicit_bzero(l->secret, l->seal.secret_bytes);
-	l2_marks_unref(&l->marks);
 	free(l->secret);
 	free(l->prefix);
 	free(l);

@@ -13,11 +13,9 @@
  * the secret); the full key is in the value and compared. The index outlives what it leads to; the
  * newest response decides what it names.
  *
- * What is found is never older than a purge that any instance has told Redis about (cache/l2marks.h:
- * also which eviction policy is asked for). Nor than a purge taken here, told or not, if whoever asks
- * judges it by facts.log_pos, which is a position in our own log (cache/purgelog.h). The script that
- * looks up carries the value through Redis' Lua, which costs it some copies of large ones. "<prefix>:l:{<key>}"
- * is a lock (cache/fetchlock.h).
+ * What is found is judged by the purge log that instances share (cache/sharedlog.h), and is to be judged by
+ * our own from facts.log_pos on (cache/purgelog.h). While this instance does not hear of every purge nothing
+ * is read or written. "<prefix>:l:{<key>}" is a lock (cache/fetchlock.h).
  */
 #ifndef CACHE_REDIS_H
 #define CACHE_REDIS_H
@@ -25,9 +23,8 @@
 #include <stdatomic.h>
 
 #include "cache/key.h"
-#include "cache/l2marks.h"
 #include "cache/object.h"
-#include "cache/purgelog.h"
+#include "cache/sharedlog.h"
 #include "event/redisnet.h"
 #include "event/resolver.h"
 #include "http/head.h"
@@ -42,19 +39,19 @@ struct l2_conf {
 	int64_t timeout_ms;	/* of a look-up */
 	size_t value_max_bytes; /* what is larger in Redis is neither written nor taken */
 	size_t write_queue_max_bytes;
-	struct l2_marks *marks; /* of this process and this Redis; a reference is taken */
-	struct slab *slab;	/* where what is found is made; NULL: malloc */
-	bool logs;		/* tells the log of changes: one worker's does */
+	const struct sharedlog *log; /* which purges there were; must outlive it */
+	struct slab *slab;	     /* where what is found is made; NULL: malloc */
+	bool logs;		     /* tells the log of changes: one worker's does */
 };
 
 /* clang-format off */
-#define L2_OPS(X) X(get) X(put) X(touch) X(delete) X(purge) X(probe)
+#define L2_OPS(X) X(get) X(put) X(touch) X(delete) X(probe)
 /*        result      text */
 #define L2_RESULTS(X)                                                                         \
 	X(hit,       "found, and used")                                                       \
 	X(miss,      "not there")                                                             \
 	X(expired,   "found, but of no use any more")                                         \
-	X(purged,    "found, but purged since, or nobody can tell")                           \
+	X(purged,    "found, but purged since; or not asked, since nobody can tell")                           \
 	X(corrupt,   "found, but it does not verify")                                         \
 	X(too_large, "larger than may be stored")                                             \
 	X(memory,    "found, but there was no memory for it")                                 \
@@ -135,9 +132,5 @@ struct slice l2_lock_name(const struct l2 *l, struct slice key, char out[L2_LOCK
 enum redisio_sent l2_send(struct l2 *l, enum l2_link link, const struct slice *argv, unsigned argc,
     int64_t most_ms, void (*done)(void *arg, enum redisio_end end, const struct redis_reply *reply),
     void *arg, struct redisnet_call **call_out);
-
-/* A purge was taken, at this position of our log. Redis is told in the background, until it has
- * acknowledged (cache/l2teller.h). */
-void l2_purge(struct l2 *l, const struct purge *p, uint64_t pos);
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
+#include "cache/clerk.h"
 #include "cache/redis.h"
 #include "conf/diagnostic.h"
 #include "daemon/instance.h"
@@ -34,8 +35,9 @@ struct daemon {
 	struct sockets *sockets;
 	struct site *site, *admin_site;
 	struct accesslog *access_log;
-	struct buf l2_print; /* what the workers' l2_conf was made from; empty: none */
-	char *state_dir;     /* NULL: none */
+	struct buf l2_print;	/* what the workers' l2_conf was made from; empty: none */
+	struct buf clerk_print; /* the same for the clerk */
+	char *state_dir;	/* NULL: none */
 	struct warming *warming;
 	struct buf shared_print; /* likewise their shared_conf */
 	unsigned workers_count, connections;
@@ -227,6 +229,41 @@ shared_print(const struct shared_conf *c)
 	return b;
 }
 
+/* In which Redis the purge log is; url NULL: in none. */
+static struct clerk_conf
+clerk_conf_of(const struct daemon *d, const struct server_conf *conf)
+{
+	const struct redis_conf *r = &conf->cache.redis;
+
+	if (conf->cache.conf.is_off || r->conf.is_off)
+		return (struct clerk_conf){0};
+	return (struct clerk_conf){.url = r->state_url != NULL ? r->state_url : r->url,
+	    .prefix = r->prefix,
+	    .state_dir = d->state_dir,
+	    .is_strict = conf->cache.coherence == COHERENCE_STRICT,
+	    .timeout_ms = r->timeout};
+}
+
+static void
+use_clerk(struct daemon *d, const struct server_conf *conf)
+{
+	struct clerk_conf c = clerk_conf_of(d, conf);
+	const char *why = "";
+	struct buf print = {0};
+
+	if (c.url != NULL)
+		buf_printf(&print, "%s\n%s\n%d\n%lld", c.url, c.prefix, c.is_strict,
+		    (long long)c.timeout_ms);
+	if (slice_eq(buf_slice(&print), buf_slice(&d->clerk_print))) {
+		buf_fini(&print);
+		return;
+	}
+	if (clerk_use(workers_commons(d->workers)->clerk, &c, &why) != 0)
+		log_error("cache.redis: %s", why);
+	buf_fini(&d->clerk_print);
+	d->clerk_print = print;
+}
+
 /* --- from one configuration to the next --- */
 
 /* Publishes conf, compiled into site, with its sockets opened. Everything that can fail has been done before. */
@@ -243,7 +280,10 @@ publish(struct daemon *d, const struct server_conf *conf, struct site *site, str
 	    .l2 = slice_eq(buf_slice(&print), buf_slice(&d->l2_print)) ? NULL : &l2,
 	    .shared = slice_eq(buf_slice(&shared_is), buf_slice(&d->shared_print)) ? NULL : &shared,
 	};
-	int r = workers_use(d->workers, site, admin, d->sockets, &redis, why);
+	int r;
+
+	use_clerk(d, conf); /* first: what the journal holds is purged before anybody asks */
+	r = workers_use(d->workers, site, admin, d->sockets, &redis, why);
 
 	if (r != 0) {
 		site_unref(&admin);
@@ -336,15 +376,15 @@ reopen_logs(struct daemon *d)
 
 /* The state directory, where there is one, is ours alone. STATE_DIRECTORY may name several, the first is for state. */
 static int
-lock_state(struct daemon *d)
+lock_state(struct daemon *d, const struct server_conf *conf)
 {
-	const char *all = getenv("STATE_DIRECTORY");
+	const char *all = conf->state_dir != NULL ? conf->state_dir : getenv("STATE_DIRECTORY");
 	struct buf why = {0};
 	int r;
 
 	if (all == NULL || *all == '\0')
 		return 0;
-	d->state_dir = must_strndup(all, strcspn(all, ":"));
+	d->state_dir = must_strndup(all, conf->state_dir != NULL ? strlen(all) : strcspn(all, ":"));
 	r = instance_lock(d->state_dir, &d->lock, &why);
 	if (r != 0)
 		log_error("%.*s", SLICE_FMT(buf_slice(&why)));
@@ -360,7 +400,7 @@ start_with(
 	struct site *site;
 	int r = -1;
 
-	if (lock_state(d) != 0)
+	if (lock_state(d, conf) != 0)
 		return -1;
 	d->workers_count = server_conf_workers(conf);
 	d->workers = workers_new(d->workers_count,
@@ -431,6 +471,7 @@ stop(struct daemon *d)
 	notify_free(&d->notify);
 	buf_fini(&d->l2_print);
 	buf_fini(&d->shared_print);
+	buf_fini(&d->clerk_print);
 	arena_fini(&d->path_mem);
 }
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cache/clerk.h"
 #include "cache/redis.h"
 #include "server/accesslog.h"
 #include "server/rendered.h"
@@ -39,8 +40,7 @@ struct workers {
 	struct member *members;
 	struct commons commons;
 	struct order order;
-	struct l2_marks *marks; /* of the Redis in use; NULL before there was any */
-	sem_t done;		/* one post for each worker that has carried the order out */
+	sem_t done; /* one post for each worker that has carried the order out */
 	_Atomic bool failed;
 };
 
@@ -68,6 +68,9 @@ commons_init(struct workers *ws, size_t cache_bytes, size_t rate_table_bytes)
 	c->searches = searchrules_new();
 	shared_hub_init(&c->shared);
 	c->verdicts = verdicts_new();
+	c->clerk = clerk_new(c->purges);
+	if (c->clerk == NULL)
+		return -1;
 	c->limits = limit_table_new(rate_table_bytes, worker_on_limit_wake, c);
 	c->observations = observations_new(ws->count);
 	world = (struct flight_world){
@@ -141,7 +144,7 @@ open_doors(struct worker *w, struct sockets *sockets)
 }
 
 static void
-use_l2(struct worker *w, const struct l2_conf *conf, struct l2_marks *marks)
+use_l2(struct worker *w, const struct l2_conf *conf)
 {
 	struct l2_conf own;
 	const char *why;
@@ -152,7 +155,7 @@ use_l2(struct worker *w, const struct l2_conf *conf, struct l2_marks *marks)
 	if (conf->url == NULL)
 		return;
 	own = *conf;
-	own.marks = marks;
+	own.log = clerk_log(w->commons->clerk);
 	own.slab = store_slab(w->commons->store);
 	own.logs = w->index == 0;
 	w->l2 = l2_new(w->loop, w->resolver, &own, &why);
@@ -183,7 +186,7 @@ on_order(struct letter *l)
 		return;
 	}
 	worker_use_site(m->worker, o->site, o->admin);
-	use_l2(m->worker, o->redis->l2, m->all->marks);
+	use_l2(m->worker, o->redis->l2);
 	use_shared(m->worker, o->redis->shared);
 	if (open_doors(m->worker, o->sockets) != 0)
 		atomic_store(&m->all->failed, true);
@@ -230,10 +233,6 @@ workers_use(struct workers *ws, struct site *site, struct site *admin, struct so
 {
 	ws->order =
 	    (struct order){.site = site, .admin = admin, .sockets = sockets, .redis = redis};
-	if (redis->l2 != NULL) { /* of what was purged so far that Redis may know nothing */
-		l2_marks_unref(&ws->marks);
-		ws->marks = l2_marks_new(purgelog_head(ws->commons.purges) > 0);
-	}
 	atomic_store(&ws->failed, false);
 	for (unsigned i = 0; i < ws->count; i++) {
 		struct member *m = &ws->members[i];
@@ -304,6 +303,8 @@ workers_free(struct workers **wp)
 	if (ws == NULL)
 		return;
 	warmer_free(&ws->commons.warmer);
+	if (ws->commons.clerk != NULL)
+		clerk_stop(ws->commons.clerk); /* who still waits is answered by letter */
 	for (unsigned round = 0; round < SETTLE_ROUNDS; round++)
 		for (unsigned i = 0; i < ws->count; i++)
 			if (ws->members[i].worker != NULL)
@@ -312,7 +313,7 @@ workers_free(struct workers **wp)
 		worker_free(&ws->members[i].worker);
 	flights_free(&ws->commons.flights);
 	store_free(&ws->commons.store);
-	l2_marks_unref(&ws->marks);
+	clerk_free(&ws->commons.clerk);
 	purgelog_free(&ws->commons.purges);
 	verdicts_free(&ws->commons.verdicts);
 	searchrules_free(&ws->commons.searches);

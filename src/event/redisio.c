@@ -312,10 +312,11 @@ retry_wait_ms(struct redisio *r)
 {
 	unsigned doublings = r->failures <= 1 ? 0 : r->failures < 7 ? r->failures - 1 : 6;
 	int64_t most = (int64_t)(2 * RETRY_LEAST_MS) << doublings;
+	int64_t bound = r->conf.retry_most_ms > 0 ? r->conf.retry_most_ms : RETRY_MOST_MS;
 	uint32_t dice;
 
-	if (most > RETRY_MOST_MS)
-		most = RETRY_MOST_MS;
+	if (most > bound)
+		most = bound;
 	random_bytes(&dice, sizeof(dice));
 	return most / 2 + dice % (most / 2 + 1);
 }

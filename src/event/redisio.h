@@ -35,6 +35,7 @@ struct redisio_conf {
 	unsigned in_flight_max;		/* commands not answered yet, those given up included */
 	size_t queue_max_bytes;		/* not yet written */
 	size_t reply_max_bytes;		/* of one reply */
+	int64_t retry_most_ms;		/* between two tries to connect; 0: 5 s */
 	bool logs;			/* tells the log when it comes up and goes down, and why */
 	bool wants_master; /* a replica is as bad as no connection (ROLE says what it is) */
 };

@@ -59,7 +59,10 @@ may_serve_stale(const struct exchange *x)
 	struct reuse_stored s;
 	struct reuse_request r = exchange_request_facts(x);
 
-	if (x->stale == NULL || purgelog_judge(x->worker->commons->purges, x->stale) == PURGE_GONE)
+	const struct commons *c = x->worker->commons;
+
+	if (x->stale == NULL || !clerk_may_answer(c->clerk) ||
+	    purgelog_judge(c->purges, x->stale) == PURGE_GONE)
 		return false; /* purged meanwhile, perhaps: then an error is better */
 	s = exchange_stored_facts(x, x->stale, false);
 	return reuse_on_error(&s, &r);
@@ -197,6 +200,8 @@ step_await(struct exchange *x)
 		x->closes = true;
 		return exchange_own(x, 413, "the request's body is larger than limits.body_size");
 	}
+	if (x->told.notice != NULL)
+		return EXCHANGE_WAIT;
 	switch (flight_state(f)) {
 	case FLIGHT_WAITING:
 		return EXCHANGE_WAIT;

@@ -54,6 +54,7 @@
 	X(workers, int, "auto", "1", "256", "Threads that serve; auto: one for each processor", .words = auto_words) \
 	X(listen, list(struct listen_conf, listen_table), NULL, "1", "64", "Where clients come in", .required = true) \
 	X(admin, map(struct admin_conf, admin_table), NULL, NULL, NULL, "Health, metrics and control, on a port of their own", .may_be_off = true) \
+	X(state_dir, string, NULL, "1", "4096", "For what outlives the process, such as purges that Redis has not been told of. Without it `$STATE_DIRECTORY` (systemd), else none. Read at start only") \
 	X(log, map(struct log_conf, log_table), NULL, NULL, NULL, "What is logged, and where")                       \
 	X(limits, map(struct limits_conf, limits_table), NULL, NULL, NULL, "Bounds on what clients may use")         \
 	X(trusted_proxies, strings, NULL, "0", "1000", "Networks, as in `10.0.0.0/8`, whose X-Forwarded-For, Forwarded and X-Request-Id are believed") \

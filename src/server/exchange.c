@@ -61,6 +61,7 @@ exchange_free(void *arg)
 }
 
 static void on_exchange_turn(void *arg);
+static void on_purges_told(struct purge_ticket *t);
 
 struct exchange *
 exchange_new(struct worker *w, struct client *c, bool is_admin)
@@ -82,6 +83,7 @@ exchange_new(struct worker *w, struct client *c, bool is_admin)
 	x->fwd = CACHE_FWD_BYPASS;
 	x->reason = "";
 	list_init(&x->rider.link);
+	x->told.done = on_purges_told;
 	task_init(&x->retire, exchange_free, x);
 	task_init(&x->turn, on_exchange_turn, x);
 	w->exchanges++;
@@ -185,6 +187,7 @@ exchange_let_go(struct exchange *x)
 			fill_leader_left(x->rider.flight, x);
 		flight_leave(&x->rider);
 	}
+	purge_forget(&x->told);
 	codec_free(&x->codec);
 	if (x->coded != NULL)
 		body_unref(&x->coded);
@@ -256,6 +259,12 @@ on_exchange_turn(void *arg)
 
 	if (!x->is_over)
 		exchange_walk(x);
+}
+
+static void
+on_purges_told(struct purge_ticket *t)
+{
+	exchange_walk(CONTAINER_OF(t, struct exchange, told));
 }
 
 static void

@@ -16,6 +16,7 @@
 #include "policy/limitkey.h"
 #include "server/exchange.h"
 #include "server/fill.h"
+#include "server/purge.h"
 #include "server/worker.h"
 
 /* clang-format off */
@@ -117,6 +118,8 @@ struct exchange {
 	struct object *stale;	/* may stand in, or be validated; own reference */
 	enum reuse reuse;	/* why stale is not served as it is */
 	struct flight_rider rider;
+	struct purge_ticket
+	    told;	    /* a writer is not answered before his purges have come far enough */
 	unsigned restarts;  /* fetched anew because a flight was not for us */
 	unsigned boardings; /* taken another flight because one was of no use to anybody */
 	enum cache_word word;

@@ -54,6 +54,7 @@ fill_free(struct fill *f)
 	buf_fini(&f->request);
 	buf_fini(&f->tags);
 	buf_fini(&f->all_tags);
+	purge_set_drop(&f->purges, w);
 	purge_set_fini(&f->purges);
 	free(f->head_bytes);
 	free(f->key_text);
@@ -72,7 +73,8 @@ fill_fail(struct fill *f, enum fetch_end end)
 		    end == FETCH_connect_slow || end == FETCH_no_connection;
 
 		if (!never_sent)
-			purge_set_carry_out(&f->purges, f->worker);
+			purge_set_carry_out(
+			    &f->purges, f->worker, f->x == NULL ? NULL : &f->x->told);
 		f->done = true;
 		flight_fail(f->flight, end);
 	}
@@ -232,7 +234,7 @@ on_fill_done(void *arg, enum fetch_end end)
 	if (end != FETCH_done) {
 		if (f->x != NULL)
 			f->x->fetch_end = fetch_ends[end].name;
-		purge_set_carry_out(&f->purges, f->worker);
+		purge_set_carry_out(&f->purges, f->worker, NULL);
 	} else if (f->object != NULL && !f->done)
 		fill_store(f);
 	f->done = true;
@@ -280,7 +282,7 @@ fill_leader_left(struct flight *flight, struct exchange *x)
 		if (f->body != NULL)
 			body_end(f->body, BODY_BROKEN);
 		fetch_abort(&f->fetch);
-		purge_set_carry_out(&f->purges, f->worker);
+		purge_set_carry_out(&f->purges, f->worker, NULL);
 		f->done = true;
 		flight_fail(flight, FETCH_send_failed);
 		fill_free(f);

@@ -260,6 +260,8 @@ step_lookup(struct exchange *x)
 		return pass(x, CACHE_FWD_METHOD, "the method asks for the origin");
 	if (head_has(&x->head, FIELD_IF_MATCH) || head_has(&x->head, FIELD_IF_UNMODIFIED_SINCE))
 		return pass(x, CACHE_FWD_REQUEST, "only the origin may say whether it has changed");
+	if (!clerk_may_answer(x->worker->commons->clerk))
+		return pass(x, CACHE_FWD_BYPASS, "no lease on the purge log");
 	x->is_shared = true;
 	hide_what_origin_will_not_see(x);
 	exchange_make_key(x);

@@ -4,9 +4,76 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "cache/redis.h"
 #include "http/origintags.h"
 #include "server/exchange_priv.h"
+
+/* On its way to a ticket, which may be forgotten meanwhile. */
+struct purge_notice {
+	struct clerk_wait wait;
+	struct purge_ticket *ticket; /* NULL: forgotten */
+};
+
+static void
+on_notice(struct clerk_wait *w)
+{
+	struct purge_notice *n = CONTAINER_OF(w, struct purge_notice, wait);
+	struct purge_ticket *t = n->ticket;
+	enum purge_level level = w->level;
+
+	free(n);
+	if (t == NULL)
+		return;
+	t->notice = NULL;
+	t->level = level;
+	t->done(t);
+}
+
+static void
+await(struct worker *w, uint64_t serial, bool is_everywhere, struct purge_ticket *ticket)
+{
+	struct purge_notice *n = must_calloc(1, sizeof(*n));
+
+	n->ticket = ticket;
+	n->wait = (struct clerk_wait){.serial = serial,
+	    .is_everywhere = is_everywhere,
+	    .reply_to = w->mailbox,
+	    .done = on_notice};
+	ticket->notice = n;
+	clerk_await(w->commons->clerk, &n->wait);
+}
+
+static uint64_t
+take(struct worker *w, const struct purge *items, size_t count)
+{
+	observe_add(w->observer, COUNT_purges, (int64_t)count);
+	return clerk_take(w->commons->clerk, items, count);
+}
+
+void
+purge_order(struct worker *w, const struct purge *items, size_t count, bool wait_everywhere,
+    struct purge_ticket *ticket)
+{
+	uint64_t serial = take(w, items, count);
+
+	if (ticket != NULL)
+		await(w, serial, wait_everywhere, ticket);
+}
+
+void
+purge_forget(struct purge_ticket *t)
+{
+	if (t->notice != NULL)
+		t->notice->ticket = NULL;
+	t->notice = NULL;
+}
+
+void
+purge_take(struct worker *w, const struct purge *p)
+{
+	take(w, p, 1);
+}
+
+/* --- what a route declares --- */
 
 /* While the set grows, what.p holds an offset into texts; carry_out turns it into a pointer. */
 static void
@@ -35,6 +102,28 @@ add_templates(struct purge_set *set, const struct exchange *x, enum purge_kind k
 	}
 }
 
+/* Texts do not move any more: their places, as pointers. For the caller to free. */
+static struct purge *
+items_of(const struct purge_set *set)
+{
+	struct purge *items = must_calloc(set->count + 1, sizeof(*items));
+
+	for (unsigned i = 0; i < set->count; i++) {
+		items[i] = set->items[i];
+		items[i].what.p = set->texts.p + (uintptr_t)items[i].what.p;
+	}
+	return items;
+}
+
+static void
+note_intent(struct purge_set *set, struct worker *w)
+{
+	struct purge *items = items_of(set);
+
+	set->intent = clerk_intent(w->commons->clerk, items, set->count);
+	free(items);
+}
+
 void
 purge_set_expand(struct purge_set *set, const struct exchange *x)
 {
@@ -61,85 +150,39 @@ purge_set_expand(struct purge_set *set, const struct exchange *x)
 	if (get != NULL)
 		exchange_add_query(x, get, &set->texts);
 	set->url_len = set->texts.n - set->url_at;
-}
-
-const char *const purge_level_names[] = {"here", "journalled", "appended", "everywhere"};
-
-/* On its way to a ticket, which may be forgotten meanwhile. */
-struct purge_notice {
-	struct purge_ticket *ticket; /* NULL: forgotten */
-	enum purge_level level;
-	struct task task;
-};
-
-static void
-on_notice(void *arg)
-{
-	struct purge_notice *n = arg;
-	struct purge_ticket *t = n->ticket;
-
-	if (t != NULL) {
-		t->notice = NULL;
-		t->level = n->level;
-		t->done(t);
-	}
-	free(n);
+	note_intent(set, x->worker);
 }
 
 static void
-purge_enter(struct worker *w, const struct purge *p)
+finish(struct purge_set *set, struct worker *w, uint64_t serial)
 {
-	uint64_t pos = purgelog_add(w->commons->purges, p);
-
-	if (w->l2 != NULL)
-		l2_purge(w->l2, p, pos);
-	observe_add(w->observer, COUNT_purges, 1);
-}
-
-void
-purge_order(struct worker *w, const struct purge *items, size_t count, bool wait_everywhere,
-    struct purge_ticket *ticket)
-{
-	struct purge_notice *n;
-
-	for (size_t i = 0; i < count; i++)
-		purge_enter(w, &items[i]);
-	if (ticket == NULL)
-		return;
-	n = must_calloc(1, sizeof(*n));
-	n->ticket = ticket;
-	n->level = PURGE_HERE;
-	ticket->notice = n;
-	task_init(&n->task, on_notice, n);
-	loop_later(w->loop, &n->task);
-}
-
-void
-purge_forget(struct purge_ticket *t)
-{
-	if (t->notice != NULL)
-		t->notice->ticket = NULL;
-	t->notice = NULL;
-}
-
-void
-purge_take(struct worker *w, const struct purge *p)
-{
-	purge_order(w, p, 1, false, NULL);
-}
-
-void
-purge_set_carry_out(struct purge_set *set, struct worker *w)
-{
-	for (unsigned i = 0; i < set->count; i++) {
-		struct purge p = set->items[i];
-
-		p.what.p = set->texts.p + (uintptr_t)p.what.p;
-		purge_take(w, &p);
-		set->taken++;
-	}
+	clerk_intent_end(w->commons->clerk, &set->intent, serial);
 	set->count = 0;
 }
+
+void
+purge_set_carry_out(struct purge_set *set, struct worker *w, struct purge_ticket *ticket)
+{
+	struct purge *items = items_of(set);
+	uint64_t serial;
+
+	if (set->count > 0) {
+		serial = take(w, items, set->count);
+		set->taken += set->count;
+		if (ticket != NULL)
+			await(w, serial, clerk_is_strict(w->commons->clerk), ticket);
+		finish(set, w, serial);
+	}
+	free(items);
+}
+
+void
+purge_set_drop(struct purge_set *set, struct worker *w)
+{
+	finish(set, w, 0);
+}
+
+/* --- what RFC 9111 section 4.4 says --- */
 
 static void
 purge_url(struct purge_set *set, struct worker *w, struct slice what)
@@ -248,41 +291,71 @@ purge_set_is_about(const struct purge_set *set, struct slice reference)
 	return is_it;
 }
 
-/* RFC 9875 section 3: what the origin says in so many words, whatever the status. */
-static void
+/* RFC 9875 section 3: what the origin says in so many words, whatever the status. Returns what to wait for; 0: nothing. */
+static uint64_t
 purge_groups(struct purge_set *set, struct worker *w, const struct head *response)
 {
 	struct slice site =
 	    slice_of(set->texts.p + set->site_at, set->origin_at + set->origin_len - set->site_at);
 	struct slice rest;
 	struct buf tags = {0};
+	uint64_t serial = 0;
 
 	origin_groups_to_purge(response, site, &tags);
 	for (rest = buf_slice(&tags); rest.n > 0;) {
 		size_t n = slice_index(rest, '\0');
 
-		purge_take(w, &(struct purge){.kind = PURGE_TAG, .what = slice_of(rest.p, n)});
+		serial =
+		    take(w, &(struct purge){.kind = PURGE_TAG, .what = slice_of(rest.p, n)}, 1);
 		rest = slice_skip(rest, n + 1);
 	}
 	buf_fini(&tags);
+	return serial;
 }
 
-void
-purge_after_response(struct purge_set *set, struct worker *w, const struct head *response)
+/* Whether the route has declared just that. */
+static bool
+declares(const struct purge_set *set, struct slice url)
 {
-	bool is_success = response->status < 400, is_doubt = response->status >= 500;
+	struct purge *items = items_of(set);
+	bool found = false;
 
-	if (is_success || is_doubt)
-		purge_set_carry_out(set, w);
-	set->count = 0;
-	if (set->is_unsafe && head_has(response, FIELD_CACHE_GROUP_INVALIDATION))
-		purge_groups(set, w, response);
-	if (!set->is_unsafe || !is_success || set->texts.n == 0)
-		return;
-	purge_url(set, w, slice_of(set->texts.p + set->url_at, set->url_len));
+	for (unsigned i = 0; i < set->count && !found; i++)
+		found =
+		    items[i].kind == PURGE_EXACT && !items[i].soft && slice_eq(items[i].what, url);
+	free(items);
+	return found;
+}
+
+static void
+purge_target(struct purge_set *set, struct worker *w, const struct head *response)
+{
+	struct slice url = slice_of(set->texts.p + set->url_at, set->url_len);
+
+	if (!declares(set, url))
+		purge_url(set, w, url);
 	purge_location(set, w, head_value(response, FIELD_LOCATION));
 	purge_location(set, w, head_value(response, FIELD_CONTENT_LOCATION));
 	set->is_unsafe = false;
+}
+
+/* The target goes first: who waits for what was declared, by the route or in groups, waits for it, too. */
+void
+purge_after_response(struct purge_set *set, struct worker *w, const struct head *response,
+    struct purge_ticket *ticket)
+{
+	bool is_success = response->status < 400, is_doubt = response->status >= 500;
+	uint64_t groups = 0;
+
+	if (set->is_unsafe && head_has(response, FIELD_CACHE_GROUP_INVALIDATION))
+		groups = purge_groups(set, w, response);
+	if (set->is_unsafe && is_success && set->texts.n > 0)
+		purge_target(set, w, response);
+	if ((is_success || is_doubt) && set->count > 0)
+		purge_set_carry_out(set, w, ticket);
+	else if (groups > 0 && ticket != NULL)
+		await(w, groups, clerk_is_strict(w->commons->clerk), ticket);
+	purge_set_drop(set, w);
 }
 
 void

@@ -3,14 +3,15 @@
  *
  * The story of a declared purge: its texts are expanded before the request goes upstream (the intent); when the response
  * is a success, or its outcome is in doubt (time-out, reset, 5xx, the client gone), they are entered in the purge log before
- * the writer hears of it; only a 4xx, or a request that never left, drops them. So nobody who asks after the writer has his
- * answer gets what was fetched before the write.
+ * the writer hears of it; only a 4xx, or a request that never left, drops them. His answer waits until the log that
+ * instances share has them, or the journal (strict coherence: until every instance has confirmed them). So nobody who asks
+ * after the writer has his answer gets what was fetched before the write.
  */
 #ifndef SERVER_PURGE_H
 #define SERVER_PURGE_H
 
 #include "base/buf.h"
-#include "cache/purgelog.h"
+#include "cache/clerk.h"
 #include "http/head.h"
 
 struct exchange;
@@ -21,6 +22,7 @@ struct purge_set {
 	unsigned count, cap;
 	struct purge *items; /* their texts lie in texts, by offset until they are carried out */
 	struct buf texts;
+	struct clerk_intent *intent; /* of what was declared, while the request is under way */
 	bool soft;
 	unsigned taken;		/* so far: entered in the log */
 	bool is_unsafe;		/* the target itself goes too, on success (RFC 9111 section 4.4) */
@@ -30,19 +32,10 @@ struct purge_set {
 	    origin_len; /* scheme and host of it: Location elsewhere is not believed */
 };
 
-/* How far a purge has come. Each level includes those before it. */
-enum purge_level {
-	PURGE_HERE, /* holds in this process */
-	PURGE_JOURNALLED, /* is on the disk, and will be told to Redis by whichever process comes after us */
-	PURGE_APPENDED, /* is in the log that instances share: each that is connected has it within ms */
-	PURGE_EVERYWHERE, /* every instance that may answer from its memory has confirmed it */
-};
-extern const char *const purge_level_names[]; /* here, journalled, appended, everywhere */
-
 /* What somebody waits with for his purges; embedded by him, {0} but for done. */
 struct purge_ticket {
 	void (*done)(struct purge_ticket *t);
-	enum purge_level level;	     /* reached, when done is called */
+	enum purge_level level;	     /* reached, when done is called (cache/clerk.h) */
 	struct purge_notice *notice; /* purge.c's; NULL: none is under way */
 };
 
@@ -56,12 +49,16 @@ void purge_order(struct worker *w, const struct purge *items, size_t count, bool
 void purge_forget(struct purge_ticket *t);
 /* One purge, and nobody waits. */
 void purge_take(struct worker *w, const struct purge *p);
-/* Expands what the exchange's route declares. */
+/* Expands what the exchange's route declares, and notes it as an intent: the request is about to go upstream. */
 void purge_set_expand(struct purge_set *set, const struct exchange *x);
-/* Enters all of it in the log, once. */
-void purge_set_carry_out(struct purge_set *set, struct worker *w);
-/* The response's head is there and has not been passed on: carries out, or drops. */
-void purge_after_response(struct purge_set *set, struct worker *w, const struct head *response);
+/* Takes what was declared in, once. ticket: of who is not to be answered before; NULL: nobody waits. */
+void purge_set_carry_out(struct purge_set *set, struct worker *w, struct purge_ticket *ticket);
+/* The response's head is there and has not been passed on: carries out, or drops. The writer waits with his ticket for
+ * what was declared. */
+void purge_after_response(struct purge_set *set, struct worker *w, const struct head *response,
+    struct purge_ticket *ticket);
+/* What was not carried out is dropped. */
+void purge_set_drop(struct purge_set *set, struct worker *w);
 /* Whether a reference in the response to a write (its Content-Location) names the URL that was asked. */
 bool purge_set_is_about(const struct purge_set *set, struct slice reference);
 void purge_set_fini(struct purge_set *set);

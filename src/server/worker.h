@@ -21,6 +21,7 @@
 #include "upstream/pool.h"
 
 struct accesslog;
+struct clerk;
 struct h1conn;
 struct l2;
 struct resolver;
@@ -38,6 +39,7 @@ struct commons {
 	struct purgelog *purges;
 	struct verdicts *verdicts;
 	struct searchrules *searches;
+	struct clerk *clerk; /* takes purges, and shares them */
 	struct limit_table *limits;
 	struct shared_hub shared;	      /* of the limits that instances share */
 	struct accesslog *_Atomic access_log; /* NULL: none yet; a reload may begin one */

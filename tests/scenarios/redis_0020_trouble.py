@@ -38,10 +38,10 @@ def read(w1, first, count, at_once=4):
 def come_back(w1, clock):
     """Nothing is done for it but to let time pass."""
     def is_up():
-        if w1.metric(UP) == 1:
-            return True
-        clock.advance(5)
-        return False
+        if w1.metric(UP) < 1:
+            clock.advance(5)
+            return False
+        return w1.metric("forebay_purgelog_connected") == 1
     wait_until(is_up, "Redis to be used again", 20)
 
 

@@ -1,4 +1,4 @@
-/* LINK: cache/redis cache/l2breaker cache/l2marks cache/l2teller cache/l2value cache/key cache/object cache/body cache/slab http/vary http/negotiate http/head http/fields event/redisnet event/redisnode event/redisscout event/rediscluster event/redisio event/tlsclient event/tls event/tlscontext event/drain event/redisreply event/redisurl event/resolver event/stream event/loop base/clock base/buf base/mem base/log base/hash */
+/* LINK: cache/redis cache/l2breaker cache/l2value cache/sharedlog cache/purgelog cache/key cache/object cache/body cache/slab http/vary http/negotiate http/head http/fields event/redisnet event/redisnode event/redisscout event/rediscluster event/redisio event/tlsclient event/tls event/tlscontext event/drain event/redisreply event/redisurl event/resolver event/stream event/loop base/clock base/buf base/mem base/log base/hash */
 #include "cache/redis.h"
 
 #include <event2/event.h>
@@ -10,7 +10,6 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "cache/l2teller.h"
 #include "cache/slab.h"
 #include "event/redisio.h"
 #include "l2_cast.h"
@@ -28,7 +27,8 @@ struct stage {
 	struct redis_server server;
 	struct redisio *line;
 	struct slab *slab;
-	struct l2_marks *marks_here, *marks_there;
+	struct purgelog *local_here, *local_there;
+	struct sharedlog *log_here, *log_there; /* both have applied all of it */
 	struct l2 *here, *there;
 	struct head request;
 };
@@ -81,7 +81,7 @@ open_l2(struct stage *s, const char *url, int64_t timeout_ms, bool logs)
 	    .timeout_ms = timeout_ms,
 	    .value_max_bytes = VALUE_MAX_BYTES,
 	    .write_queue_max_bytes = QUEUE_MAX_BYTES,
-	    .marks = logs ? s->marks_here : s->marks_there,
+	    .log = logs ? s->log_here : s->log_there,
 	    .slab = s->slab,
 	    .logs = logs};
 	const char *why;
@@ -130,6 +130,18 @@ open_line(struct stage *s)
 	assert_true(run_until(s->loop, line_is_up, s));
 }
 
+/* An instance that hears of every purge for the next hour. */
+static struct sharedlog *
+open_log(struct purgelog *local)
+{
+	struct sharedlog *log = sharedlog_new(local);
+
+	sharedlog_enter(log, 7, 1);
+	sharedlog_settle(log, true);
+	sharedlog_grant(log, clock_mono_ms() + 3600 * 1000, 0);
+	return log;
+}
+
 static int
 set_stage(void **state)
 {
@@ -138,8 +150,10 @@ set_stage(void **state)
 	s->loop = loop_new();
 	s->resolver = resolver_new(s->loop, NULL);
 	s->slab = slab_new(64 << 20);
-	s->marks_here = l2_marks_new(false);
-	s->marks_there = l2_marks_new(false);
+	s->local_here = purgelog_new();
+	s->local_there = purgelog_new();
+	s->log_here = open_log(s->local_here);
+	s->log_there = open_log(s->local_there);
 	redis_server_init(&s->server);
 	request_of(&s->request, "");
 	unlink(log_path);
@@ -169,8 +183,10 @@ strike_stage(void **state)
 
 	l2_free(&s->here);
 	l2_free(&s->there);
-	l2_marks_unref(&s->marks_here);
-	l2_marks_unref(&s->marks_there);
+	sharedlog_free(&s->log_here);
+	sharedlog_free(&s->log_there);
+	purgelog_free(&s->local_here);
+	purgelog_free(&s->local_there);
 	redisio_free(&s->line);
 	resolver_free(&s->resolver);
 	redis_server_kill(&s->server);
@@ -476,38 +492,20 @@ a_full_cache_means_no_object(void **state)
 
 static const struct slice other_page = {"http://example.org/other", 24};
 
-static bool
-is_level(void *arg)
-{
-	return l2_marks_behind(arg) == 0;
-}
-
-static bool
-is_behind(void *arg)
-{
-	return l2_marks_behind(arg) != 0;
-}
-
+/* Taken here, and applied by both. */
 static void
-purge_and_wait(struct stage *s, enum purge_kind kind, const char *what, uint64_t pos)
+purge(struct stage *s, enum purge_kind kind, const char *what)
 {
 	struct purge p = {.kind = kind, .what = slice_from(what)};
-	struct counted c = {s->here, L2_OP_purge, L2_done, 0};
+	uint64_t serial = sharedlog_take(s->log_here, &p, true);
 
-	c.more_than = count_of(s->here, L2_OP_purge, L2_done);
-	l2_purge(s->here, &p, pos);
-	assert_true(run_until(s->loop, is_counted, &c));
+	sharedlog_apply(s->log_here, sharedlog_instance(s->log_here), serial, &p);
+	sharedlog_apply(s->log_there, sharedlog_instance(s->log_here), serial, &p);
 }
 
-/* Here is asked first, as before each fetch: that brings the number of purges. */
 static void
 put_both(struct stage *s)
 {
-	struct cache_key key = key_of(SLICE_LIT("http://example.org/first"));
-	struct found f = {.stage = s};
-
-	l2_get(s->here, &key, &s->request, on_found, &f);
-	assert_true(run_until(s->loop, was_found, &f));
 	put_and_wait(s, page, SLICE_NONE, SLICE_LIT("page"), L2_done);
 	put_and_wait(s, other_page, SLICE_NONE, SLICE_LIT("other"), L2_done);
 	assert_found(s, page, "page");
@@ -523,11 +521,11 @@ a_purge_here_holds_there_for_what_it_names_only(void **state)
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		put_both(s);
-		purge_and_wait(s, PURGE_EXACT, names[i], 100);
+		purge(s, PURGE_EXACT, names[i]);
 		assert_not_found(s, page, L2_purged);
 		assert_found(s, other_page, "other");
 	}
-	purge_and_wait(s, PURGE_EXACT, "elsewhere.org/other", 101);
+	purge(s, PURGE_EXACT, "elsewhere.org/other");
 	assert_found(s, other_page, "other");
 }
 
@@ -538,12 +536,12 @@ a_purge_by_tag_holds_there_for_every_tag(void **state)
 	struct stage *s = *state;
 
 	put_both(s);
-	purge_and_wait(s, PURGE_TAG, "product", 100);
-	purge_and_wait(s, PURGE_TAG, "", 101);
+	purge(s, PURGE_TAG, "product");
+	purge(s, PURGE_TAG, "");
 	assert_found(s, page, "page");
 	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++) {
 		put_both(s);
-		purge_and_wait(s, PURGE_TAG, tags[i], 102 + i);
+		purge(s, PURGE_TAG, tags[i]);
 		assert_not_found(s, page, L2_purged);
 		assert_not_found(s, other_page, L2_purged);
 	}
@@ -557,24 +555,27 @@ a_purge_holds_for_all_that_varies(void **state)
 	request_of(&s->request, "Accept-Language: de\n");
 	put_and_wait(s, page, SLICE_LIT("accept-language\1de\n"), SLICE_LIT("Flut"), L2_done);
 	assert_found(s, page, "Flut");
-	purge_and_wait(s, PURGE_EXACT, "/page", 100);
+	purge(s, PURGE_EXACT, "/page");
 	assert_not_found(s, page, L2_purged);
 	put_and_wait(s, page, SLICE_LIT("accept-language\1de\n"), SLICE_LIT("Ebbe"), L2_done);
 	assert_found(s, page, "Ebbe");
 }
 
 static void
-a_purge_by_prefix_or_pattern_takes_all_of_it(void **state)
+a_purge_by_prefix_or_pattern_holds_for_what_it_matches(void **state)
 {
 	static const enum purge_kind kinds[] = {PURGE_PREFIX, PURGE_PATTERN, PURGE_ALL};
+	static const char *const what[] = {"/pa", "/p*ge", ""};
 	struct stage *s = *state;
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		put_both(s);
-		purge_and_wait(s, kinds[i], "/pa*", 100 + i);
+		purge(s, kinds[i], what[i]);
 		assert_not_found(s, page, L2_purged);
-		assert_not_found(s, other_page, L2_purged);
+		if (kinds[i] != PURGE_ALL)
+			assert_found(s, other_page, "other");
 	}
+	assert_not_found(s, other_page, L2_purged);
 }
 
 static void
@@ -583,7 +584,7 @@ what_was_fetched_before_a_purge_and_is_written_after_it_is_not_found(void **stat
 	struct stage *s = *state;
 	struct l2_stamp before = l2_stamp(s->here);
 
-	purge_and_wait(s, PURGE_EXACT, "/page", 100);
+	purge(s, PURGE_EXACT, "/page");
 	put_fetched(s, page, SLICE_NONE, SLICE_LIT("old"), L2_done, before);
 	assert_not_found(s, page, L2_purged);
 	put_and_wait(s, page, SLICE_NONE, SLICE_LIT("new"), L2_done);
@@ -591,239 +592,57 @@ what_was_fetched_before_a_purge_and_is_written_after_it_is_not_found(void **stat
 }
 
 static void
-a_look_up_brings_the_number_without_which_nothing_is_written(void **state)
+what_was_fetched_without_the_log_is_not_written(void **state)
 {
 	struct stage *s = *state;
-	uint64_t before = l2_stamp(s->there).seq;
 
-	assert_true(before > 0);
-	purge_and_wait(s, PURGE_EXACT, "/page", 100);
-	assert_int_equal(l2_stamp(s->there).seq, before);
-	assert_not_found(s, page, L2_miss);
-	assert_int_equal(l2_stamp(s->there).seq, before + 1);
-	put_fetched(s, page, SLICE_NONE, SLICE_LIT("x"), L2_unfit,
-	    (struct l2_stamp){l2_stamp(s->here).epoch, 0});
-	put_fetched(s, page, SLICE_NONE, SLICE_LIT("x"), L2_unfit, l2_stamp(s->there));
+	put_fetched(s, page, SLICE_NONE, SLICE_LIT("x"), L2_unfit, (struct l2_stamp){0});
+	put_fetched(s, page, SLICE_NONE, SLICE_LIT("x"), L2_unfit, (struct l2_stamp){8, 0});
+	sharedlog_settle(s->log_here, false);
+	assert_int_equal(l2_stamp(s->here).epoch, 0);
 }
 
-/* A look-up's position in the log of whoever asks; 0: before all purges taken there. */
 static void
-assert_position(struct stage *s, struct l2 *asks, uint64_t pos)
+nothing_is_looked_up_while_purges_may_be_missed(void **state)
 {
+	struct stage *s = *state;
 	struct cache_key key = key_of(page);
 	struct found f = {.stage = s};
 
-	assert_non_null(l2_get(asks, &key, &s->request, on_found, &f));
-	assert_true(run_until(s->loop, was_found, &f));
-	assert_non_null(f.object);
-	assert_int_equal(f.object->facts.log_pos, pos);
-	object_unref(&f.object);
+	put_and_wait(s, page, SLICE_NONE, SLICE_LIT("x"), L2_done);
+	sharedlog_revoke(s->log_there);
+	assert_null(l2_get(s->there, &key, &s->request, on_found, &f));
+	assert_int_equal(count_of(s->there, L2_OP_get, L2_purged), 1);
+	sharedlog_grant(s->log_there, clock_mono_ms(), 0);
+	assert_found(s, page, "x");
 }
 
 static void
-positions_of_another_log_count_as_its_beginning(void **state)
+a_value_of_another_epoch_is_of_no_use(void **state)
 {
 	struct stage *s = *state;
-	struct purge p = {.kind = PURGE_EXACT, .what = SLICE_LIT("/elsewhere")};
-	struct counted c = {s->there, L2_OP_purge, L2_done, 0};
 
 	put_and_wait(s, page, SLICE_NONE, SLICE_LIT("x"), L2_done);
-	assert_position(s, s->here, 99);
-	assert_position(s, s->there, 0);
-	l2_purge(s->there, &p, 5);
-	assert_true(run_until(s->loop, is_counted, &c));
-	assert_position(s, s->there, 0);
-	/* fetched by whoever had heard of that purge: after it */
-	assert_not_found(s, other_page, L2_miss);
-	assert_position(s, s->here, 99);
-	put_and_wait(s, page, SLICE_NONE, SLICE_LIT("y"), L2_done);
-	assert_position(s, s->there, 5);
+	sharedlog_enter(s->log_there, 8, 1);
+	assert_not_found(s, page, L2_purged);
 }
 
 static void
-a_purge_taken_while_redis_hangs_is_told_later(void **state)
+a_purge_of_ours_holds_before_the_log_has_it(void **state)
 {
 	struct stage *s = *state;
 	struct purge p = {.kind = PURGE_EXACT, .what = SLICE_LIT("/page")};
-	struct counted c = {s->here, L2_OP_purge, L2_done, 0};
+	struct found f = {0};
 
 	put_both(s);
-	redis_server_stop(&s->server);
-	l2_purge(s->here, &p, 100);
-	c.result = L2_timeout;
-	assert_true(run_until(s->loop, is_counted, &c));
-	c.result = L2_done;
-	redis_server_continue(&s->server);
-	assert_true(run_until(s->loop, is_counted, &c));
-	assert_not_found(s, page, L2_purged);
-	assert_found(s, other_page, "other");
-}
-
-static void
-more_purges_than_can_wait_become_one_of_all(void **state)
-{
-	struct stage *s = *state;
-	struct purge p = {.kind = PURGE_EXACT, .what = SLICE_LIT("/nowhere")};
-	struct cache_key key = key_of(page);
-
-	put_both(s);
-	redis_server_stop(&s->server);
-	for (unsigned i = 0; i < 2 * L2_TELLER_QUEUE_MAX + 100; i++)
-		l2_purge(s->here, &p, 100 + i);
-	assert_true(is_behind(s->marks_here));
-	assert_int_equal(l2_stamp(s->here).seq, 0);
-	assert_null(l2_get(s->here, &key, &s->request, on_found, NULL));
-	redis_server_continue(&s->server);
-	assert_true(run_until(s->loop, is_level, s->marks_here));
-	assert_true(run_until(s->loop, is_up, s->there));
-	assert_not_found(s, page, L2_purged);
-	assert_not_found(s, other_page, L2_purged);
-	put_both(s);
-}
-
-static void
-many_purges_at_once_go_in_few_commands(void **state)
-{
-	struct stage *s = *state;
-	struct counted c = {s->here, L2_OP_purge, L2_done, 4};
-	char path[32];
-
-	put_both(s);
-	for (unsigned i = 0; i <= 1000; i++) {
-		struct purge p = {.kind = PURGE_EXACT, .what = {path, 0}};
-
-		p.what.n = (size_t)snprintf(path, sizeof(path), i == 1000 ? "/page" : "/%u", i);
-		l2_purge(s->here, &p, 100 + i);
-	}
-	assert_true(run_until(s->loop, is_counted, &c));
-	assert_int_equal(redis(s, "ZCARD test:marks").integer, 1003); /* with seq and all */
-	assert_int_equal(count_of(s->here, L2_OP_purge, L2_done), 5);
-	assert_not_found(s, page, L2_purged);
-	assert_found(s, other_page, "other");
-}
-
-static void
-a_redis_that_lost_the_marks_has_lost_all(void **state)
-{
-	static const char *const losses[] = {
-	    "DEL test:marks", "ZREM test:marks seq", "ZADD test:marks 1 seq"};
-	struct stage *s = *state;
-
-	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
-		put_both(s);
-		redis(s, losses[i]);
-		assert_not_found(s, page, L2_purged);
-		assert_true(run_until(s->loop, is_level, s->marks_there));
-		assert_not_found(s, other_page, L2_purged);
-		put_both(s);
-	}
-}
-
-static void
-what_was_told_last_and_is_gone_means_that_more_may_be(void **state)
-{
-	struct stage *s = *state;
-	struct cache_key key = key_of(page);
-	struct found f = {.stage = s};
-	struct said mark;
-
-	put_both(s);
-	purge_and_wait(s, PURGE_EXACT, "/nowhere", 100);
-	mark = redis(s, "ZRANGE test:marks 1 1"); /* all is lower, seq behind it */
-	assert_int_equal(mark.text[0], 'e');
-	redis(s, "ZREM test:marks %s", mark.text);
-	assert_found(s, page, "page"); /* the other has not told it */
-	l2_get(s->here, &key, &s->request, on_found, &f);
-	assert_true(run_until(s->loop, was_found, &f));
-	assert_null(f.object);
-	assert_true(run_until(s->loop, is_level, s->marks_here));
-	assert_not_found(s, page, L2_purged);
-	put_both(s);
-}
-
-static void
-what_a_flushed_redis_is_given_anew_is_found(void **state)
-{
-	struct stage *s = *state;
-	struct l2_stamp before = l2_stamp(s->here);
-
-	purge_and_wait(s, PURGE_EXACT, "/page", 100);
-	redis(s, "FLUSHALL");
-	put_fetched(s, page, SLICE_NONE, SLICE_LIT("old"), L2_done, before);
-	assert_not_found(s, page, L2_purged);
-	assert_true(run_until(s->loop, is_level, s->marks_there));
-	assert_not_found(s, page, L2_purged);
-	assert_true(l2_stamp(s->there).seq > before.seq + 1);
-	put_both(s);
-}
-
-static void
-marks_are_bounded_and_the_oldest_go_into_all(void **state)
-{
-	struct stage *s = *state;
-	uint64_t seq = l2_stamp(s->here).seq;
-	long long all;
-
-	put_both(s);
-	redis(s, "EVAL for\ti=1,%d\tdo\tredis.call('ZADD',KEYS[1],%llu+i,'x'..i)\tend 1 test:marks",
-	    L2_MARKS_MAX, (unsigned long long)seq - L2_MARKS_MAX - 10);
-	assert_found(s, page, "page");
-	purge_and_wait(s, PURGE_EXACT, "/nowhere", 100);
-	assert_true(redis(s, "ZCARD test:marks").integer <= L2_MARKS_MAX);
-	all = atoll(redis(s, "ZSCORE test:marks all").text);
-	assert_true(all > (long long)seq - L2_MARKS_MAX - 10 && all <= (long long)seq);
-	put_both(s);
-}
-
-static void
-a_forgotten_script_is_sent_again(void **state)
-{
-	struct stage *s = *state;
-
-	put_both(s);
-	redis(s, "SCRIPT FLUSH");
-	assert_found(s, page, "page");
-	redis(s, "SCRIPT FLUSH");
-	assert_not_found(s, SLICE_LIT("http://example.org/nothing"), L2_miss);
-	assert_true(is_up(s->there));
-}
-
-static bool
-policy_was_told(void *arg)
-{
-	return log_lines_with("may evict test:marks") > 0;
-}
-
-static void
-an_eviction_policy_that_loses_marks_is_told_once(void **state)
-{
-	struct stage *s = *state;
-
-	redis(s, "CONFIG SET maxmemory 100mb");
-	redis(s, "CONFIG SET maxmemory-policy allkeys-lru");
-	l2_free(&s->here);
-	s->here = open_l2(s, s->server.url, TIMEOUT_MS, true);
-	assert_true(run_until(s->loop, policy_was_told, NULL));
-	redis(s, "CLIENT KILL TYPE normal SKIPME yes");
-	assert_true(run_until(s->loop, writes_are_down, s->here));
-	assert_true(run_until(s->loop, is_up, s->here));
-	put_and_wait(s, page, SLICE_NONE, SLICE_LIT("x"), L2_done);
-	assert_int_equal(log_lines_with("may evict test:marks"), 1);
-}
-
-static void
-who_may_not_ask_for_the_policy_is_not_told(void **state)
-{
-	struct stage *s = *state;
-
-	redis(s, "CONFIG SET maxmemory 100mb");
-	redis(s, "CONFIG SET maxmemory-policy allkeys-lru");
-	redis(s, "ACL SETUSER default -config");
-	l2_free(&s->here);
-	s->here = open_l2(s, s->server.url, TIMEOUT_MS, true);
-	assert_true(run_until(s->loop, is_up, s->here));
-	put_and_wait(s, page, SLICE_NONE, SLICE_LIT("x"), L2_done);
-	assert_int_equal(log_lines_with("warning"), 0);
+	sharedlog_take(s->log_there, &p, true);
+	look_up(s, &f, page);
+	assert_non_null(f.object);
+	assert_int_equal(purgelog_judge(s->local_there, f.object), PURGE_GONE);
+	object_unref(&f.object);
+	look_up(s, &f, other_page);
+	assert_int_equal(purgelog_judge(s->local_there, f.object), PURGE_VALID);
+	object_unref(&f.object);
 }
 
 /* --- when Redis is not well --- */
@@ -1088,20 +907,12 @@ main(void)
 	    WITH_REDIS(a_purge_here_holds_there_for_what_it_names_only),
 	    WITH_REDIS(a_purge_by_tag_holds_there_for_every_tag),
 	    WITH_REDIS(a_purge_holds_for_all_that_varies),
-	    WITH_REDIS(a_purge_by_prefix_or_pattern_takes_all_of_it),
+	    WITH_REDIS(a_purge_by_prefix_or_pattern_holds_for_what_it_matches),
 	    WITH_REDIS(what_was_fetched_before_a_purge_and_is_written_after_it_is_not_found),
-	    WITH_REDIS(a_look_up_brings_the_number_without_which_nothing_is_written),
-	    WITH_REDIS(positions_of_another_log_count_as_its_beginning),
-	    WITH_REDIS(a_purge_taken_while_redis_hangs_is_told_later),
-	    WITH_REDIS(more_purges_than_can_wait_become_one_of_all),
-	    WITH_REDIS(many_purges_at_once_go_in_few_commands),
-	    WITH_REDIS(a_redis_that_lost_the_marks_has_lost_all),
-	    WITH_REDIS(what_was_told_last_and_is_gone_means_that_more_may_be),
-	    WITH_REDIS(what_a_flushed_redis_is_given_anew_is_found),
-	    WITH_REDIS(marks_are_bounded_and_the_oldest_go_into_all),
-	    WITH_REDIS(a_forgotten_script_is_sent_again),
-	    WITH_REDIS(an_eviction_policy_that_loses_marks_is_told_once),
-	    WITH_REDIS(who_may_not_ask_for_the_policy_is_not_told),
+	    WITH_REDIS(what_was_fetched_without_the_log_is_not_written),
+	    WITH_REDIS(nothing_is_looked_up_while_purges_may_be_missed),
+	    WITH_REDIS(a_value_of_another_epoch_is_of_no_use),
+	    WITH_REDIS(a_purge_of_ours_holds_before_the_log_has_it),
 	    STAGED(a_redis_that_starts_later_is_found),
 	    WITH_REDIS(a_redis_killed_and_restarted_is_used_again),
 	    WITH_REDIS(a_stopped_redis_costs_a_few_time_outs_and_then_nothing),
