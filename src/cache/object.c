@@ -7,14 +7,6 @@
 /* What an object costs beyond key, head and body is bounded; 12 bytes more are the index's. */
 _Static_assert(sizeof(struct object) + 12 < 200, "an object's overhead has grown");
 
-static void (*free_rendered_now)(void *rendered);
-
-void
-object_set_free_rendered(void (*free_rendered)(void *rendered))
-{
-	free_rendered_now = free_rendered;
-}
-
 static void *
 memory_take(struct slab *slab, size_t bytes)
 {
@@ -77,7 +69,6 @@ static void
 object_free(struct object *o)
 {
 	struct object_variant *v = atomic_load_explicit(&o->variants, memory_order_relaxed);
-	void *rendered = atomic_load_explicit(&o->rendered, memory_order_relaxed);
 
 	while (v != NULL) {
 		struct object_variant *next = atomic_load_explicit(&v->next, memory_order_relaxed);
@@ -86,8 +77,6 @@ object_free(struct object *o)
 		memory_give(o->slab, v);
 		v = next;
 	}
-	if (rendered != NULL && free_rendered_now != NULL)
-		free_rendered_now(rendered);
 	body_unref(&o->body);
 	memory_give(o->slab, o);
 }

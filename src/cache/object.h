@@ -79,7 +79,7 @@ struct object {
 	struct slab *slab; /* whose memory this is; NULL: malloc's */
 	struct body *body; /* own reference */
 	struct object_variant *_Atomic variants;
-	_Atomic(void *) rendered; /* server's: rendered heads (object_set_free_rendered) */
+	_Atomic uint64_t rendered; /* server's: which rendered heads are its own */
 	char bytes[];		  /* key, vary key, tags, head */
 };
 
@@ -133,13 +133,9 @@ object_ref(struct object *o)
 	atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
 	return o;
 }
-/* Drops the reference and sets *op to NULL; NULL is allowed. The last one lets go of the body, the
- * variants and what was rendered. */
+/* Drops the reference and sets *op to NULL; NULL is allowed. The last one lets go of the body and the
+ * variants. */
 void object_unref(struct object **op);
-
-/* What frees an object's rendered, for all objects of the process. Set once, before any object
- * ends. */
-void object_set_free_rendered(void (*free_rendered)(void *rendered));
 
 /* The variant in that coding, or NULL. Its body lives as long as the caller's reference to o. */
 struct object_variant *object_find_variant(const struct object *o, uint8_t encoding);

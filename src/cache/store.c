@@ -81,7 +81,7 @@ shard_init(struct shard *sh, unsigned shift)
 }
 
 struct store *
-store_new(size_t limit_bytes, void (*free_rendered)(void *))
+store_new(size_t limit_bytes)
 {
 	struct store *s = must_calloc(1, sizeof(*s));
 
@@ -99,7 +99,6 @@ store_new(size_t limit_bytes, void (*free_rendered)(void *))
 	for (unsigned i = 0; i < s->shards_count; i++)
 		shard_init(&s->shards[i], (unsigned)__builtin_ctz(s->shards_count));
 	slab_set_pressure(s->slab, on_slab_pressure, s);
-	object_set_free_rendered(free_rendered);
 	return s;
 fail_slab:
 	slab_free_all(&s->slab);

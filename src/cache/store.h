@@ -35,9 +35,8 @@ struct store_usage {
 	uint64_t ghost_hits;
 };
 
-/* A store of at most limit_bytes altogether. free_rendered frees what the server hung on an
- * object's rendered (object_set_free_rendered). NULL and errno on failure. */
-struct store *store_new(size_t limit_bytes, void (*free_rendered)(void *));
+/* A store of at most limit_bytes altogether. NULL and errno on failure. */
+struct store *store_new(size_t limit_bytes);
 /* Nobody else may hold a reference to an object or body of it any more. */
 void store_free(struct store **sp);
 struct slab *store_slab(struct store *s);

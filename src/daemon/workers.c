@@ -12,7 +12,6 @@
 #include "cache/clerk.h"
 #include "cache/redis.h"
 #include "server/accesslog.h"
-#include "server/rendered.h"
 #include "server/warm.h"
 
 #define SETTLE_ROUNDS 4 /* a letter answered by a letter answered by a letter, and one to spare */
@@ -61,7 +60,7 @@ commons_init(struct workers *ws, size_t cache_bytes, size_t rate_table_bytes)
 	c->loops = must_calloc(ws->count, sizeof(*c->loops));
 	c->mailboxes = must_calloc(ws->count, sizeof(*c->mailboxes));
 	c->started_wall_ms = clock_wall_ms();
-	c->store = store_new(cache_bytes, rendered_free);
+	c->store = store_new(cache_bytes);
 	if (c->store == NULL)
 		return -1;
 	c->purges = purgelog_new();

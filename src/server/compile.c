@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "server/compile_priv.h"
+#include "server/rendered.h"
 
 #define CONNECTIONS_AUTO_MAX 1000000
 #define DESCRIPTORS_OWN 128 /* for listeners, logs, pipes, Redis and the like */
@@ -29,6 +30,7 @@ site_free(struct site *s)
 	for (unsigned i = 0; i < s->upstreams_count; i++)
 		upstream_unref(&s->upstreams[i]);
 	headers_free(&s->headers);
+	rendered_table_free(&s->rendered);
 	free(s);
 	arena_fini(&mem);
 }
@@ -224,6 +226,7 @@ site_compile(const struct server_conf *conf, struct site_world *world, struct co
 
 	atomic_init(&s->refs, 1);
 	s->generation = previous == NULL ? 1 : previous->generation + 1;
+	s->rendered = rendered_table_new(s->generation);
 	s->rate_style = (enum rate_style)conf->ratelimit_headers;
 	s->name = "forebay";
 	s->access_log = !conf->log.access.conf.is_off;

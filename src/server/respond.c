@@ -456,9 +456,8 @@ respond_undecodable(struct exchange *x)
 	return respond_own(x);
 }
 
-#define RENDERED_FOR(x)                                                                          \
-	.route = (x)->route, .generation = (x)->site->generation, .is_tls = (x)->client->is_tls, \
-	.accept = (x)->accept
+#define RENDERED_FOR(x) \
+	.route = (x)->route, .is_tls = (x)->client->is_tls, .accept = (x)->accept
 
 /* A fresh hit asked for plainly: the whole, without conditions. */
 static bool
@@ -501,8 +500,9 @@ respond_whole(struct exchange *x, const struct compress_plan *plan, bool bodyles
 		length = BODY_LENGTH_UNKNOWN; /* they need chunks */
 	if (!bodyless && is_plain_hit(x) && x->coded == NULL && length != BODY_LENGTH_UNKNOWN &&
 	    !head_has(&x->origin, FIELD_CACHE_STATUS))
-		rendered_keep(x->object, &(struct rendered_for){RENDERED_FOR(x)},
-		    slice_of(x->out.p, x->fixed_len), x->source);
+		rendered_keep(x->site->rendered, x->object, &(struct rendered_for){RENDERED_FOR(x)},
+		    slice_of(x->out.p, x->fixed_len),
+		    x->source == x->object->body ? 0 : (uint8_t)x->coded_as);
 	if (is_head_of_origin(x))
 		length = BODY_LENGTH_UNKNOWN;
 	if (bodyless && x->head.method == METHOD_HEAD && !coded &&
@@ -580,24 +580,22 @@ respond_object(struct exchange *x)
 static bool
 respond_rendered(struct exchange *x)
 {
-	const struct rendered *r;
-	struct reply reply = {.head_count = 2, .has_body = true};
+	struct reply reply = {.head_count = 1, .has_body = true};
+	struct body *body;
 
-	if (!is_plain_hit(x))
-		return false;
-	r = rendered_find(x->object, &(struct rendered_for){RENDERED_FOR(x)});
-	if (r == NULL)
+	if (!is_plain_hit(x) ||
+	    !rendered_write(x->site->rendered, x->object, &(struct rendered_for){RENDERED_FOR(x)},
+		&x->out, &body))
 		return false;
 	x->is_rendered = x->replied = true;
 	x->status = x->object->facts.status;
-	x->source = body_ref(r->body);
+	x->source = body_ref(body);
 	x->send_until = BODY_LENGTH_UNKNOWN;
 	add_age(x);
 	add_own_lines(x);
 	reply.status = x->status;
-	reply.head[0] = (struct iovec){(void *)(uintptr_t)r->text, r->len};
-	reply.head[1] = (struct iovec){x->out.p, x->out.n};
-	reply.length = source_length(r->body);
+	reply.head[0] = (struct iovec){x->out.p, x->out.n};
+	reply.length = source_length(body);
 	reply.must_close = x->closes || x->worker->draining;
 	x->client->ops->reply(x->client, &reply);
 	return true;

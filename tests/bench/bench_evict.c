@@ -236,7 +236,7 @@ run_request(struct store *s, struct lru *l, unsigned number, struct score *score
 static void
 run(const char *name, unsigned (*next)(unsigned i), size_t limit_bytes)
 {
-	struct store *s = store_new(limit_bytes, NULL);
+	struct store *s = store_new(limit_bytes);
 	struct score score = {0};
 	struct lru l;
 

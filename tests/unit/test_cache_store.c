@@ -129,7 +129,7 @@ ask(struct store *s, unsigned number)
 static void
 what_was_put_is_found_and_nothing_else(void **state)
 {
-	struct store *s = store_new(16 * MIB, NULL);
+	struct store *s = store_new(16 * MIB);
 
 	assert_true(put(s, 1, 100));
 	assert_true(put(s, 2, 100000));
@@ -143,7 +143,7 @@ what_was_put_is_found_and_nothing_else(void **state)
 static void
 an_object_costs_less_than_two_hundred_bytes(void **state)
 {
-	struct store *s = store_new(64 * MIB, NULL);
+	struct store *s = store_new(64 * MIB);
 	struct store_usage empty = store_usage(s), full;
 	size_t content = 0;
 
@@ -167,7 +167,7 @@ an_object_costs_less_than_two_hundred_bytes(void **state)
 static void
 a_newer_object_takes_the_place_of_the_older(void **state)
 {
-	struct store *s = store_new(16 * MIB, NULL);
+	struct store *s = store_new(16 * MIB);
 	struct object *old = make(s, 1, 1000, SLICE_NONE), *found;
 
 	store_put(s, old);
@@ -185,7 +185,7 @@ a_newer_object_takes_the_place_of_the_older(void **state)
 static void
 an_object_being_sent_survives_eviction(void **state)
 {
-	struct store *s = store_new(4 * MIB, NULL);
+	struct store *s = store_new(4 * MIB);
 	struct object *sent;
 	struct body_cursor c = {0};
 	struct iovec iov[1];
@@ -204,7 +204,7 @@ an_object_being_sent_survives_eviction(void **state)
 static void
 removal_is_by_object_or_by_key(void **state)
 {
-	struct store *s = store_new(16 * MIB, NULL);
+	struct store *s = store_new(16 * MIB);
 	struct object *o;
 	struct name n;
 
@@ -246,7 +246,7 @@ request_with(const char *base, enum field_id id, size_t name_len, size_t value_l
 static void
 a_request_finds_the_variant_that_is_for_it(void **state)
 {
-	struct store *s = store_new(16 * MIB, NULL);
+	struct store *s = store_new(16 * MIB);
 	struct head german = request_with("Accept-Language: de", FIELD_ACCEPT_LANGUAGE, 15, 2);
 	struct head french = request_with("Accept-Language: fr", FIELD_ACCEPT_LANGUAGE, 15, 2);
 	struct object *o = make(s, 1, 10, SLICE_LIT("accept-language\1de\n")), *found;
@@ -267,7 +267,7 @@ a_request_finds_the_variant_that_is_for_it(void **state)
 static void
 of_too_many_variants_the_oldest_goes(void **state)
 {
-	struct store *s = store_new(16 * MIB, NULL);
+	struct store *s = store_new(16 * MIB);
 	struct object *first = NULL;
 
 	for (unsigned v = 0; v < STORE_VARIANTS_MAX + 1; v++) {
@@ -286,19 +286,10 @@ of_too_many_variants_the_oldest_goes(void **state)
 	store_free(&s);
 }
 
-static unsigned rendered_freed;
-
-static void
-on_rendered_free(void *rendered)
-{
-	rendered_freed++;
-	free(rendered);
-}
-
 static void
 what_hangs_on_an_object_leaves_with_it(void **state)
 {
-	struct store *s = store_new(16 * MIB, on_rendered_free);
+	struct store *s = store_new(16 * MIB);
 	struct object *o = make(s, 1, 10, SLICE_NONE);
 	struct body *b = body_of(store_slab(s), SLICE_LIT("packed"));
 	size_t before;
@@ -312,12 +303,9 @@ what_hangs_on_an_object_leaves_with_it(void **state)
 	assert_non_null(object_find_variant(o, 4));
 	b = body_of(store_slab(s), SLICE_LIT("packed again"));
 	assert_int_equal(store_add_variant(s, o, 4, &b), -1);
-	atomic_store(&o->rendered, malloc(10));
-	rendered_freed = 0;
 	store_remove(s, o);
-	assert_int_equal(rendered_freed, 0);
+	assert_int_not_equal(slab_usage(store_slab(s)).used_bytes, 0);
 	object_unref(&o);
-	assert_int_equal(rendered_freed, 1);
 	assert_int_equal(slab_usage(store_slab(s)).used_bytes, 0);
 	store_free(&s);
 }
@@ -325,7 +313,7 @@ what_hangs_on_an_object_leaves_with_it(void **state)
 static void
 what_is_not_bounded_is_not_listed(void **state)
 {
-	struct store *s = store_new(16 * MIB, NULL);
+	struct store *s = store_new(16 * MIB);
 	struct object_parts parts = {
 	    .key = SLICE_LIT("http://a/"), .body = body_of(NULL, SLICE_LIT("hello"))};
 	struct object *o = object_new(NULL, &parts);
@@ -345,7 +333,7 @@ static void
 a_million_puts_of_any_size_stay_within_the_limit(void **state)
 {
 	const size_t limit = 32 * MIB;
-	struct store *s = store_new(limit, NULL);
+	struct store *s = store_new(limit);
 	uint64_t dice = 5;
 	unsigned failed = 0;
 
@@ -377,7 +365,7 @@ a_million_puts_of_any_size_stay_within_the_limit(void **state)
 static void
 a_shift_to_large_bodies_does_not_evict_everything(void **state)
 {
-	struct store *s = store_new(32 * MIB, NULL);
+	struct store *s = store_new(32 * MIB);
 	unsigned small = 0, kept = 0;
 	const unsigned large = 100; /* a fifth of the memory */
 
@@ -398,7 +386,7 @@ a_shift_to_large_bodies_does_not_evict_everything(void **state)
 static void
 a_shift_to_small_bodies_works_as_well(void **state)
 {
-	struct store *s = store_new(32 * MIB, NULL);
+	struct store *s = store_new(32 * MIB);
 	uint64_t before;
 
 	for (unsigned i = 0; i < 1000; i++)
@@ -413,7 +401,7 @@ a_shift_to_small_bodies_works_as_well(void **state)
 static void
 the_smallest_cache_works(void **state)
 {
-	struct store *s = store_new(MIB, NULL);
+	struct store *s = store_new(MIB);
 
 	for (unsigned i = 0; i < 5000; i++) {
 		size_t bytes = i % 7 == 0 ? 100000 : i % 1000;
@@ -429,7 +417,7 @@ the_smallest_cache_works(void **state)
 static void
 an_object_larger_than_the_cache_fails_and_harms_no_more(void **state)
 {
-	struct store *s = store_new(4 * MIB, NULL);
+	struct store *s = store_new(4 * MIB);
 
 	assert_true(put(s, 1, 1000));
 	assert_false(put(s, 2, 5 * MIB));
@@ -443,7 +431,7 @@ an_object_larger_than_the_cache_fails_and_harms_no_more(void **state)
 static void
 memory_in_use_by_readers_makes_a_put_fail_cleanly(void **state)
 {
-	struct store *s = store_new(4 * MIB, NULL);
+	struct store *s = store_new(4 * MIB);
 	struct object *held[400];
 	unsigned count = 0;
 
@@ -465,7 +453,7 @@ memory_in_use_by_readers_makes_a_put_fail_cleanly(void **state)
 static void
 the_bound_can_be_moved(void **state)
 {
-	struct store *s = store_new(32 * MIB, NULL);
+	struct store *s = store_new(32 * MIB);
 
 	for (unsigned i = 0; i < 40000; i++)
 		assert_true(put(s, i, i % 3000));
@@ -483,7 +471,7 @@ the_bound_can_be_moved(void **state)
 static void
 room_is_made_when_asked_for(void **state)
 {
-	struct store *s = store_new(16 * MIB, NULL);
+	struct store *s = store_new(16 * MIB);
 	size_t used;
 	void *p;
 
@@ -505,7 +493,7 @@ room_is_made_when_asked_for(void **state)
 static void
 the_index_grows_and_shrinks_with_the_objects(void **state)
 {
-	struct store *s = store_new(256 * MIB, NULL);
+	struct store *s = store_new(256 * MIB);
 	uint64_t small_slots = store_usage(s).index_slots;
 	struct name n;
 
@@ -548,7 +536,7 @@ static void
 a_walk_misses_nothing_that_was_there(void **state)
 {
 	struct seen seen = {
-	    .store = store_new(128 * MIB, NULL), .times = calloc(1, 20000), .removes = true};
+	    .store = store_new(128 * MIB), .times = calloc(1, 20000), .removes = true};
 
 	for (unsigned i = 0; i < 20000; i++)
 		assert_true(put(seen.store, i, 1));
@@ -575,7 +563,7 @@ see_and_remove_most(struct object *o, void *arg)
 static void
 a_walk_that_empties_the_store_misses_nothing(void **state)
 {
-	struct seen seen = {.store = store_new(15 * MIB, NULL), .times = calloc(1, 20000)};
+	struct seen seen = {.store = store_new(15 * MIB), .times = calloc(1, 20000)};
 
 	for (unsigned i = 0; i < 20000; i++)
 		assert_true(put(seen.store, i, 1));
@@ -589,7 +577,7 @@ a_walk_that_empties_the_store_misses_nothing(void **state)
 static void
 a_sweep_takes_out_what_was_purged(void **state)
 {
-	struct store *s = store_new(16 * MIB, NULL);
+	struct store *s = store_new(16 * MIB);
 	struct purgelog *l = purgelog_new();
 	struct purge p = {.kind = PURGE_PATTERN, .what = SLICE_LIT("shop.test/item/1*")};
 
@@ -608,7 +596,7 @@ a_sweep_takes_out_what_was_purged(void **state)
 static void
 what_is_asked_for_often_survives_a_scan(void **state)
 {
-	struct store *s = store_new(8 * MIB, NULL);
+	struct store *s = store_new(8 * MIB);
 	unsigned kept = 0;
 
 	for (int round = 0; round < 3; round++)
@@ -626,7 +614,7 @@ what_is_asked_for_often_survives_a_scan(void **state)
 static void
 what_is_still_asked_for_stays_in_the_main_queue(void **state)
 {
-	struct store *s = store_new(8 * MIB, NULL);
+	struct store *s = store_new(8 * MIB);
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < 500; i++)
@@ -647,7 +635,7 @@ what_is_still_asked_for_stays_in_the_main_queue(void **state)
 static void
 what_comes_back_soon_after_eviction_stays(void **state)
 {
-	struct store *s = store_new(8 * MIB, NULL);
+	struct store *s = store_new(8 * MIB);
 	struct object *o = make(s, 1, 1000, SLICE_NONE);
 
 	store_put(s, o);
@@ -711,7 +699,7 @@ crowd_run(void *arg)
 static void
 workers_share_the_store(void **state)
 {
-	struct store *s = store_new(8 * MIB, NULL);
+	struct store *s = store_new(8 * MIB);
 	struct crowd crowds[4];
 	pthread_t threads[4];
 
