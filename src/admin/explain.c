@@ -223,7 +223,7 @@ purged_word(struct purgelog *log, struct object *o)
 static json_t *
 about_object(const struct exchange *x, struct object *o)
 {
-	const struct object_facts *f = &o->facts;
+	const struct object_facts kept = object_facts(o), *f = &kept;
 	int64_t age_ms = object_age_ms(o, loop_now_ms(x->worker->loop));
 	json_t *j = json_pack("{s:o,s:I,s:I,s:o,s:o,s:o,s:o}", "vary", vary_fields(object_vary(o)),
 	    "status", (json_int_t)f->status, "bytes", (json_int_t)body_length(o->body), "codings",

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "cache/poison.h"
 #include "cache/slab.h"
 
@@ -100,12 +101,10 @@ chunk_free(const struct body *b, struct body_chunk *c)
 		free(c);
 		return;
 	case BODY_SLAB:
-		slab_release(b->slab, c);
+		slab_release(b->chunks->slab, c);
 		return;
 	case BODY_POOLED:
 		chunk_pool_put(c);
-		return;
-	case BODY_INLINE:
 		return;
 	}
 }
@@ -114,7 +113,7 @@ chunk_free(const struct body *b, struct body_chunk *c)
 static uint64_t
 room_end(const struct body *b)
 {
-	const struct body_chunk *c = b->last, *spare;
+	const struct body_chunk *c = b->chunks->last, *spare;
 
 	if (c == NULL)
 		return 0;
@@ -126,23 +125,23 @@ room_end(const struct body *b)
  * one a part of what is there, so that not more than that is wasted in the end, in few sizes, so
  * that a small cache has not a page of each. */
 static size_t
-slab_chunk_bytes(uint64_t have, uint64_t rest)
+slab_chunk_bytes(const struct slab *slab, uint64_t have, uint64_t rest)
 {
 	size_t size = LADDER_LEAST_BYTES;
 
 	if (rest != BODY_LENGTH_UNKNOWN)
-		return slab_piece_bytes(
+		return slab_piece_bytes(slab,
 		    rest > SLAB_ALLOC_MAX ? SLAB_ALLOC_MAX : rest + sizeof(struct body_chunk));
 	while (size * 2 <= have / LADDER_PART && size < SLAB_ALLOC_MAX)
 		size *= 2;
-	return size == SLAB_ALLOC_MAX ? size : slab_slot_bytes(size - 16);
+	return size == SLAB_ALLOC_MAX ? size : slab_slot_bytes(slab, size - 16);
 }
 
 static struct body_chunk *
 slab_chunk_new(const struct body *b, uint64_t have, uint64_t rest)
 {
-	size_t bytes = slab_chunk_bytes(have, rest);
-	struct body_chunk *c = slab_alloc(b->slab, bytes);
+	size_t bytes = slab_chunk_bytes(b->chunks->slab, have, rest);
+	struct body_chunk *c = slab_alloc(b->chunks->slab, bytes);
 
 	if (c != NULL)
 		chunk_init(c, bytes, BODY_SLAB);
@@ -167,7 +166,7 @@ static struct body_chunk *
 chunk_link(struct body *b, size_t known)
 {
 	uint64_t have = room_end(b), rest = BODY_LENGTH_UNKNOWN;
-	struct body_chunk *c, *tail = b->last;
+	struct body_chunk *c, *tail = b->chunks->last;
 
 	if (b->expected != BODY_LENGTH_UNKNOWN && b->expected > have)
 		rest = b->expected - have;
@@ -182,8 +181,8 @@ chunk_link(struct body *b, size_t known)
 		return NULL;
 	c->at = have;
 	if (tail == NULL) {
-		b->last = c;
-		atomic_store_explicit(&b->first, c, memory_order_release);
+		b->chunks->last = c;
+		atomic_store_explicit(&b->chunks->first, c, memory_order_release);
 	} else {
 		assert(atomic_load_explicit(&tail->next, memory_order_relaxed) == NULL);
 		atomic_store_explicit(&tail->next, c, memory_order_release);
@@ -194,10 +193,9 @@ chunk_link(struct body *b, size_t known)
 /* --- the body --- */
 
 static void
-body_free(struct body *b)
+chunks_free(struct body *b)
 {
-	struct body_chunk *c = atomic_load_explicit(&b->first, memory_order_relaxed);
-	struct slab *slab = b->slab;
+	struct body_chunk *c = atomic_load_explicit(&b->chunks->first, memory_order_relaxed);
 
 	while (c != NULL) {
 		struct body_chunk *next = atomic_load_explicit(&c->next, memory_order_relaxed);
@@ -205,46 +203,38 @@ body_free(struct body *b)
 		chunk_free(b, c);
 		c = next;
 	}
-	free(b->trailers);
-	if (slab != NULL)
-		slab_release(slab, b);
-	else
-		free(b);
+	free(b->chunks->trailers);
 }
 
-/* The struct with room for inline_bytes of chunk behind it. */
-static struct body *
-body_alloc(struct slab *slab, size_t inline_bytes)
+static void
+body_free(struct body *b)
 {
-	size_t bytes = sizeof(struct body) + inline_bytes;
-	struct body *b = slab == NULL ? malloc(bytes) : slab_alloc(slab, bytes);
-	struct body_chunk *c;
-
-	if (b == NULL)
-		return NULL;
-	memset(b, 0, sizeof(*b));
-	atomic_init(&b->refs, 1);
-	b->slab = slab;
-	b->is_passing = slab == NULL;
-	if (inline_bytes > 0) {
-		c = (struct body_chunk *)(b + 1);
-		chunk_init(c, inline_bytes, BODY_INLINE);
-		b->last = c;
-		atomic_init(&b->first, c);
-	}
-	return b;
+	if (!b->is_inline)
+		chunks_free(b);
+	if (b->memory == BODY_SLAB)
+		slab_release(slab_of(b), b);
+	else
+		free(b);
 }
 
 struct body *
 body_new(struct slab *slab, uint64_t expected)
 {
-	size_t inline_bytes = 0;
-	struct body *b;
+	bool is_inline = expected <= INLINE_MOST_BYTES;
+	size_t bytes =
+	    sizeof(struct body) + (is_inline ? (size_t)expected : sizeof(struct body_chunks));
+	struct body *b = slab == NULL ? malloc(bytes) : slab_alloc(slab, bytes);
 
-	if (expected > 0 && expected <= INLINE_MOST_BYTES)
-		inline_bytes = sizeof(struct body_chunk) + (size_t)expected;
-	if ((b = body_alloc(slab, inline_bytes)) != NULL)
-		b->expected = expected;
+	if (b == NULL)
+		return NULL;
+	memset(b, 0, is_inline ? sizeof(*b) : bytes);
+	atomic_init(&b->refs, 1);
+	b->memory = slab == NULL ? BODY_MALLOC : BODY_SLAB;
+	b->is_passing = slab == NULL;
+	b->expected = expected;
+	b->is_inline = is_inline;
+	if (!is_inline)
+		b->chunks->slab = slab;
 	return b;
 }
 
@@ -282,18 +272,30 @@ written(const struct body *b)
 }
 
 static int
+inline_space(struct body *b, struct iovec *iov)
+{
+	size_t at = (size_t)written(b);
+
+	*iov = (struct iovec){b->bytes + at, (size_t)b->expected - at};
+	return iov->iov_len == 0 ? -1 : 1;
+}
+
+static int
 space(struct body *b, struct iovec iov[2], size_t hint, size_t known)
 {
 	uint64_t at = written(b);
-	struct body_chunk *spare;
+	struct body_chunk *last, *spare;
 	size_t room = 0;
 	int n = 0;
 
-	if (b->last != NULL && (room = (size_t)(b->last->at + b->last->cap - at)) > 0)
-		iov[n++] = (struct iovec){b->last->data + (at - b->last->at), room};
+	if (b->is_inline)
+		return inline_space(b, iov);
+	last = b->chunks->last;
+	if (last != NULL && (room = (size_t)(last->at + last->cap - at)) > 0)
+		iov[n++] = (struct iovec){last->data + (at - last->at), room};
 	if (room > 0 && (room >= hint || at + room == b->expected))
 		return n;
-	spare = b->last == NULL ? NULL : atomic_load_explicit(&b->last->next, memory_order_relaxed);
+	spare = last == NULL ? NULL : atomic_load_explicit(&last->next, memory_order_relaxed);
 	if (spare == NULL)
 		spare = chunk_link(b, known > room ? known - room : 0);
 	if (spare != NULL)
@@ -311,15 +313,16 @@ void
 body_publish(struct body *b, size_t n)
 {
 	uint64_t to = written(b) + n;
+	struct body_chunks *k = b->chunks;
 
-	assert(body_state(b) == BODY_OPEN && to <= room_end(b));
-	while (b->last != NULL && to >= b->last->at + b->last->cap) {
+	assert(body_state(b) == BODY_OPEN && to <= (b->is_inline ? b->expected : room_end(b)));
+	while (!b->is_inline && k->last != NULL && to >= k->last->at + k->last->cap) {
 		struct body_chunk *next =
-		    atomic_load_explicit(&b->last->next, memory_order_relaxed);
+		    atomic_load_explicit(&k->last->next, memory_order_relaxed);
 
 		if (next == NULL)
 			break;
-		b->last = next;
+		k->last = next;
 	}
 	atomic_store_explicit(&b->published, to, memory_order_release);
 }
@@ -341,32 +344,51 @@ body_append(struct body *b, struct slice bytes)
 	return 0;
 }
 
+void
+body_set_trailers(struct body *b, struct slice lines)
+{
+	assert(!b->is_inline && b->chunks->trailers == NULL);
+	b->chunks->trailers = must_strndup(lines.p, lines.n);
+	b->chunks->trailers_len = lines.n;
+}
+
 /* Room behind the last chunk was never used. No reader knows of it: the last chunk would have to be
  * full for one to look behind it, and then the room would have become the last chunk. */
+static void
+drop_spare(struct body *b)
+{
+	struct body_chunk *last = b->chunks->last, *spare;
+
+	if (last != NULL &&
+	    (spare = atomic_load_explicit(&last->next, memory_order_relaxed)) != NULL) {
+		atomic_store_explicit(&last->next, NULL, memory_order_relaxed);
+		chunk_free(b, spare);
+	}
+}
+
 void
 body_end(struct body *b, enum body_state state)
 {
-	struct body_chunk *spare;
-
 	assert(body_state(b) == BODY_OPEN && state != BODY_OPEN);
-	if (b->last != NULL &&
-	    (spare = atomic_load_explicit(&b->last->next, memory_order_relaxed)) != NULL) {
-		atomic_store_explicit(&b->last->next, NULL, memory_order_relaxed);
-		chunk_free(b, spare);
-	}
-	atomic_store_explicit(&b->state, state, memory_order_release);
+	if (!b->is_inline)
+		drop_spare(b);
+	atomic_store_explicit(&b->state, (uint8_t)state, memory_order_release);
 }
 
 void
 body_trim(struct body *b, uint64_t position)
 {
-	struct body_chunk *c = atomic_load_explicit(&b->first, memory_order_relaxed);
+	struct body_chunks *k = b->chunks;
+	struct body_chunk *c;
 
+	if (b->is_inline)
+		return;
+	c = atomic_load_explicit(&k->first, memory_order_relaxed);
 	/* A reader that stands at the very end of a chunk may still hold it: strictly below. */
-	while (c != NULL && c != b->last && c->at + c->cap < position) {
+	while (c != NULL && c != k->last && c->at + c->cap < position) {
 		struct body_chunk *next = atomic_load_explicit(&c->next, memory_order_relaxed);
 
-		atomic_store_explicit(&b->first, next, memory_order_release);
+		atomic_store_explicit(&k->first, next, memory_order_release);
 		chunk_free(b, c);
 		c = next;
 	}
@@ -391,8 +413,12 @@ body_peek(const struct body *b, struct body_cursor *c, struct iovec *iov, int ma
 		published = at + limit;
 	if (at >= published || max <= 0)
 		return 0;
+	if (b->is_inline) {
+		iov[0] = (struct iovec){(char *)(uintptr_t)b->bytes + at, (size_t)(published - at)};
+		return 1;
+	}
 	if (c->chunk == NULL)
-		c->chunk = atomic_load_explicit(&b->first, memory_order_acquire);
+		c->chunk = atomic_load_explicit(&b->chunks->first, memory_order_acquire);
 	while (at >= c->chunk->at + c->chunk->cap)
 		c->chunk = atomic_load_explicit(&c->chunk->next, memory_order_acquire);
 	for (chunk = c->chunk; n < max && at < published; n++) {
@@ -411,35 +437,48 @@ void
 body_seek(const struct body *b, struct body_cursor *c, uint64_t position)
 {
 	assert(position <= body_length(b));
-	if (c->chunk == NULL || position < c->chunk->at)
-		c->chunk = atomic_load_explicit(&b->first, memory_order_acquire);
+	if (!b->is_inline && (c->chunk == NULL || position < c->chunk->at))
+		c->chunk = atomic_load_explicit(&b->chunks->first, memory_order_acquire);
 	c->at = position;
 	body_advance(c, 0);
+}
+
+static const struct body_chunk *
+first_chunk(const struct body *b)
+{
+	return b->is_inline ? NULL : atomic_load_explicit(&b->chunks->first, memory_order_acquire);
 }
 
 size_t
 body_memory_bytes(const struct body *b)
 {
-	const struct body_chunk *c = atomic_load_explicit(&b->first, memory_order_acquire);
-	size_t bytes = b->slab != NULL ? slab_size(b->slab, b) : sizeof(*b);
+	const struct body_chunk *c = first_chunk(b);
+	size_t bytes =
+	    sizeof(*b) + (b->is_inline ? (size_t)b->expected : sizeof(struct body_chunks));
 
+	if (b->memory == BODY_SLAB)
+		bytes = slab_size(slab_of(b), b);
 	for (; c != NULL; c = atomic_load_explicit(&c->next, memory_order_acquire))
-		if (c->memory == BODY_SLAB)
-			bytes += slab_size(b->slab, c);
-		else if (c->memory != BODY_INLINE || b->slab == NULL)
-			bytes += sizeof(*c) + c->cap;
+		bytes +=
+		    c->memory == BODY_SLAB ? slab_size(b->chunks->slab, c) : sizeof(*c) + c->cap;
 	return bytes;
+}
+
+struct slab *
+body_slab(const struct body *b)
+{
+	return b->memory == BODY_SLAB && !b->is_passing ? slab_of(b) : NULL;
 }
 
 void
 body_tag(struct body *b, uint64_t hash)
 {
-	struct body_chunk *c = atomic_load_explicit(&b->first, memory_order_acquire);
+	const struct body_chunk *c = first_chunk(b);
 
-	if (b->slab == NULL)
+	if (b->memory != BODY_SLAB)
 		return;
-	slab_tag(b->slab, b, hash);
+	slab_tag(slab_of(b), b, hash);
 	for (; c != NULL; c = atomic_load_explicit(&c->next, memory_order_acquire))
 		if (c->memory == BODY_SLAB)
-			slab_tag(b->slab, c, hash);
+			slab_tag(b->chunks->slab, c, hash);
 }

@@ -38,7 +38,6 @@ enum body_memory {
 	BODY_MALLOC, /* malloc */
 	BODY_SLAB,   /* the cache's memory */
 	BODY_POOLED, /* a thread's pool of equal chunks */
-	BODY_INLINE, /* the tail of the struct body's own allocation */
 };
 
 struct body_chunk {
@@ -49,21 +48,31 @@ struct body_chunk {
 	char data[];
 };
 
-struct body {
-	_Atomic uint32_t refs;
-	_Atomic int state;	    /* enum body_state */
-	_Atomic uint64_t published; /* bytes that readers may read */
-	uint64_t expected;	    /* total length as announced, or BODY_LENGTH_UNKNOWN */
+/* What a body is that does not stand behind its own struct. */
+struct body_chunks {
 	struct body_chunk *_Atomic first;
 	/* The writer's own: */
 	struct body_chunk *last; /* being filled; only whole room may stand behind it */
-	struct slab *slab; /* where slab chunks came from; NULL: none, as for a passing body */
+	struct slab *slab; /* where slab chunks come from; NULL: none, as for a passing body */
 	/* Trailer fields as canonical lines, set before the state becomes BODY_WHOLE; owned
 	 * (malloc). */
 	char *trailers;
-	uint32_t trailers_len;
+	size_t trailers_len;
+};
+
+struct body {
+	_Atomic uint32_t refs;
+	_Atomic uint8_t state; /* enum body_state */
+	uint8_t memory;	       /* where the struct lies: BODY_MALLOC or BODY_SLAB */
+	bool is_inline;	       /* short, its length announced: the bytes stand behind the struct */
 	bool
 	    is_passing; /* new chunks do not come from the slab: none was asked for, or it was full */
+	_Atomic uint64_t published; /* bytes that readers may read */
+	uint64_t expected;	    /* total length as announced, or BODY_LENGTH_UNKNOWN */
+	union {
+		char bytes[0];
+		struct body_chunks chunks[0];
+	};
 };
 
 /* A reader's place. {0} is the beginning. */
@@ -95,6 +104,8 @@ void body_publish(struct body *b, size_t n);
 /* Writer: copies bytes in and publishes them. 0, or -1 when there is no memory (what went in
  * stays). */
 int body_append(struct body *b, struct slice bytes);
+/* Writer: trailer fields as canonical lines, copied. Before the end of a body of unannounced length. */
+void body_set_trailers(struct body *b, struct slice lines);
 /* Writer: the end. After it nothing is published any more. */
 void body_end(struct body *b, enum body_state state);
 /* Writer, of a passing body: frees whole chunks below position, which every reader has passed (by
@@ -114,6 +125,15 @@ static inline enum body_state
 body_state(const struct body *b)
 {
 	return (enum body_state)atomic_load_explicit(&b->state, memory_order_acquire);
+}
+
+/* Its trailer fields; only of a whole body. */
+static inline struct slice
+body_trailers(const struct body *b)
+{
+	if (b->is_inline)
+		return SLICE_NONE;
+	return slice_of(b->chunks->trailers, b->chunks->trailers_len);
 }
 
 /* Reader: up to max pieces of what is readable from the cursor on, at most limit bytes altogether.
@@ -143,6 +163,8 @@ void body_seek(const struct body *b, struct body_cursor *c, uint64_t position);
 /* Memory the body occupies, headers included (slots, where they come from the slab). Only once the
  * body has ended. */
 size_t body_memory_bytes(const struct body *b);
+/* Whose memory all of it lies in; NULL: not all of it in a slab. */
+struct slab *body_slab(const struct body *b);
 /* Says to the slab that this memory belongs to what is stored under hash (slab_tag). Only once the
  * body has ended. */
 void body_tag(struct body *b, uint64_t hash);

@@ -12,6 +12,7 @@
 #include <xxhash.h>
 
 #include "base/mem.h"
+#include "http/date.h"
 #include "http/negotiate.h"
 
 #define MAGIC 0x324c4246u /* "FBL2" */
@@ -172,7 +173,7 @@ seal_holds(const struct l2_seal *seal, struct slice bytes)
 int64_t
 l2_value_life_ms(const struct object *o, int64_t mono_ms)
 {
-	const struct object_facts *f = &o->facts;
+	const struct object_facts kept = object_facts(o), *f = &kept;
 	int64_t stale_ms = f->swr_ms > f->sie_ms ? f->swr_ms : f->sie_ms;
 	int64_t left_ms =
 	    object_life_ms(o) - object_age_ms(o, mono_ms) + (f->no_stale ? 0 : stale_ms);
@@ -254,7 +255,7 @@ flags_of(const struct object_facts *f)
 static struct wire
 wire_of(const struct object *o, const struct l2_clocks *now, const struct l2_stamp *stamp)
 {
-	const struct object_facts *f = &o->facts;
+	const struct object_facts kept = object_facts(o), *f = &kept;
 
 	return (struct wire){
 	    .magic = MAGIC,
@@ -402,7 +403,7 @@ are_facts_possible(const struct wire *w)
 	    w->etag_len <= w->head_len - w->etag_at && is_between(w->age_ms, 0, LIFE_MAX_MS) &&
 	    is_between(w->life_ms, 0, LIFE_MAX_MS) && is_between(w->swr_ms, 0, LIFE_MAX_MS) &&
 	    is_between(w->sie_ms, 0, LIFE_MAX_MS) && is_between(w->date_s, 0, SECONDS_MAX) &&
-	    (w->modified_s == INT64_MIN || is_between(w->modified_s, -SECONDS_MAX, SECONDS_MAX)) &&
+	    (w->modified_s == DATE_NONE || is_between(w->modified_s, -SECONDS_MAX, SECONDS_MAX)) &&
 	    is_between(w->born_wall_ms, 0, SECONDS_MAX * 1000) &&
 	    is_between(w->expires_wall_ms, w->born_wall_ms, SECONDS_MAX * 1000) &&
 	    (w->flags & FLAG_PACKED ? w->body_len <= L2_PACK_MOST_BYTES && w->stored_len > 0

@@ -1,11 +1,61 @@
 #include "cache/object.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "cache/slab.h"
 
-/* What an object costs beyond key, head and body is bounded; 12 bytes more are the index's. */
-_Static_assert(sizeof(struct object) + 12 < 200, "an object's overhead has grown");
+/* What an object costs beyond key, head and body is bounded: a body's own 24 bytes, two words of the slab's and 12
+ * bytes of the index' come to it. */
+_Static_assert(sizeof(struct object) <= 144, "an object's overhead has grown");
+
+/* --- facts --- */
+
+static int64_t
+clamp_signed(int64_t v, unsigned bits)
+{
+	int64_t most = (int64_t)(UINT64_MAX >> (65 - bits));
+
+	return v > most ? most : v < -most - 1 ? -most - 1 : v;
+}
+
+static uint64_t
+clamp_unsigned(uint64_t v, unsigned bits)
+{
+	uint64_t most = UINT64_MAX >> (64 - bits);
+
+	return v > most ? most : v;
+}
+
+static void
+keep_facts(struct object_kept_facts *k, const struct object_facts *f)
+{
+#define X(type, name, kept, bits) k->name = clamp_##kept(f->name, bits);
+	OBJECT_FACTS(X)
+#undef X
+	k->fetch_ms = f->fetch_ms;
+	if (k->etag_at != f->etag_at || k->etag_len != f->etag_len)
+		k->etag_len = 0;
+}
+
+struct object_facts
+object_facts(const struct object *o)
+{
+	return (struct object_facts){.slide_ms = o->facts.slides ? object_sliding(o)->slide_ms : 0,
+	    .fetch_ms = o->facts.fetch_ms,
+#define X(type, name, kept, bits) .name = (type)o->facts.name,
+	    OBJECT_FACTS(X)
+#undef X
+	};
+}
+
+/* --- memory --- */
+
+struct slab *
+object_slab(const struct object *o)
+{
+	return o->facts.is_in_slab ? slab_of(o) : NULL;
+}
 
 static void *
 memory_take(struct slab *slab, size_t bytes)
@@ -37,29 +87,43 @@ object_fill(struct object *o, const struct object_parts *parts)
 	o->vary_len = (uint16_t)parts->vary.n;
 	o->tags_len = (uint16_t)parts->tags.n;
 	o->head_len = (uint32_t)parts->head.n;
+	o->facts.slides = parts->facts.slide_ms > 0;
+	if (o->facts.slides) {
+		object_sliding(o)->slide_ms = parts->facts.slide_ms;
+		atomic_init(&object_sliding(o)->used_ms, 0);
+	}
+}
+
+static size_t
+bytes_for(const struct object_parts *p)
+{
+	size_t sliding = p->facts.slide_ms == 0
+	    ? 0
+	    : sizeof(struct object_sliding) + _Alignof(struct object_sliding) - 1;
+
+	return offsetof(struct object, bytes) + p->key.n + p->vary.n + p->tags.n + p->head.n +
+	    sliding;
 }
 
 struct object *
 object_new(struct slab *slab, const struct object_parts *parts)
 {
-	size_t bytes = sizeof(struct object) + parts->key.n + parts->vary.n + parts->tags.n;
 	struct object *o;
 
 	if (parts->key.n > UINT16_MAX || parts->vary.n > UINT16_MAX || parts->tags.n > UINT16_MAX ||
 	    parts->head.n > UINT32_MAX / 2)
 		return NULL;
-	bytes += parts->head.n;
-	if (slab != NULL && bytes > SLAB_ALLOC_MAX)
+	if (slab != NULL && bytes_for(parts) > SLAB_ALLOC_MAX)
 		return NULL;
-	if ((o = memory_take(slab, bytes)) == NULL)
+	if ((o = memory_take(slab, bytes_for(parts))) == NULL)
 		return NULL;
 	memset(o, 0, sizeof(*o));
 	atomic_init(&o->refs, 1);
 	atomic_init(&o->valid_pos, parts->facts.log_pos);
 	list_init(&o->in_queue);
 	o->hash = parts->hash;
-	o->facts = parts->facts;
-	o->slab = slab;
+	keep_facts(&o->facts, &parts->facts);
+	o->facts.is_in_slab = slab != NULL;
 	o->body = parts->body == NULL ? NULL : body_ref(parts->body);
 	object_fill(o, parts);
 	return o;
@@ -68,17 +132,18 @@ object_new(struct slab *slab, const struct object_parts *parts)
 static void
 object_free(struct object *o)
 {
+	struct slab *slab = object_slab(o);
 	struct object_variant *v = atomic_load_explicit(&o->variants, memory_order_relaxed);
 
 	while (v != NULL) {
 		struct object_variant *next = atomic_load_explicit(&v->next, memory_order_relaxed);
 
 		body_unref(&v->body);
-		memory_give(o->slab, v);
+		memory_give(slab, v);
 		v = next;
 	}
 	body_unref(&o->body);
-	memory_give(o->slab, o);
+	memory_give(slab, o);
 }
 
 void
@@ -104,7 +169,8 @@ object_find_variant(const struct object *o, uint8_t encoding)
 int
 object_add_variant(struct object *o, uint8_t encoding, struct body **bodyp)
 {
-	struct object_variant *first = NULL, *v = memory_take(o->slab, sizeof(*v));
+	struct slab *slab = object_slab(o);
+	struct object_variant *first = NULL, *v = memory_take(slab, sizeof(*v));
 
 	if (v == NULL)
 		goto fail;
@@ -121,7 +187,7 @@ object_add_variant(struct object *o, uint8_t encoding, struct body **bodyp)
 	return 0;
 fail:
 	if (v != NULL)
-		memory_give(o->slab, v);
+		memory_give(slab, v);
 	body_unref(bodyp);
 	return -1;
 }
@@ -129,15 +195,16 @@ fail:
 static size_t
 part_bytes(const struct object *o, const void *p, size_t n)
 {
-	return o->slab == NULL ? n : slab_size(o->slab, p);
+	return o->facts.is_in_slab ? slab_size(slab_of(o), p) : n;
 }
 
 size_t
 object_memory_bytes(const struct object *o)
 {
 	const struct object_variant *v = atomic_load_explicit(&o->variants, memory_order_acquire);
-	size_t bytes = part_bytes(
-	    o, o, sizeof(*o) + o->key_len + o->vary_len + o->tags_len + (size_t)o->head_len);
+	size_t bytes = part_bytes(o, o,
+	    offsetof(struct object, bytes) + o->key_len + o->vary_len + o->tags_len +
+		(size_t)o->head_len);
 
 	if (o->body != NULL)
 		bytes += body_memory_bytes(o->body);
@@ -150,14 +217,15 @@ void
 object_tag(struct object *o)
 {
 	struct object_variant *v = atomic_load_explicit(&o->variants, memory_order_acquire);
+	struct slab *slab = object_slab(o);
 
-	if (o->slab == NULL)
+	if (slab == NULL)
 		return;
-	slab_tag(o->slab, o, o->hash);
+	slab_tag(slab, o, o->hash);
 	if (o->body != NULL)
 		body_tag(o->body, o->hash);
 	for (; v != NULL; v = atomic_load_explicit(&v->next, memory_order_acquire)) {
-		slab_tag(o->slab, v, o->hash);
+		slab_tag(slab, v, o->hash);
 		body_tag(v->body, o->hash);
 	}
 }
@@ -177,13 +245,15 @@ kept_ms(const struct object *o, int64_t now_ms)
 bool
 object_slide(struct object *o, int64_t now_ms)
 {
-	uint32_t at_ms = kept_ms(o, now_ms);
-	uint32_t used_ms = atomic_load_explicit(&o->used_ms, memory_order_relaxed);
+	uint32_t at_ms = kept_ms(o, now_ms), used_ms;
+	struct object_sliding *s = object_sliding(o);
 
-	if (o->facts.slide_ms == 0 || at_ms <= used_ms ||
-	    at_ms - used_ms < o->facts.slide_ms / SLIDE_STEPS)
+	if (!o->facts.slides)
 		return false;
-	atomic_store_explicit(&o->used_ms, at_ms, memory_order_relaxed);
+	used_ms = atomic_load_explicit(&s->used_ms, memory_order_relaxed);
+	if (at_ms <= used_ms || at_ms - used_ms < s->slide_ms / SLIDE_STEPS)
+		return false;
+	atomic_store_explicit(&s->used_ms, at_ms, memory_order_relaxed);
 	return true;
 }
 

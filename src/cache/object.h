@@ -18,34 +18,55 @@
 
 struct slab;
 
-/* What freshness and validation need, worked out once (RFC 9111). All clocks are monotonic ms
- * (base/clock.h). */
+/* What freshness and validation need, worked out once (RFC 9111). Clocks are monotonic ms (base/clock.h).
+ * kept: how an object holds it, in how many bits; what does not fit is held as near as it goes (17 years at least).
+ *
+ *     type      name          kept            what */
+/* clang-format off */
+#define OBJECT_FACTS(X)                                                                                                                 \
+	X(int64_t,  born_ms,       signed,   42) /* when the response was received, or last validated */                                       \
+	X(int64_t,  age_ms,        signed,   42) /* corrected initial age at born_ms (section 4.2.3) */                                        \
+	X(int64_t,  life_ms,       signed,   42) /* freshness lifetime (section 4.2.1); of a sliding life, its cap: object_life_ms */          \
+	X(int64_t,  swr_ms,        signed,   40) /* may be served stale while it is refreshed, for so long beyond life (RFC 5861) */           \
+	X(int64_t,  sie_ms,        signed,   40) /* may be served stale when the origin fails, for so long beyond life */                      \
+	X(int64_t,  date_s,        signed,   40) /* Date, or when it was received: wall clock, seconds since 1970 */                           \
+	X(int64_t,  modified_s,    signed,   40) /* Last-Modified, or DATE_NONE */                                                             \
+	X(uint64_t, log_pos,       unsigned, 59) /* position in the purge log at which its fetch began (cache/purgelog.h) */                   \
+	X(uint32_t, etag_at,       unsigned, 20) /* in the head */                                                                             \
+	X(uint16_t, etag_len,      unsigned, 13) /* 0: none, or too long or too far behind to be held */                                       \
+	X(uint16_t, status,        unsigned, 10)                                                                                               \
+	X(uint8_t,  encoding,      unsigned, 4)  /* content coding of the body: enum of http/negotiate.h bits; 0 or identity, or other = opaque */\
+	X(bool,     no_cache,      unsigned, 1)  /* must be validated before each use */                                                       \
+	X(bool,     no_stale,      unsigned, 1)  /* must-revalidate and its kin: never served stale */                                         \
+	X(bool,     life_by_route, unsigned, 1)  /* the life is the route's or a guess: not for requests with cookies unless the route says so */\
+	X(bool,     is_text,       unsigned, 1)  /* worth compressing by the route's type list */                                              \
+	X(bool,     no_transform,  unsigned, 1)                                                                                                \
+	X(bool,     immutable,     unsigned, 1)  /* a reload by the client does not make it be validated (RFC 8246) */
+/* clang-format on */
+
 struct object_facts {
-	int64_t born_ms; /* when the response was received, or last validated */
-	int64_t age_ms;	 /* corrected initial age at born_ms (section 4.2.3) */
-	int64_t life_ms; /* freshness lifetime (section 4.2.1); of a sliding life, its cap:
-			    object_life_ms */
-	int64_t swr_ms;	 /* may be served stale while it is refreshed, for so long beyond life (RFC
-			    5861) */
-	int64_t sie_ms;	 /* may be served stale when the origin fails, for so long beyond life */
-	int64_t date_s;	 /* Date, or when it was received: wall clock, seconds since 1970 */
-	int64_t modified_s; /* Last-Modified; INT64_MIN if there is none or it is not a date */
-	uint64_t
-	    log_pos; /* position in the purge log at which its fetch began (cache/purgelog.h) */
 	uint32_t slide_ms; /* each use gives it so much life again, up to life_ms; 0: it is fixed */
-	uint32_t etag_at;  /* in the head */
-	uint16_t etag_len; /* 0: none */
-	uint16_t fetch_ms; /* what fetching it took, at most a minute: for early refreshes */
-	uint16_t status;
-	uint8_t encoding;	/* content coding of the body: enum of http/negotiate.h bits; 0 or
-				   identity, or other = opaque */
-	bool no_cache : 1;	/* must be validated before each use */
-	bool no_stale : 1;	/* must-revalidate and its kin: never served stale */
-	bool life_by_route : 1; /* the life is the route's or a guess: not for requests with cookies
-				   unless the route says so */
-	bool is_text : 1;	/* worth compressing by the route's type list */
-	bool no_transform : 1;
-	bool immutable : 1; /* a reload by the client does not make it be validated (RFC 8246) */
+	uint16_t
+	    fetch_ms; /* what fetching it took, at most a minute: for early refreshes; known last */
+#define X(type, name, kept, bits) type name;
+	OBJECT_FACTS(X)
+#undef X
+};
+
+struct object_kept_facts {
+	uint16_t fetch_ms;
+#define X(type, name, kept, bits) kept long name : bits;
+	OBJECT_FACTS(X)
+#undef X
+	unsigned long slides : 1; /* a struct object_sliding follows the head */
+	unsigned long
+	    is_in_slab : 1; /* where the object, and its variants, lie; else they are malloc's */
+} __attribute__((packed, aligned(4)));
+
+/* What few objects need. */
+struct object_sliding {
+	uint32_t slide_ms;
+	_Atomic uint32_t used_ms; /* last use, ms since born_ms */
 };
 
 /* A body in another coding, made from the object's own. Hung on the object when it is done, never
@@ -58,29 +79,26 @@ struct object_variant {
 
 struct object {
 	_Atomic uint32_t refs;
-	_Atomic uint8_t hits;	  /* S3-FIFO's counter, stops at 3 */
-	uint8_t queue;		  /* the store's: which queue it is in; 0 none */
-	_Atomic bool refreshing;  /* somebody revalidates it behind a stale answer */
-	_Atomic bool soft_purged; /* counts as stale from now on */
-	uint16_t key_len, vary_len;
-	uint16_t tags_len;
+	_Atomic uint32_t hit_count; /* how often it answered: whoever answers counts */
+	_Atomic uint8_t hits;	    /* S3-FIFO's counter, stops at 3 */
+	uint8_t queue;		    /* the store's: which queue it is in; 0 none */
+	_Atomic bool refreshing;    /* somebody revalidates it behind a stale answer */
+	_Atomic bool soft_purged;   /* counts as stale from now on */
+	uint16_t key_len, vary_len, tags_len;
 	_Atomic uint16_t
 	    refresh_failed_s; /* when a refresh came to nothing: s since born_ms, cut; 0: never */
 	uint32_t head_len;
-	uint32_t charged_bytes;	    /* the store's: what it was counted with (slots of object, body
-				       chunks, variants) */
-	_Atomic uint32_t used_ms;   /* of a sliding life: last use, ms since born_ms */
-	_Atomic uint32_t hit_count; /* how often it answered: whoever answers counts */
+	uint32_t charged_bytes; /* the store's: what it was counted with (slots of object, body
+				   chunks, variants) */
+	struct object_kept_facts facts;
 	uint64_t hash;		    /* of the key */
 	struct object *chain;	    /* the store's: next in the index slot */
 	struct link in_queue;	    /* the store's */
 	_Atomic uint64_t valid_pos; /* found valid up to this position of the purge log */
-	struct object_facts facts;
-	struct slab *slab; /* whose memory this is; NULL: malloc's */
-	struct body *body; /* own reference */
+	struct body *body;	    /* own reference */
 	struct object_variant *_Atomic variants;
 	_Atomic uint64_t rendered; /* server's: which rendered heads are its own */
-	char bytes[];		  /* key, vary key, tags, head */
+	char bytes[];		   /* key, vary key, tags, head; of some a struct object_sliding */
 };
 
 static inline struct slice
@@ -116,6 +134,11 @@ object_etag(const struct object *o)
 	return slice_of(object_head(o).p + o->facts.etag_at, o->facts.etag_len);
 }
 
+/* All of them, as they were given. */
+struct object_facts object_facts(const struct object *o);
+/* Whose memory it lies in; NULL: malloc's. */
+struct slab *object_slab(const struct object *o);
+
 struct object_parts {
 	uint64_t hash;
 	struct slice key, vary, tags, head;
@@ -147,6 +170,16 @@ size_t object_memory_bytes(const struct object *o);
 /* Says to the slab that all this memory belongs to what is stored under its hash. */
 void object_tag(struct object *o);
 
+/* Of an object that slides. */
+static inline struct object_sliding *
+object_sliding(const struct object *o)
+{
+	uintptr_t end = (uintptr_t)o->bytes + o->key_len + o->vary_len + o->tags_len + o->head_len;
+	uintptr_t align = _Alignof(struct object_sliding);
+
+	return (struct object_sliding *)((end + align - 1) & ~(align - 1));
+}
+
 /* Current age in ms at now_ms (RFC 9111 section 4.2.3). */
 static inline int64_t
 object_age_ms(const struct object *o, int64_t now_ms)
@@ -159,11 +192,14 @@ object_age_ms(const struct object *o, int64_t now_ms)
 static inline int64_t
 object_life_ms(const struct object *o)
 {
-	if (o->facts.slide_ms == 0)
+	const struct object_sliding *s;
+
+	if (!o->facts.slides)
 		return o->facts.life_ms;
+	s = object_sliding(o);
 	return life_slid_ms(
-	    o->facts.age_ms + atomic_load_explicit(&o->used_ms, memory_order_relaxed),
-	    o->facts.slide_ms, o->facts.life_ms);
+	    o->facts.age_ms + atomic_load_explicit(&s->used_ms, memory_order_relaxed), s->slide_ms,
+	    o->facts.life_ms);
 }
 
 /* A fresh object of sliding life is used: its life begins again. True: that is worth telling others; uses shortly after one

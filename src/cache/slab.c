@@ -13,12 +13,14 @@
 #include "cache/poison.h"
 
 /* How the memory is cut. A class's slot is the largest that goes so many times into a page together
- * with one word each, so the sizes are some 12.5 % apart below 8 KiB and page/7 .. page/2, page
- * above it.
+ * with one word each. In a large slab they are 16 bytes apart up to 1 KiB, and above it there is one for each number of
+ * slots: little is wasted within a slot. In a small one each class has so few pages that more is wasted between them
+ * (bench_evict.c shows it as hits): there they are some 12.5 % apart.
  *
  * The words stand at the end of the page (of a page with one slot: in its struct page). That of a
  * free slot holds FREE and the next free one; that of a taken slot the owner's tag, or 0. */
-#define CLASSES_MAX 96
+#define CLASSES_MAX 128
+#define FINE_LEAST_BYTES ((size_t)128 << 20) /* limit from which slots are cut finely */
 #define CLASS_NONE UINT16_MAX
 #define ALIGN 16
 #define WORD_FREE 0x80000000u
@@ -32,6 +34,7 @@
 #define SLACK_LEAST_PAGES 4
 
 struct geometry {
+	unsigned steps; /* at least so many in a size */
 	unsigned count;
 	uint32_t slot_bytes[CLASSES_MAX];
 	uint16_t slots[CLASSES_MAX];
@@ -76,8 +79,10 @@ struct slab {
 	struct bin bins[CLASSES_MAX];
 };
 
-static struct geometry geometry;
+static struct geometry coarse = {.steps = 16}, fine = {.steps = 64};
 static pthread_once_t geometry_once = PTHREAD_ONCE_INIT;
+
+static struct slab *_Atomic slabs[SLABS_MAX];
 
 static void
 geometry_add(struct geometry *g, unsigned slots)
@@ -95,14 +100,13 @@ geometry_add(struct geometry *g, unsigned slots)
 }
 
 static void
-geometry_make(void)
+geometry_make(struct geometry *g)
 {
-	struct geometry *g = &geometry;
 	unsigned c = 0;
 
 	for (unsigned size = 64, step = 16; size <= SLAB_ALLOC_MAX / 2; size += step) {
 		geometry_add(g, SLAB_PAGE_BYTES / (size + (unsigned)sizeof(uint32_t)));
-		if (size >= step * 16)
+		if (size >= step * g->steps)
 			step *= 2;
 	}
 	geometry_add(g, 1);
@@ -113,11 +117,18 @@ geometry_make(void)
 	}
 }
 
-static const struct geometry *
-geometry_get(void)
+static void
+geometries_make(void)
 {
-	pthread_once(&geometry_once, geometry_make);
-	return &geometry;
+	geometry_make(&coarse);
+	geometry_make(&fine);
+}
+
+static const struct geometry *
+geometry_for(size_t limit_bytes)
+{
+	pthread_once(&geometry_once, geometries_make);
+	return limit_bytes >= FINE_LEAST_BYTES ? &fine : &coarse;
 }
 
 static unsigned
@@ -166,6 +177,31 @@ fail_fd:
 	return -1;
 }
 
+static void
+slabs_change(struct slab *from, struct slab *to)
+{
+	for (unsigned i = 0; i < SLABS_MAX; i++) {
+		struct slab *was = from;
+
+		if (atomic_compare_exchange_strong(&slabs[i], &was, to))
+			return;
+	}
+	bug("more than %d slabs", SLABS_MAX);
+}
+
+struct slab *
+slab_of(const void *p)
+{
+	for (unsigned i = 0; i < SLABS_MAX; i++) {
+		struct slab *s = atomic_load_explicit(&slabs[i], memory_order_acquire);
+
+		if (s != NULL && (const char *)p >= s->base &&
+		    (const char *)p < s->base + s->reserved * SLAB_PAGE_BYTES)
+			return s;
+	}
+	bug("%p lies in no slab", p);
+}
+
 struct slab *
 slab_new(size_t limit_bytes)
 {
@@ -175,7 +211,7 @@ slab_new(size_t limit_bytes)
 		free(s);
 		return NULL;
 	}
-	s->geo = geometry_get();
+	s->geo = geometry_for(limit_bytes);
 	s->limit_bytes = limit_bytes;
 	pthread_mutex_init(&s->lock, NULL);
 	list_init(&s->warm);
@@ -184,6 +220,7 @@ slab_new(size_t limit_bytes)
 		pthread_mutex_init(&s->bins[c].lock, NULL);
 		list_init(&s->bins[c].partial);
 	}
+	slabs_change(NULL, s);
 	return s;
 }
 
@@ -195,6 +232,7 @@ slab_free_all(struct slab **sp)
 	*sp = NULL;
 	if (s == NULL)
 		return;
+	slabs_change(s, NULL);
 	for (unsigned c = 0; c < s->geo->count; c++)
 		pthread_mutex_destroy(&s->bins[c].lock);
 	pthread_mutex_destroy(&s->lock);
@@ -425,17 +463,15 @@ slab_release(struct slab *s, void *p)
 }
 
 size_t
-slab_slot_bytes(size_t n)
+slab_slot_bytes(const struct slab *s, size_t n)
 {
-	const struct geometry *g = geometry_get();
-
-	return g->slot_bytes[class_of(g, n)];
+	return s->geo->slot_bytes[class_of(s->geo, n)];
 }
 
 size_t
-slab_piece_bytes(size_t n)
+slab_piece_bytes(const struct slab *s, size_t n)
 {
-	const struct geometry *g = geometry_get();
+	const struct geometry *g = s->geo;
 	unsigned cls;
 
 	if (n >= SLAB_ALLOC_MAX)
@@ -541,7 +577,7 @@ slab_usage(struct slab *s)
 /* --- whose slot it is --- */
 
 void
-slab_tag(struct slab *s, void *p, uint64_t hash)
+slab_tag(struct slab *s, const void *p, uint64_t hash)
 {
 	struct page *pg = page_of(s, p);
 	unsigned cls = atomic_load_explicit(&pg->cls, memory_order_relaxed);

@@ -43,12 +43,15 @@ void slab_free_all(struct slab **sp);
 void *slab_alloc(struct slab *s, size_t n);
 void slab_release(struct slab *s, void *p);
 /* The size of the slot that an allocation of n bytes takes. */
-size_t slab_slot_bytes(size_t n);
+size_t slab_slot_bytes(const struct slab *s, size_t n);
 /* The largest slot that n bytes fill to the last byte or nearly: what a run of bytes that may be
  * split should ask for next. At most SLAB_ALLOC_MAX. */
-size_t slab_piece_bytes(size_t n);
+size_t slab_piece_bytes(const struct slab *s, size_t n);
 /* The size of p's slot. */
 size_t slab_size(const struct slab *s, const void *p);
+/* Whose slot p is: a look through all slabs of the process (there is one, but in tests). */
+#define SLABS_MAX 8
+struct slab *slab_of(const void *p);
 /* A smaller or larger limit, e.g. after a reload. Shrinking takes effect as slots are released. 0,
  * or -1 (errno) if growth beyond the reserved address range was asked for. */
 int slab_resize(struct slab *s, size_t limit_bytes);
@@ -74,7 +77,7 @@ slab_tag_of(uint64_t hash)
 
 /* Says who owns p's slot: whoever is stored under that hash. A slot without an owner is never a
  * victim. */
-void slab_tag(struct slab *s, void *p, uint64_t hash);
+void slab_tag(struct slab *s, const void *p, uint64_t hash);
 /* Picks a page of another class than that of n, with few bytes in use and every slot tagged, and
  * copies its tags. Returns how many; 0 when there is none. */
 unsigned slab_victim(struct slab *s, size_t n, uint32_t tags_out[SLAB_SLOTS_MAX]);

@@ -402,8 +402,7 @@ store_alloc(struct store *s, uint64_t hash, size_t bytes)
 static bool
 is_bounded(const struct store *s, const struct object *o)
 {
-	return o->slab == s->slab &&
-	    (o->body == NULL || (o->body->slab == s->slab && !o->body->is_passing));
+	return object_slab(o) == s->slab && (o->body == NULL || body_slab(o->body) == s->slab);
 }
 
 /* The object that o replaces, or if there are too many variants the oldest; NULL if neither. */
@@ -542,9 +541,9 @@ int
 store_add_variant(struct store *s, struct object *o, uint8_t encoding, struct body **bodyp)
 {
 	struct shard *sh = shard_of(s, o->hash);
-	size_t bytes = slab_slot_bytes(sizeof(struct object_variant));
+	size_t bytes = slab_slot_bytes(s->slab, sizeof(struct object_variant));
 
-	if (!is_bounded(s, o) || (*bodyp)->slab != s->slab || (*bodyp)->is_passing) {
+	if (!is_bounded(s, o) || body_slab(*bodyp) != s->slab) {
 		body_unref(bodyp);
 		return -1;
 	}

@@ -161,15 +161,18 @@ compare_field(const struct head *stored, const struct head *answer, enum field_i
 }
 
 enum head_verdict
-head_judge(const struct head *stored, const struct head *answer)
+head_judge(const struct head *stored, uint64_t stored_bytes, const struct head *answer)
 {
+	struct slice length = head_value(answer, FIELD_CONTENT_LENGTH);
+	uint64_t bytes;
 	int etag = compare_field(stored, answer, FIELD_ETAG);
 	int modified = compare_field(stored, answer, FIELD_LAST_MODIFIED);
-	int length = compare_field(stored, answer, FIELD_CONTENT_LENGTH);
+	bool has_other_length = stored_bytes != LENGTH_UNKNOWN && length.n > 0 &&
+	    (!slice_to_u64(length, &bytes) || bytes != stored_bytes);
 
 	if (answer->status != 200 || stored->status != 200)
 		return HEAD_SAYS_NOTHING;
-	if (etag < 0 || modified < 0 || (length < 0 && head_has(stored, FIELD_CONTENT_LENGTH)))
+	if (etag < 0 || modified < 0 || has_other_length)
 		return HEAD_SAYS_CHANGED;
 	return etag > 0 || modified > 0 ? HEAD_SAYS_SAME : HEAD_SAYS_NOTHING;
 }

@@ -50,6 +50,9 @@ enum head_verdict {
 	HEAD_SAYS_CHANGED, /* it is stale from now on */
 	HEAD_SAYS_NOTHING, /* nothing in it identifies the content */
 };
-enum head_verdict head_judge(const struct head *stored, const struct head *answer);
+/* stored_bytes: the stored content's length as it was announced (a stored head does not say it), or LENGTH_UNKNOWN. */
+#define LENGTH_UNKNOWN UINT64_MAX
+enum head_verdict head_judge(
+    const struct head *stored, uint64_t stored_bytes, const struct head *answer);
 
 #endif

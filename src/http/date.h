@@ -8,8 +8,8 @@
 
 #include "base/slice.h"
 
-#define DATE_LEN 29 /* "Sun, 06 Nov 1994 08:49:37 GMT" */
-#define DATE_NONE INT64_MIN
+#define DATE_LEN 29			/* "Sun, 06 Nov 1994 08:49:37 GMT" */
+#define DATE_NONE (-(INT64_C(1) << 39)) /* long before the first date there is */
 
 /* Seconds since 1970, or DATE_NONE. now_s decides the century of a two-digit year (at most 50 years ahead). The
  * day of the week must be one, but need not be the right one. */

@@ -62,7 +62,7 @@ enum field_flag {
 	X(CONTENT_DISPOSITION,                 "Content-Disposition",                   0)      \
 	X(CONTENT_ENCODING,                    "Content-Encoding",                      F_LIST) \
 	X(CONTENT_LANGUAGE,                    "Content-Language",                      F_LIST) \
-	X(CONTENT_LENGTH,                      "Content-Length",                        0)      \
+	X(CONTENT_LENGTH,                      "Content-Length",                        F_UNSTORED)\
 	X(CONTENT_LOCATION,                    "Content-Location",                      0)      \
 	X(CONTENT_MD5,                         "Content-MD5",                           0)      \
 	X(CONTENT_RANGE,                       "Content-Range",                         0)      \

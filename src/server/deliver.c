@@ -92,7 +92,7 @@ keep_variant(struct exchange *x)
 {
 	struct body *b;
 
-	if (!x->coded_is_kept || x->object->slab == NULL)
+	if (!x->coded_is_kept || !x->object->facts.is_in_slab)
 		return;
 	b = body_ref(x->coded);
 	store_add_variant(x->worker->commons->store, x->object, (uint8_t)x->coded_as, &b);
@@ -220,8 +220,8 @@ tell_trailers(struct exchange *x)
 {
 	const struct body *b = sent_body(x);
 
-	if (b != NULL && b == x->source && body_state(b) == BODY_WHOLE && b->trailers_len > 0)
-		x->client->ops->set_trailers(x->client, slice_of(b->trailers, b->trailers_len));
+	if (b != NULL && b == x->source && body_state(b) == BODY_WHOLE && body_trailers(b).n > 0)
+		x->client->ops->set_trailers(x->client, body_trailers(b));
 }
 
 /* One write. Returns what the client took, -1: gone. */

@@ -95,13 +95,13 @@ compact(struct fill *f)
 	b = body_of(store_slab(f->worker->commons->store), slice_of(tight, got));
 	if (b == NULL)
 		return;
-	o = object_new(f->object->slab,
+	o = object_new(object_slab(f->object),
 	    &(struct object_parts){.hash = f->object->hash,
 		.key = object_key(f->object),
 		.vary = object_vary(f->object),
 		.tags = object_tags(f->object),
 		.head = object_head(f->object),
-		.facts = f->object->facts,
+		.facts = object_facts(f->object),
 		.body = b});
 	body_unref(&b);
 	if (o == NULL)
@@ -118,7 +118,7 @@ fill_store(struct fill *f)
 	if (body_length(f->body) > f->route->cache.store.max_object_bytes || f->body->is_passing)
 		return;
 	f->object->facts.fetch_ms = fill_took_ms(f);
-	if (f->body->trailers == NULL)
+	if (body_trailers(f->body).n == 0)
 		compact(f);
 	if (purgelog_judge(c->purges, f->object) == PURGE_GONE)
 		return;

@@ -286,7 +286,7 @@ renew(struct fill *f, struct object *old, const struct head *says, struct life *
 	o = make_object(f, buf_slice(&text), life,
 	    f->verdict == STORE_STORED ? store_slab(f->worker->commons->store) : NULL, old->body);
 	buf_fini(&text);
-	if (o != NULL && o->slab != NULL)
+	if (o != NULL && o->facts.is_in_slab)
 		inherit_variants(o, old);
 	return o;
 }
@@ -346,7 +346,7 @@ learn_from_head(struct fill *f, const struct head *h)
 		return;
 	if (!head_of_stored(&stored, object_head(f->described)))
 		bug("a stored head does not parse");
-	switch (head_judge(&stored, h)) {
+	switch (head_judge(&stored, f->described->body->expected, h)) {
 	case HEAD_SAYS_SAME:
 		renewed = renew(f, f->described, h, &life);
 		if (renewed != NULL)

@@ -158,7 +158,7 @@ refresh_early(struct exchange *x, struct object *o)
 static void
 use_fresh(struct exchange *x, struct object *o)
 {
-	if (o->facts.slide_ms > 0 && object_slide(o, loop_now_ms(x->worker->loop)) &&
+	if (o->facts.slides && object_slide(o, loop_now_ms(x->worker->loop)) &&
 	    x->worker->l2 != NULL)
 		l2_touch(x->worker->l2, o);
 	refresh_early(x, o);

@@ -208,8 +208,7 @@ cut_etag(const struct object *o, struct slice added, struct rendering *r, struct
 
 	r->etag_at = 0;
 	if (at != NULL && tag.n > 0) {
-		struct slice rest =
-		    slice_skip(added, (size_t)(at - added.p) + sizeof(name) - 1);
+		struct slice rest = slice_skip(added, (size_t)(at - added.p) + sizeof(name) - 1);
 
 		if (slice_starts(rest, tag)) {
 			r->has_etag = true;
@@ -272,7 +271,7 @@ rendered_keep(struct rendered_table *t, struct object *o, const struct rendered_
 	struct buf cut = {0};
 	unsigned id;
 
-	if (o->slab == NULL || id_of(word_of(t, o), IDS_OF_OBJECT - 1) != 0 ||
+	if (!o->facts.is_in_slab || id_of(word_of(t, o), IDS_OF_OBJECT - 1) != 0 ||
 	    !split_text(o, text, &r, &added))
 		return;
 	cut_etag(o, added, &r, &cut);

@@ -16,7 +16,7 @@
 #include "cache/object.h"
 #include "http/negotiate.h"
 
-#define RENDERED_MAX 8191		   /* in one table; whatever comes later is rendered each time */
+#define RENDERED_MAX 8191 /* in one table; whatever comes later is rendered each time */
 #define RENDERED_TEXT_MAX_BYTES (1u << 20) /* all their texts together */
 
 struct route;

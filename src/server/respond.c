@@ -107,7 +107,7 @@ add_cache_status(struct exchange *x)
 	    .ttl_s = CACHE_TTL_NONE,
 	    .collapsed = x->is_collapsed,
 	    .stored = !from_store && x->answer == ANSWER_OBJECT && x->is_shared &&
-		(x->verdict == STORE_STORED || (x->is_collapsed && x->object->slab != NULL))};
+		(x->verdict == STORE_STORED || (x->is_collapsed && x->object->facts.is_in_slab))};
 
 	add_line(&x->out, "X-Cache-Status", slice_from(cache_word_name(x->word)));
 	if (x->answer != ANSWER_OBJECT)
@@ -381,6 +381,13 @@ respond_ranges(struct exchange *x, const struct ranges *rs, uint64_t length)
 	return reply(x, true, true, multipart_length(rs, boundary, type, length));
 }
 
+/* The origin's answer to a HEAD: that no body came says nothing of its length. */
+static bool
+is_head_of_origin(const struct exchange *x)
+{
+	return x->head.method == METHOD_HEAD && x->tier == TIER_origin && !x->is_shared;
+}
+
 static struct compress_plan
 choose_coding(struct exchange *x, bool has_range)
 {
@@ -394,8 +401,8 @@ choose_coding(struct exchange *x, bool has_range)
 	    .no_transform = o->facts.no_transform,
 	    .has_range = has_range};
 
-	/* The origin's answer to a HEAD has no body: what GET's would be is judged. */
-	if (x->head.method == METHOD_HEAD && facts.length == 0 &&
+	/* What GET's would be is judged. */
+	if (is_head_of_origin(x) && facts.length == 0 &&
 	    !slice_to_u64(head_value(&x->origin, FIELD_CONTENT_LENGTH), &facts.length))
 		facts.length = CODEC_SIZE_UNKNOWN;
 	return compress_choose(&x->route->compress, &facts, &x->accept);
@@ -424,8 +431,8 @@ begin_coding(struct exchange *x, const struct compress_plan *plan)
 	if (x->codec == NULL)
 		return false;
 	x->codec_flushes = plan->verb == COMPRESS_ENCODE;
-	x->coded_is_kept = o->slab != NULL && plan->verb == COMPRESS_ENCODE;
-	x->coded = body_new(x->coded_is_kept ? o->slab : NULL, BODY_LENGTH_UNKNOWN);
+	x->coded_is_kept = o->facts.is_in_slab && plan->verb == COMPRESS_ENCODE;
+	x->coded = body_new(x->coded_is_kept ? object_slab(o) : NULL, BODY_LENGTH_UNKNOWN);
 	if (x->coded == NULL) {
 		codec_free(&x->codec);
 		return false;
@@ -456,8 +463,7 @@ respond_undecodable(struct exchange *x)
 	return respond_own(x);
 }
 
-#define RENDERED_FOR(x) \
-	.route = (x)->route, .is_tls = (x)->client->is_tls, .accept = (x)->accept
+#define RENDERED_FOR(x) .route = (x)->route, .is_tls = (x)->client->is_tls, .accept = (x)->accept
 
 /* A fresh hit asked for plainly: the whole, without conditions. */
 static bool
@@ -478,14 +484,7 @@ has_trailers_for(const struct exchange *x)
 	const struct body *b = x->source;
 
 	return x->head.minor >= 1 && b->expected == BODY_LENGTH_UNKNOWN &&
-	    body_state(b) == BODY_WHOLE && b->trailers_len > 0;
-}
-
-/* The origin's answer to a HEAD: that no body came says nothing of its length. */
-static bool
-is_head_of_origin(const struct exchange *x)
-{
-	return x->head.method == METHOD_HEAD && x->tier == TIER_origin && !x->is_shared;
+	    body_state(b) == BODY_WHOLE && body_trailers(b).n > 0;
 }
 
 static enum exchange_next
@@ -505,7 +504,7 @@ respond_whole(struct exchange *x, const struct compress_plan *plan, bool bodyles
 		    x->source == x->object->body ? 0 : (uint8_t)x->coded_as);
 	if (is_head_of_origin(x))
 		length = BODY_LENGTH_UNKNOWN;
-	if (bodyless && x->head.method == METHOD_HEAD && !coded &&
+	if (bodyless && is_head_of_origin(x) && !coded &&
 	    head_has(&x->origin, FIELD_CONTENT_LENGTH) && body_length(x->object->body) == 0)
 		slice_to_u64(head_value(&x->origin, FIELD_CONTENT_LENGTH), &length);
 	return reply(

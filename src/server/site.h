@@ -160,7 +160,8 @@ struct site {
 	enum rate_style rate_style;
 	const char *name;	 /* in Via, Cache-Status and error pages: "forebay" */
 	struct headers *headers; /* for answers that no route gives; owned */
-	struct rendered_table *rendered; /* heads of hits; owned, and the one thing here that grows */
+	struct rendered_table
+	    *rendered; /* heads of hits; owned, and the one thing here that grows */
 	bool access_log;
 	void *conf; /* the filled configuration it was made from (server/conf.h) */
 };

@@ -429,10 +429,8 @@ on_fetch_choose(void *arg)
 static void
 fetch_complete(struct fetch *f)
 {
-	if (f->trailers.n > 0) {
-		f->body->trailers = must_strndup(f->trailers.p, f->trailers.n);
-		f->body->trailers_len = f->trailers.n;
-	}
+	if (f->trailers.n > 0)
+		body_set_trailers(f->body, buf_slice(&f->trailers));
 	body_end(f->body, BODY_WHOLE);
 	if (f->keep && is_sent(f))
 		pool_return(&f->conn);

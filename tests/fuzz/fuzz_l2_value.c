@@ -9,6 +9,8 @@
 
 #include "cache/l2value.h"
 
+#include "http/date.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static const struct l2_clocks now = {5000000, 1785585600000};
@@ -76,7 +78,7 @@ object_from(const uint8_t *data, size_t n)
 	    .head = SLICE_LIT(head),
 	    .facts = {.born_ms = 4999000,
 		.life_ms = 60000,
-		.modified_s = INT64_MIN,
+		.modified_s = DATE_NONE,
 		.etag_at = 23,
 		.etag_len = 3,
 		.status = 200,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cache/object.h"
+#include "http/date.h"
 #include "http/head.h"
 #include "http/negotiate.h"
 
@@ -31,7 +32,7 @@ response_of(struct slice key, struct slice vary, struct slice body, int64_t now_
 		.fetch_ms = 350,
 		.sie_ms = 3000,
 		.date_s = 784111777,
-		.modified_s = INT64_MIN,
+		.modified_s = DATE_NONE,
 		.log_pos = 99,
 		.etag_at = 60,
 		.etag_len = 5,

@@ -254,7 +254,7 @@ what_all_have_read_is_let_go(void **state)
 		receive(b, 10000);
 		read_some(b, &c, UINT64_MAX);
 		body_trim(b, c.at);
-		for (first = b->first; first != NULL; first = first->next)
+		for (first = b->chunks->first; first != NULL; first = first->next)
 			chunks++;
 		assert_true(chunks <= 2);
 	}

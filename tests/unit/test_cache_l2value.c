@@ -73,11 +73,11 @@ a_response_comes_back_as_it_was_on_another_machine(void **state)
 	assert_int_equal(object_age_ms(o, there.mono_ms), 2500);
 	assert_int_equal(o->facts.life_ms, MINUTE_MS);
 	assert_int_equal(o->facts.swr_ms, 2000);
-	assert_int_equal(o->facts.slide_ms, 70000);
+	assert_int_equal(object_facts(o).slide_ms, 70000);
 	assert_int_equal(o->facts.fetch_ms, 350);
 	assert_int_equal(o->facts.sie_ms, 3000);
 	assert_int_equal(o->facts.date_s, 784111777);
-	assert_int_equal(o->facts.modified_s, INT64_MIN);
+	assert_int_equal(o->facts.modified_s, DATE_NONE);
 	assert_int_equal(o->facts.log_pos, 99);
 	assert_int_equal(o->facts.status, 200);
 	assert_int_equal(o->facts.encoding, ENC_IDENTITY);

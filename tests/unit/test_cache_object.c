@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "cache/slab.h"
+#include "http/date.h"
 
 #define MIB ((size_t)1 << 20)
 
@@ -50,6 +51,42 @@ an_object_holds_copies_of_its_parts(void **state)
 	}
 	assert_int_equal(slab_usage(slab).used_bytes, 0);
 	slab_free_all(&slab);
+}
+
+static void
+facts_come_back_and_those_beyond_all_use_as_near_as_they_go(void **state)
+{
+	struct object_parts parts = usual_parts();
+	const int64_t years_17_ms = (int64_t)17 * 365 * 86400 * 1000;
+	struct object_facts f;
+	struct object *o;
+
+	parts.facts = (struct object_facts){.born_ms = -5,
+	    .age_ms = (int64_t)INT32_MAX * 1000,
+	    .life_ms = years_17_ms,
+	    .swr_ms = INT64_MAX,
+	    .sie_ms = years_17_ms,
+	    .date_s = 253402300799, /* the last second of the year 9999 */
+	    .modified_s = DATE_NONE,
+	    .etag_at = 17,
+	    .etag_len = 10,
+	    .status = 599,
+	    .encoding = 8,
+	    .no_stale = true,
+	    .immutable = true};
+	o = object_new(NULL, &parts);
+	f = object_facts(o);
+	assert_true(f.swr_ms >= years_17_ms);
+	f.swr_ms = INT64_MAX;
+#define X(type, name, kept, bits) assert_true(f.name == parts.facts.name);
+	OBJECT_FACTS(X)
+#undef X
+	assert_true(o->facts.modified_s == DATE_NONE);
+	object_unref(&o);
+	parts.facts.etag_len = UINT16_MAX; /* nobody's, and no half of it is kept */
+	o = object_new(NULL, &parts);
+	assert_int_equal(o->facts.etag_len, 0);
+	object_unref(&o);
 }
 
 static void
@@ -160,7 +197,7 @@ hang_all(void *arg)
 	struct hanger *h = arg;
 
 	for (unsigned encoding = 1; encoding < 200; encoding++) {
-		struct body *b = body_of(h->o->slab, SLICE_LIT("packed"));
+		struct body *b = body_of(object_slab(h->o), SLICE_LIT("packed"));
 
 		if (object_add_variant(h->o, (uint8_t)encoding, &b) == 0)
 			h->hung++;
@@ -202,6 +239,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(an_object_holds_copies_of_its_parts),
 	    cmocka_unit_test(an_object_without_body_or_tags_is_one_too),
+	    cmocka_unit_test(facts_come_back_and_those_beyond_all_use_as_near_as_they_go),
 	    cmocka_unit_test(a_sliding_life_is_as_long_as_its_last_use_lets_it),
 	    cmocka_unit_test(after_a_failed_refresh_the_next_waits_a_moment),
 	    cmocka_unit_test(what_is_too_long_makes_no_object),

@@ -45,25 +45,36 @@ resident_bytes(void)
 static void
 slots_hold_what_was_asked_for_and_waste_little(void **state)
 {
-	for (size_t n = 1; n <= SLAB_ALLOC_MAX; n++) {
-		size_t slot = slab_slot_bytes(n);
+	struct slab *small = slab_new(4 * MIB), *large = slab_new(256 * MIB);
 
-		assert_true(slot >= n && slot % 16 == 0);
+	for (size_t n = 1; n <= SLAB_ALLOC_MAX; n++) {
+		size_t slot = slab_slot_bytes(small, n), fine = slab_slot_bytes(large, n);
+
+		assert_true(slot >= n && slot % 16 == 0 && fine >= n && fine % 16 == 0);
 		if (n > 128 && n < 7000)
 			assert_true(slot <= n + n / 6 + 16);
+		if (n > 128 && n < 1800)
+			assert_true(fine <= n + n / 24 + 16);
 	}
-	assert_int_equal(slab_slot_bytes(1), 64);
-	assert_int_equal(slab_slot_bytes(SLAB_ALLOC_MAX), SLAB_ALLOC_MAX);
+	assert_int_equal(slab_slot_bytes(small, 1), 64);
+	assert_int_equal(slab_slot_bytes(small, SLAB_ALLOC_MAX), SLAB_ALLOC_MAX);
+	slab_free_all(&small);
+	slab_free_all(&large);
 }
 
 static void
 pieces_of_a_long_run_fill_their_slots(void **state)
 {
-	for (size_t n = 64; n <= SLAB_ALLOC_MAX; n++) {
-		size_t piece = slab_piece_bytes(n);
+	struct slab *s[] = {slab_new(4 * MIB), slab_new(256 * MIB)};
 
-		assert_int_equal(piece, slab_slot_bytes(piece));
-		assert_true(piece <= n || piece - n <= piece / 8);
+	for (size_t i = 0; i < 2; i++) {
+		for (size_t n = 64; n <= SLAB_ALLOC_MAX; n++) {
+			size_t piece = slab_piece_bytes(s[i], n);
+
+			assert_int_equal(piece, slab_slot_bytes(s[i], piece));
+			assert_true(piece <= n || piece - n <= piece / 8);
+		}
+		slab_free_all(&s[i]);
 	}
 }
 
@@ -124,7 +135,7 @@ the_limit_is_never_passed(void **state)
 	for (size_t i = 0; i < 4; i++) {
 		size_t count = fill(s, sizes[i], slots, 70000);
 
-		assert_true(count * slab_slot_bytes(sizes[i]) > 3 * MIB);
+		assert_true(count * slab_slot_bytes(s, sizes[i]) > 3 * MIB);
 		assert_true(slab_usage(s).page_bytes <= 4 * MIB);
 		assert_true(resident_bytes() <= 4 * MIB);
 		while (count > 0)

@@ -165,18 +165,19 @@ a_304_about_something_else_is_recognised(void **state)
 static void
 a_head_tells_whether_the_stored_get_is_still_good(void **state)
 {
-	struct head stored = head_of("ETag: \"a\"\nContent-Length: 5");
+	struct head stored = head_of("ETag: \"a\"");
 	struct head same = head_of("ETag: \"a\"\nContent-Length: 5"),
 		    other = head_of("ETag: \"b\"");
 	struct head longer = head_of("ETag: \"a\"\nContent-Length: 6"),
 		    silent = head_of("Content-Length: 5");
 	struct head gone = response_of(410, "ETag: \"a\"");
 
-	assert_int_equal(head_judge(&stored, &same), HEAD_SAYS_SAME);
-	assert_int_equal(head_judge(&stored, &other), HEAD_SAYS_CHANGED);
-	assert_int_equal(head_judge(&stored, &longer), HEAD_SAYS_CHANGED);
-	assert_int_equal(head_judge(&stored, &silent), HEAD_SAYS_NOTHING);
-	assert_int_equal(head_judge(&stored, &gone), HEAD_SAYS_NOTHING);
+	assert_int_equal(head_judge(&stored, 5, &same), HEAD_SAYS_SAME);
+	assert_int_equal(head_judge(&stored, 5, &other), HEAD_SAYS_CHANGED);
+	assert_int_equal(head_judge(&stored, 5, &longer), HEAD_SAYS_CHANGED);
+	assert_int_equal(head_judge(&stored, LENGTH_UNKNOWN, &longer), HEAD_SAYS_SAME);
+	assert_int_equal(head_judge(&stored, 5, &silent), HEAD_SAYS_NOTHING);
+	assert_int_equal(head_judge(&stored, 5, &gone), HEAD_SAYS_NOTHING);
 }
 
 int

@@ -8,8 +8,8 @@
 #include "base/hash.h"
 #include "cache/slab.h"
 
-#define HEAD                                                                                       \
-	"HTTP/1.1 200 OK\r\nServer: origin\r\nVary: Cookie\r\nETag: \"v1\"\r\nDate: Thu, 01 Jan "  \
+#define HEAD                                                                                      \
+	"HTTP/1.1 200 OK\r\nServer: origin\r\nVary: Cookie\r\nETag: \"v1\"\r\nDate: Thu, 01 Jan " \
 	"2026 00:00:00 GMT\r\n\r\n"
 
 static struct slab *slab;
@@ -72,9 +72,11 @@ static void
 a_text_comes_back_whatever_it_leaves_out_or_adds(void **state)
 {
 	static const char *const texts[] = {
-	    "HTTP/1.1 200 OK\r\nServer: origin\r\nVary: Cookie\r\nETag: \"v1\"\r\nDate: Thu, 01 Jan "
+	    "HTTP/1.1 200 OK\r\nServer: origin\r\nVary: Cookie\r\nETag: \"v1\"\r\nDate: Thu, 01 "
+	    "Jan "
 	    "2026 00:00:00 GMT\r\n",
-	    "HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nVary: Cookie, "
+	    "HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nVary: "
+	    "Cookie, "
 	    "Accept-Encoding\r\nX-Frame-Options: DENY\r\n",
 	    "HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
 	    "Content-Encoding: gzip\r\nETag: W/\"v1\"\r\nVary: Accept-Encoding\r\n",
@@ -99,8 +101,9 @@ static void
 objects_that_differ_in_their_tags_share_one_rendering(void **state)
 {
 	struct rendered_table *t = rendered_table_new(1);
-	struct object *a = make(HEAD), *b = make("HTTP/1.1 200 OK\r\nServer: elsewhere\r\n"
-						 "Vary: Cookie\r\nETag: W/\"2\"\r\nDate: now\r\n\r\n");
+	struct object *a = make(HEAD),
+		      *b = make("HTTP/1.1 200 OK\r\nServer: elsewhere\r\n"
+				"Vary: Cookie\r\nETag: W/\"2\"\r\nDate: now\r\n\r\n");
 
 	rendered_keep(t, a, &plain,
 	    SLICE_LIT("HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
