@@ -78,7 +78,7 @@ conformance: $(BUILD)/forebay ; @tests/conformance/run
 bench: $(BUILD)/forebay $(BUILD)/bench/bench_serve ; @git log -1 --format='commit %h' 2>/dev/null; $(BUILD)/bench/bench_serve $<
 bench-evict: $(BUILD)/bench/bench_evict ; @$<
 # Readers and writers for SOAK_SECONDS (600) in bad weather; SEED makes a run again.
-soak: $(BUILD)/forebay | deps-test ; @tests/load/soak
+soak: $(BUILD)/forebay | deps-test ; @tests/load/soak && tests/load/flood
 
 # A configuration that is there is left alone.
 install: $(BUILD)/forebay

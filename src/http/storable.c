@@ -1,5 +1,6 @@
 #include "http/storable.h"
 
+#include "http/negotiate.h"
 #include "http/vary.h"
 
 static const struct {
@@ -116,6 +117,37 @@ judge_use(const struct store_ask *a)
 	return life->life_ms + window_ms > life->age_ms ? STORE_STORED : STORE_EXPIRED;
 }
 
+/* Files of a site that are the same for everybody, and never a page. */
+static bool
+names_file(struct slice path)
+{
+	static const char *const kinds[] = {"css", "js", "mjs", "map", "wasm", "png", "jpg", "jpeg",
+	    "gif", "webp", "avif", "ico", "svg", "bmp", "woff", "woff2", "ttf", "otf", "eot", "mp3",
+	    "mp4", "webm", "ogg", "pdf", "zip"};
+	size_t at = path.n;
+
+	while (at > 0 && path.p[at - 1] != '.' && path.p[at - 1] != '/')
+		at--;
+	if (at == 0 || path.p[at - 1] != '.')
+		return false;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (slice_ieq(slice_skip(path, at), slice_from(kinds[i])))
+			return true;
+	return false;
+}
+
+/* /account/x.css, to an application that takes it for /account: a route that caches by names of files would publish what one
+ * visitor saw (web cache deception). */
+static bool
+is_page_in_disguise(const struct store_ask *a)
+{
+	struct slice type = media_type_of(head_value(a->response, FIELD_CONTENT_TYPE));
+	bool is_page = slice_ieq(type, SLICE_LIT("text/html")) ||
+	    slice_ieq(type, SLICE_LIT("application/xhtml+xml"));
+
+	return is_page && a->life->by_route && a->response->status < 300 && names_file(a->path);
+}
+
 /* Whose answer it is. */
 static enum store_verdict
 judge_person(const struct store_ask *a)
@@ -126,7 +158,7 @@ judge_person(const struct store_ask *a)
 		return STORE_AUTHORIZATION;
 	if (a->has_cookie && !a->policy->cookies_covered && a->life->by_route)
 		return STORE_COOKIE;
-	return STORE_STORED;
+	return is_page_in_disguise(a) ? STORE_PATH_TYPE : STORE_STORED;
 }
 
 enum store_verdict

@@ -27,6 +27,7 @@
 	X(TAGS_LONG,       "tags-long",          "its tags are more than 1,000, longer than 16 KiB together, or one is longer than 1 KiB") \
 	X(AUTHORIZATION,   "authorization",      "the request has Authorization, and the response is not marked for all (public, s-maxage, must-revalidate)") \
 	X(COOKIE,          "cookie",             "the request has a Cookie, and only the route or a guess gives the response a life") \
+	X(PATH_TYPE,       "path-type",          "a page under the name of another kind of file, and only the route or a guess gives it a life") \
 	X(NO_FRESHNESS,    "no-freshness",       "nobody states a life, and there is no validator")             \
 	X(EXPIRED,         "expired",            "it was stale when it arrived, and there is no validator")     \
 	X(NO_VALIDATOR,    "no-validator",       "it must be validated before each use, and there is no validator") \
@@ -66,6 +67,7 @@ struct store_ask {
 	enum method method;
 	bool has_authorization; /* in the request, as the client sent it */
 	bool has_cookie;
+	struct slice path; /* of the request's URL; empty: not looked at */
 	const struct cache_control *request_cc;
 	const struct head *response;
 	const struct cache_control *cc;

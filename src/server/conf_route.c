@@ -115,6 +115,15 @@ read_statuses(const char *key, unsigned *first, unsigned *last)
 	return true;
 }
 
+/* Statuses that say what was wrong with one request, not what its URL is: a class does not mean them, or one client's broken
+ * request would be answered for everybody. */
+static bool
+is_about_request(unsigned status)
+{
+	return status == 400 || status == 401 || (status >= 405 && status <= 408) ||
+	    (status >= 411 && status <= 417) || (status >= 421 && status <= 431 && status != 424);
+}
+
 static int
 add_status(struct conf_context *cx, const struct conf_directive *row, const struct conf_entry *e,
     struct cache_statuses *out)
@@ -132,7 +141,8 @@ add_status(struct conf_context *cx, const struct conf_directive *row, const stru
 	if (conf_fill_value(cx, &life, e->value, &ms) < 0)
 		return -1;
 	for (unsigned s = first; s <= last; s++)
-		out->items[out->count++] = (struct status_life){(uint16_t)s, ms};
+		if (first == last || !is_about_request(s))
+			out->items[out->count++] = (struct status_life){(uint16_t)s, ms};
 	return 0;
 }
 

@@ -28,7 +28,7 @@
 	X(origin, choice(cache_origin_words), "obey", NULL, NULL, "Whether ttl wins over what the origin says of lives, `no-store` and `private` included") \
 	X(stale_while_revalidate, duration, "0", "0", "3650d", "How long past its life a response is served at once while it is refreshed, where the origin says nothing") \
 	X(stale_if_error, duration, "10m", "0", "3650d", "How long past its life it is served when the origin fails, where the response does not forbid it") \
-	X(statuses, custom(struct cache_statuses, cache_statuses_parse), NULL, NULL, NULL, "Lives by status where the origin states none, as in `{404: 1m, 5xx: 5s}`", \
+	X(statuses, custom(struct cache_statuses, cache_statuses_parse), NULL, NULL, NULL, "Lives by status where the origin states none, as in `{404: 1m, 5xx: 5s}`. `4xx` leaves out what is wrong with a request rather than its URL (400, 401, 405 to 408, 411 to 417, 421 to 431): to keep these, name them", \
 		.form = "{STATUS: DURATION}", .schema = "{\"type\": \"object\"}")                                    \
 	X(jitter, ratio, "0%", "0%", "50%", "Up to that much is taken off lives, the origin's too, so that a batch does not expire at once") \
 	X(heuristic, bool, "yes", NULL, NULL, "Whether a life is guessed from Last-Modified (a tenth of the age, at most 10 min)") \

@@ -131,6 +131,7 @@ judge(
 	struct store_ask ask = {.method = method,
 	    .has_authorization = f->has_authorization,
 	    .has_cookie = f->has_cookie && rc->cookies == COOKIES_GUARD,
+	    .path = slice_of(f->keyed.exact.text.p, f->keyed.query_at),
 	    .request_cc = &f->cc,
 	    .response = h,
 	    .cc = &f->response_cc,

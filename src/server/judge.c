@@ -190,6 +190,24 @@ judge_sharing(const struct judging *j, const struct route_cache_conf *c)
 		    "authorization: ignore gives an answer made for one login to everybody");
 }
 
+/* What a client says under such a name never reaches the origin: it splits the cache, and nothing else. */
+static void
+judge_key(const struct judging *j, const struct route_cache_conf *c)
+{
+	for (size_t i = 0; i < c->key.headers.count; i++) {
+		struct slice name = slice_from(c->key.headers.items[i]);
+
+		if ((field_flags(field_id_of(name)) & (F_FORGED | F_HOP)) == 0)
+			continue;
+		conf_warning(j->diag, conf_place(&cache_key_table, &c->key, "headers"),
+		    "headers: the origin never sees %.*s as a client sends it, so no answer "
+		    "depends on it",
+		    SLICE_FMT(name));
+		conf_hint(j->diag,
+		    "what a trusted proxy says of host and scheme is part of the key anyway");
+	}
+}
+
 static void
 judge_prefix(const struct judging *j, unsigned i)
 {
@@ -389,10 +407,12 @@ site_judge(const struct server_conf *conf, const struct site *site, struct conf_
 		judge_reach(&j, i);
 		judge_cache(&j, i);
 		judge_sharing(&j, &route_conf_at(&j, i)->cache);
+		judge_key(&j, &route_conf_at(&j, i)->cache);
 		judge_prefix(&j, i);
 		judge_limits(&j, i);
 	}
 	judge_sharing(&j, &conf->cache.rules);
+	judge_key(&j, &conf->cache.rules);
 	judge_catch_all(&j);
 	judge_unused_limits(&j);
 	judge_unused_upstreams(&j);

@@ -9,6 +9,7 @@ struct play {
 	enum method method; /* METHOD_OTHER: GET */
 	struct life_policy lives;
 	struct store_policy policy;
+	const char *path;
 };
 
 static const struct life_policy plain = {
@@ -33,6 +34,7 @@ judge(struct play p)
 	struct store_ask ask = {.method = p.method == METHOD_OTHER ? METHOD_GET : p.method,
 	    .has_authorization = head_has(&request, FIELD_AUTHORIZATION),
 	    .has_cookie = head_has(&request, FIELD_COOKIE),
+	    .path = slice_from(p.path != NULL ? p.path : ""),
 	    .request_cc = &request_cc,
 	    .response = &response,
 	    .cc = &cc,
@@ -200,10 +202,36 @@ what_is_larger_than_the_limit_is_not_stored(void **state)
 	    STORE_TOO_LARGE);
 }
 
+static void
+a_page_under_a_files_name_lives_only_by_the_origins_word(void **state)
+{
+	const struct life_policy ttl = {.ttl_ms = 60000};
+	const struct play rows[] = {
+	    {.response = "Content-Type: text/html", .lives = ttl, .path = "http://a/account/x.css"},
+	    {.response = "Content-Type: text/html; charset=utf-8",
+		.lives = ttl,
+		.path = "http://a/account;x.JPG"},
+	    {.response = "Content-Type: text/html\nCache-Control: max-age=60",
+		.lives = ttl,
+		.path = "http://a/account/x.css"},
+	    {.response = "Content-Type: text/css", .lives = ttl, .path = "http://a/account/x.css"},
+	    {.response = "Content-Type: text/html", .lives = ttl, .path = "http://a.css/account"},
+	    {.response = "Content-Type: text/html", .lives = ttl, .path = "http://a/x.css/page"},
+	    {.response = "Content-Type: text/html", .lives = ttl, .path = "http://a/x.html"},
+	    {.response = "Content-Type: text/html", .lives = ttl, .path = "http://a/css"},
+	};
+	static const enum store_verdict want[COUNT(rows)] = {STORE_PATH_TYPE, STORE_PATH_TYPE};
+
+	for (size_t i = 2; i < COUNT(rows); i++)
+		assert_int_equal(judge(rows[i]), STORE_STORED);
+	expect_rows(rows, 2, want);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_page_under_a_files_name_lives_only_by_the_origins_word),
 	    cmocka_unit_test(any_final_status_with_a_life_is_stored),
 	    cmocka_unit_test(what_the_origin_forbids_is_not_stored),
 	    cmocka_unit_test(what_can_never_answer_is_not_stored),
