@@ -13,6 +13,7 @@
 origin      a scripted origin                           forebay     starts a daemon: forebay(config, app=origin, ...)
 origins     makes more of them: origins("o2")           cli         runs the binary to its end: cli("check", "-c", path)
 clock       moves the daemons' time                     redis       a real Redis;  redises(...) makes more
+watched     a master, a replica and their sentinels     cluster     three nodes of a Redis cluster
 client      client(address): one connection             certs       an authority that signs certificates
 shop        the sample application                      tmp_path    a directory of the scenario's own
 """
@@ -36,6 +37,7 @@ from stage.clock import Clock  # noqa: E402
 from stage.daemon import Forebay, run_forebay  # noqa: E402
 from stage.origin import Origin  # noqa: E402
 from stage.redis import Redis  # noqa: E402
+from stage.redises import Cluster, Watched  # noqa: E402
 from stage.shop import Shop  # noqa: E402
 from stage.waiting import patiently  # noqa: E402
 
@@ -111,7 +113,7 @@ class Stage:
         told = [(daemon.name, daemon.story()) for daemon in self.daemons]
         told += [(origin.name, "\n".join(f"{request!r} on connection {request.connection}" for request in origin.requests[-50:]))
                  for origin in self.origins]
-        return told + [(redis.name, redis.process.tail(20)) for redis in self.redises]
+        return told + [(redis.name, redis.process.tail(20)) for redis in self.redises if isinstance(redis, Redis)]
 
 
 @pytest.fixture
@@ -157,6 +159,22 @@ def redis(stage):
 @pytest.fixture
 def redises(stage):
     return stage.redis
+
+
+@pytest.fixture
+def watched(stage):
+    def directory(name):
+        path = stage.directory / name
+        path.mkdir()
+        return path
+    watched = Watched(stage.redis, directory)
+    stage.redises.append(watched)
+    return watched.wait_ready()
+
+
+@pytest.fixture
+def cluster(stage):
+    return Cluster(stage.redis)
 
 
 @pytest.fixture

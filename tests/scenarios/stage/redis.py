@@ -46,8 +46,11 @@ class Redis:
 
     def start(self):
         self._forget_connection()
-        self.process = Process(self.name, ["redis-server", *self.options], self.directory / "redis.log", cwd=self.directory)
+        self.process = Process(self.name, self.command(), self.directory / "redis.log", cwd=self.directory)
         wait_until(self._is_up, lambda: f"redis-server\n{self.process.tail()}")
+
+    def command(self):
+        return ["redis-server", *self.options]
 
     def _is_up(self):
         assert self.process.is_running, f"redis-server ended with {self.process.exit_code}\n{self.process.tail()}"
@@ -95,6 +98,9 @@ class Redis:
         if self._sock is not None:
             self._sock.close()
         self._sock = None
+
+    def reconnect(self):
+        self._forget_connection()
 
     def keys(self, pattern="*"):
         return sorted(self.cli("KEYS", pattern))

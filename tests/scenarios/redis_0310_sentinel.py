@@ -1,0 +1,90 @@
+"""The master changes, and nobody who asks for a page notices."""
+
+import threading
+
+import pytest
+
+from stage.client import together
+from stage.waiting import wait_until
+
+UP = "forebay_redis_up"
+ASKED = "forebay_redis_requests_total"
+CONFIG = 'workers: 1\ncache: {redis: {url: "@redis@", timeout: 500ms}}'
+
+
+@pytest.fixture
+def pages(origin):
+    def play(exchange):
+        text = f"page {exchange.request.path}"
+        exchange.head(200, [("Content-Length", len(text)), ("Cache-Control", "max-age=600")])
+        exchange.send(text)
+    origin.on("GET /*").do(play)
+    return origin
+
+
+def settled(w):
+    w.wait_metric(UP, 1, timeout=20)
+
+
+def readers(w, stop, count=3):
+    """Pages never asked for before, one after the other, until told to stop: each is answered, and right."""
+    def read(k):
+        def play():
+            n = k
+            with w.client() as c:
+                while not stop.is_set():
+                    c.get(f"/{n}", host="a").expect(200, f"page /{n}")
+                    n += count
+        return play
+    return [read(k) for k in range(count)]
+
+
+def test_a_fail_over_is_followed_while_requests_flow(pages, forebay, watched):
+    w1 = forebay(CONFIG, app=pages, redis=watched)
+    settled(w1)
+    stop = threading.Event()
+
+    def fail_over():
+        try:
+            w1.wait_metric(ASKED, lambda n: n > 20, op="put", result="done")
+            watched.fail_over()
+            w1.wait_log(f"the master is 127.0.0.1:{watched.replica.port}", timeout=30)
+            settled(w1)
+            before = w1.metric(ASKED, op="put", result="done")
+            w1.wait_metric(ASKED, lambda n: n > before + 20, op="put", result="done")
+        finally:
+            stop.set()
+    together(*readers(w1, stop), fail_over)
+    assert len(watched.ask_replica("KEYS", "forebay:o:*")) > 20
+    w2 = forebay(CONFIG, app=pages, redis=watched)          # its sentinels know the new master
+    settled(w2)
+    stored = w1.metric(ASKED, op="put", result="done")
+    w1.get("/after", host="a").expect(200)
+    wait_until(lambda: w1.metric(ASKED, op="put", result="done") > stored, "it to be stored")
+    with pages.hold():
+        w2.get("/after", host="a").expect(200, "page /after", x_cache_status="HIT")
+
+
+def test_an_old_master_that_came_back_as_a_replica_is_left(pages, forebay, watched):
+    """It refuses writes then: that is a reason to ask where the master is."""
+    w1 = forebay(CONFIG, app=pages, redis=watched)
+    settled(w1)
+    watched.sentinels[0].cli("SENTINEL", "FAILOVER", "mymaster")
+    w1.wait_log(f"the master is 127.0.0.1:{watched.replica.port}", timeout=30)
+    watched.wait_promoted()
+    settled(w1)
+    w1.get("/1", host="a").expect(200)
+    wait_until(lambda: watched.ask_replica("KEYS", "forebay:o:*"), "it to be stored at the new master")
+
+
+def test_sentinels_that_are_gone_are_said_so(pages, forebay, watched):
+    for sentinel in watched.sentinels:
+        sentinel.kill()
+    w1 = forebay(CONFIG, app=pages, redis=watched)
+    w1.wait_log("redis 127.0.0.1:[0-9]+: cannot connect: Connection refused")
+    w1.get("/1").expect(200, "page /1")
+    told = w1.admin("GET", "/health/ready").expect(200).json()
+    assert told["status"] == "degraded"
+    assert "Connection refused" in str(told)
+    watched.sentinels[1].start()
+    settled(w1)
