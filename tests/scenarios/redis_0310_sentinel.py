@@ -1,5 +1,6 @@
 """The master changes, and nobody who asks for a page notices."""
 
+import itertools
 import threading
 
 import pytest
@@ -22,8 +23,19 @@ def pages(origin):
     return origin
 
 
+def puts(w):
+    return w.metric(ASKED, op="put", result="done")
+
+
 def settled(w):
+    """What it fetches is written to Redis now."""
     w.wait_metric(UP, 1, timeout=20)
+    before = puts(w)
+
+    def writes(attempt=itertools.count()):
+        w.get(f"/warm/{next(attempt)}", host=str(w)).expect(200)
+        return puts(w) > before
+    wait_until(writes, "something to be written to Redis", 20)
 
 
 def readers(w, stop, count=3):
@@ -46,21 +58,21 @@ def test_a_fail_over_is_followed_while_requests_flow(pages, forebay, watched):
 
     def fail_over():
         try:
-            w1.wait_metric(ASKED, lambda n: n > 20, op="put", result="done")
+            wait_until(lambda: puts(w1) > 20, "the load to be under way")
             watched.fail_over()
             w1.wait_log(f"the master is 127.0.0.1:{watched.replica.port}", timeout=30)
             settled(w1)
-            before = w1.metric(ASKED, op="put", result="done")
-            w1.wait_metric(ASKED, lambda n: n > before + 20, op="put", result="done")
+            before = puts(w1)
+            wait_until(lambda: puts(w1) > before + 20, "the new master to be used")
         finally:
             stop.set()
     together(*readers(w1, stop), fail_over)
     assert len(watched.ask_replica("KEYS", "forebay:o:*")) > 20
     w2 = forebay(CONFIG, app=pages, redis=watched)          # its sentinels know the new master
     settled(w2)
-    stored = w1.metric(ASKED, op="put", result="done")
+    stored = puts(w1)
     w1.get("/after", host="a").expect(200)
-    wait_until(lambda: w1.metric(ASKED, op="put", result="done") > stored, "it to be stored")
+    wait_until(lambda: puts(w1) > stored, "it to be stored")
     with pages.hold():
         w2.get("/after", host="a").expect(200, "page /after", x_cache_status="HIT")
 
