@@ -239,11 +239,22 @@ is_fine_probe(const struct side *s, enum redisio_end end, const struct redis_rep
 }
 
 static void
+go_on(struct side *s)
+{
+	bool had_paused = s->trouble[0] != '\0';
+
+	s->trouble[0] = '\0';
+	s->told = s->told_flaws = 0;
+	set_up(s, true);
+	if (had_paused && s->l2->logs)
+		log_info("redis %s: %s go on", redisnet_name(s->io), s->what);
+}
+
+static void
 on_probe_answer(void *arg, enum redisio_end end, const struct redis_reply *reply)
 {
 	struct side *s = arg;
 	bool is_fine = is_fine_probe(s, end, reply);
-	bool had_paused = s->trouble[0] != '\0';
 
 	tally(s->l2, L2_OP_probe,
 	    is_fine			 ? L2_done
@@ -256,16 +267,12 @@ on_probe_answer(void *arg, enum redisio_end end, const struct redis_reply *reply
 		snprintf(s->trouble, sizeof(s->trouble), "%.*s",
 		    (int)(reply->text.n > 120 ? 120 : reply->text.n), reply->text.p);
 	}
-	if (!breaker_probed(&s->breaker, is_fine))
-		return;
-	s->trouble[0] = '\0';
-	s->told = s->told_flaws = 0;
-	set_up(s, true);
-	if (had_paused && s->l2->logs)
-		log_info("redis %s: %s go on", redisnet_name(s->io), s->what);
+	if (breaker_probed(&s->breaker, is_fine))
+		go_on(s);
 }
 
-/* What is asked is what the side is for: a Redis that is full answers PING. */
+/* What is asked is what the side is for: a Redis that is full answers PING. Of many nodes each is judged by
+ * the commands it is sent (event/redisnet.h): one that failed a probe would stand for all. */
 static void
 on_probe_due(void *arg)
 {
@@ -277,6 +284,11 @@ on_probe_due(void *arg)
 	const struct slice writes[] = {
 	    SLICE_LIT("PSETEX"), key, SLICE_LIT(PROBE_LIFE_MS), SLICE_LIT("1")};
 
+	if (redisnet_has_nodes(s->io)) {
+		breaker_probed(&s->breaker, true);
+		go_on(s);
+		return;
+	}
 	if (redisnet_send(s->io,
 		&(struct redisio_command){.argv = s->is_writing ? writes : reads,
 		    .argc = 4,

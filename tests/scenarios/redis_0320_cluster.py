@@ -1,11 +1,19 @@
 """A cluster: each key is asked of its node, slots move under way, and a node that fails takes no other with it."""
 
+import itertools
 import threading
 
-from stage.client import together
+import pytest
 
+from stage.client import together
+from stage.waiting import wait_until
+
+UP = "forebay_redis_up"
+ASKED = "forebay_redis_requests_total"
 LIMIT_UP = "forebay_ratelimit_redis_up"
 LIMIT_ASKED = "forebay_ratelimit_redis_requests_total"
+SENT = "forebay_redis_node_commands_total"
+CONFIG = 'workers: 1\ncache: {redis: {url: "@redis@", timeout: 1s}}'
 LIMITED = """
     workers: 1
     cache: {redis: {url: "@redis@", timeout: 1s}}
@@ -13,6 +21,107 @@ LIMITED = """
     limits: {rate_timeout: 1s}
     routes: [{match: /**, rate_limit: one, respond: 204}]
 """
+
+
+@pytest.fixture
+def pages(origin):
+    def play(exchange):
+        text = f"page {exchange.request.path} " + "x" * 3000
+        exchange.head(200, [("Content-Length", len(text)), ("Cache-Control", "max-age=600"), ("Content-Type", "text/plain")])
+        exchange.send(text)
+    origin.on("GET /*").do(play)
+    return origin
+
+
+def read(w, numbers, **wanted):
+    with w.client() as c:
+        for n in numbers:
+            r = c.get(f"/{n}", host="a").expect(200, **wanted)
+            assert r.text.startswith(f"page /{n} ")
+
+
+def puts(w):
+    return w.metric(ASKED, op="put", result="done")
+
+
+def settled(w):
+    """What it fetches is written to Redis now."""
+    w.wait_metric(UP, 1)
+
+    def writes(attempt=itertools.count()):
+        w.get(f"/warm/{next(attempt)}", host="a").expect(200)
+        return puts(w) > 0
+    wait_until(writes, "something to be written to Redis")
+
+
+def read_and_stored(w, numbers):
+    before = puts(w)
+    read(w, numbers)
+    wait_until(lambda: puts(w) >= before + len(numbers), lambda: f"{len(numbers)} pages to be stored, {puts(w) - before} are")
+
+
+def test_what_is_stored_is_spread_over_all_nodes_and_found(pages, forebay, cluster):
+    w1 = forebay(CONFIG, app=pages, redis=cluster)
+    settled(w1)
+    read_and_stored(w1, range(30))
+    assert all(node.keys("forebay:o:*") for node in cluster.nodes)
+    w2 = forebay(CONFIG, app=pages, redis=cluster)
+    settled(w2)
+    with pages.hold():
+        read(w2, range(30), x_cache_status="HIT")
+
+
+@pytest.mark.patience(120)
+def test_slots_move_while_requests_flow(pages, forebay, cluster):
+    w1 = forebay(CONFIG, app=pages, redis=cluster)
+    settled(w1)
+    read_and_stored(w1, range(300))
+    before, over = cluster.slots_of(0), threading.Event()
+    reached = [0, 0]
+
+    def go_on(k):
+        def play():
+            n = 1000 + k
+            with w1.client() as c:
+                while not over.is_set():
+                    r = c.get(f"/{n}", host="a").expect(200)
+                    assert r.text.startswith(f"page /{n} ")
+                    reached[k], n = n, n + 2
+        return play
+
+    def reshard():
+        try:
+            cluster.reshard(0, 1, 1500)
+        finally:
+            over.set()
+    together(go_on(0), go_on(1), reshard)
+    assert cluster.slots_of(0) == before - 1500
+    moved = w1.metric(SENT, result="redirected")
+    assert moved > 0
+    for result in ("error", "timeout"):
+        assert w1.metric(ASKED, op="get", result=result) == 0
+        assert w1.metric(ASKED, op="put", result=result) == 0
+    w2 = forebay(CONFIG, app=pages, redis=cluster)
+    settled(w2)
+    with pages.hold():                                      # what was stored before, and meanwhile
+        read(w2, range(300), x_cache_status="HIT")
+        read(w2, range(1000, min(reached), 7), x_cache_status="HIT")
+
+
+def test_one_node_that_is_gone_costs_what_it_kept_and_nothing_else(pages, forebay, cluster, clock):
+    w1 = forebay(CONFIG, app=pages, redis=cluster)
+    settled(w1)
+    read_and_stored(w1, range(60))
+    gone = cluster.nodes[2]
+    gone.kill()
+    w1.wait_metric("forebay_redis_node_connections_up", 0, node=gone.address)
+    told = w1.admin("GET", "/health/ready").expect(200).json()
+    assert told["status"] == "degraded" and f"1 of 3 nodes in trouble: {gone.address}: " in str(told)
+    w2 = forebay(CONFIG, app=pages, redis=cluster)
+    settled(w2)
+    read(w2, range(60))
+    found = w2.metric("forebay_cache_requests_total", status="HIT", tier="redis")
+    assert 0 < found < 60 and w2.metric(ASKED, op="get", result="hit") >= found
 
 
 def test_shared_limits_hold_while_slots_move(forebay, cluster):
