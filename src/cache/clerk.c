@@ -272,7 +272,7 @@ take_one(struct clerk *c, const struct purge *p)
 	uint64_t serial = sharedlog_take(c->log, p, c->has_redis);
 	struct log_entry *e = log_entry_new(sharedlog_instance(c->log), serial, p);
 
-	if (!c->has_redis)
+	if (!c->has_redis && logbook_pending(c->book) == 0) /* serials stay in order */
 		logbook_add_known(c->book, e);
 	else if (!logbook_add_pending(c->book, e))
 		clerk_count(&c->count.collapsed, 1);

@@ -18,7 +18,8 @@
 	"last=last+1 redis.call('XADD',KEYS[1],'MAXLEN','~','" LOG_LENGTH "',string.format('%.0f-0',last)," \
 	"'e',epoch,'c',chance,'i'," instance ",'s'," serial ",'k'," kind ",'w'," what ") "
 
-/* KEYS log state applied; ARGV strict, my epoch, my number, its chance, an epoch to begin. */
+/* KEYS log state applied; ARGV strict, my epoch, my number, its chance, an epoch to begin. Under strict coherence
+ * an epoch does not outlive a run of Redis. */
 static const char hello[] = BEGIN
 	"local run=string.match(redis.call('INFO','server'),'run_id:(%w+)') or '-' "
 	"local s=redis.call('HMGET',KEYS[2],'epoch','last','run','run_at','epoch_at','prev','prev_last') "
@@ -32,10 +33,10 @@ static const char hello[] = BEGIN
 	"  end "
 	"end "
 	"if run~=s[3] then "
-	"  if ARGV[1]=='1' then lost=true end "
 	"  s[4]=now "
 	"  redis.call('HSET',KEYS[2],'run',run,'run_at',now) "
 	"end "
+	"if ARGV[1]=='1' and epoch and tonumber(s[5])<tonumber(s[4]) then lost=true end "
 	"if lost then "
 	"  s[6]=epoch or ARGV[2] "
 	"  if s[6]~=ARGV[2] then s[7]=last else s[7]=math.max(last,mine) end "
