@@ -34,12 +34,31 @@ read_spec(struct slice s, uint64_t length, struct byte_range *out)
 }
 
 static bool
-overlaps(const struct ranges *rs, const struct byte_range *r)
+touches(const struct byte_range *a, const struct byte_range *b)
 {
-	for (unsigned i = 0; i < rs->count; i++)
-		if (r->from <= rs->at[i].to && rs->at[i].from <= r->to)
-			return true;
-	return false;
+	return a->from <= b->to + 1 && b->from <= a->to + 1;
+}
+
+/* Joins r with all that it touches; the union stands where the first of them stood (section 15.3.7.2). */
+static void
+add_range(struct ranges *rs, struct byte_range r)
+{
+	unsigned place = rs->count;
+
+	for (unsigned i = 0; i < rs->count;) {
+		if (!touches(&rs->at[i], &r)) {
+			i++;
+			continue;
+		}
+		r.from = rs->at[i].from < r.from ? rs->at[i].from : r.from;
+		r.to = rs->at[i].to > r.to ? rs->at[i].to : r.to;
+		place = i < place ? i : place;
+		memmove(&rs->at[i], &rs->at[i + 1], (--rs->count - i) * sizeof(r));
+		i = 0; /* it is larger now: what was passed may touch it */
+	}
+	place = place < rs->count ? place : rs->count;
+	memmove(&rs->at[place + 1], &rs->at[place], (rs->count++ - place) * sizeof(r));
+	rs->at[place] = r;
 }
 
 enum range_answer
@@ -47,7 +66,6 @@ range_judge(struct slice range, uint64_t length, struct ranges *out)
 {
 	size_t unit = slice_index(range, '=');
 	unsigned specs = 0;
-	bool has_overlap = false;
 
 	out->count = 0;
 	if (unit == range.n || !slice_ieq(slice_of(range.p, unit), SLICE_LIT("bytes")))
@@ -66,10 +84,9 @@ range_judge(struct slice range, uint64_t length, struct ranges *out)
 			return RANGE_WHOLE;
 		if (found == 0)
 			continue;
-		has_overlap |= overlaps(out, &r);
-		out->at[out->count++] = r;
+		add_range(out, r);
 	}
-	if (specs == 0 || has_overlap)
+	if (specs == 0)
 		return RANGE_WHOLE;
 	return out->count > 0 ? RANGE_PARTS : RANGE_UNSATISFIABLE;
 }

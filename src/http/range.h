@@ -1,8 +1,8 @@
 /* http/range.h - byte ranges (RFC 9110 section 14): which parts of a whole are asked for, and the heads around
  * them. Pure.
  *
- * A Range that is malformed, in another unit, longer than RANGES_MAX or made of overlapping parts is ignored, as section
- * 14.2 allows: the whole is sent.
+ * A Range that is malformed, in another unit or longer than RANGES_MAX is ignored, as section 14.2 allows: the whole is
+ * sent. Ranges that overlap or follow each other are joined (section 15.3.7.2), so that what is sent is never more than the whole and the parts' heads.
  */
 #ifndef HTTP_RANGE_H
 #define HTTP_RANGE_H

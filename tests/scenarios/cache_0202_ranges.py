@@ -62,6 +62,12 @@ def test_of_several_parts_those_that_exist(w1):
     w1.get("/film", range="bytes=0-4, 99999-").expect(206, BODY[:5], content_range="bytes 0-4/10240")
 
 
+def test_parts_that_overlap_are_sent_once(w1):
+    w1.get("/film", range="bytes=0-99, 50-199, 200-299").expect(206, BODY[:300], content_range="bytes 0-299/10240")
+    r = w1.get("/film", range="bytes=9000-9009, 0-, 5-10").expect(206, BODY, content_range="bytes 0-10239/10240")
+    assert int(r.headers["content-length"]) == len(BODY)
+
+
 def test_a_thousand_parts_are_not_worth_it(w1):
     r = w1.get("/film", range="bytes=" + ",".join(f"{n}-" for n in range(1000)))
     assert r.status in (200, 416) or len(r.body) <= 2 * len(BODY)

@@ -32,9 +32,9 @@ parts_are_found_in_the_order_asked(void **state)
 	expect_part(0, 0, 10);
 	assert_int_equal(judge("bytes=5-99", 11), RANGE_PARTS);
 	expect_part(0, 5, 10);
-	assert_int_equal(judge("bytes= 8-9 ,, 0-0,99-100, -1", 11), RANGE_PARTS);
+	assert_int_equal(judge("bytes= 7-8 ,, 0-0,99-100, -1", 11), RANGE_PARTS);
 	assert_int_equal(got.count, 3);
-	expect_part(0, 8, 9);
+	expect_part(0, 7, 8);
 	expect_part(1, 0, 0);
 	expect_part(2, 10, 10);
 	assert_int_equal(judge("bytes=0-18446744073709551615", 11), RANGE_PARTS);
@@ -55,7 +55,7 @@ what_is_malformed_or_hostile_is_answered_in_full(void **state)
 	static const char *const bad[] = {"", "bytes", "bytes=", "bytes=,", "bytes=a-b", "bytes=1",
 	    "bytes=--1", "bytes=2-1", "bytes=+1-2", "bytes=0x1-2", "bytes=1 -2", "bytes=1- 2",
 	    "bytes =0-1", "lines=0-1", "bytes=-", "bytes=0-1;2-3", "bytes=18446744073709551616-",
-	    "bytes=0-1,x", "bytes=0-5,5-6", "bytes=-5,0-", "=0-1",
+	    "bytes=0-1,x", "=0-1",
 	    "bytes=0-0,1-1,2-2,3-3,4-4,5-5,6-6,7-7,8-8,9-9,20-20,20-20,20-20,20-20,20-20,20-20,10-"
 	    "10"};
 
@@ -64,6 +64,27 @@ what_is_malformed_or_hostile_is_answered_in_full(void **state)
 			fail_msg("taken for a range: %s", bad[i]);
 	assert_int_equal(judge("bytes=0-1", 0), RANGE_WHOLE);
 	assert_int_equal(range_judge(SLICE_NONE, 11, &got), RANGE_WHOLE);
+}
+
+static void
+ranges_that_touch_are_joined_where_the_first_stood(void **state)
+{
+	assert_int_equal(judge("bytes=0-5,5-6", 20), RANGE_PARTS);
+	assert_int_equal(got.count, 1);
+	expect_part(0, 0, 6);
+	assert_int_equal(judge("bytes=10-12, 0-1, 2-3, 15-16", 20), RANGE_PARTS);
+	assert_int_equal(got.count, 3);
+	expect_part(0, 10, 12);
+	expect_part(1, 0, 3);
+	expect_part(2, 15, 16);
+	assert_int_equal(judge("bytes=18-19, 0-2, 8-9, 4-5, 2-8", 20), RANGE_PARTS);
+	assert_int_equal(got.count, 2);
+	expect_part(0, 18, 19);
+	expect_part(1, 0, 9);
+	assert_int_equal(
+	    judge("bytes=0-,0-,0-,0-,0-,0-,0-,0-,0-,0-,0-,0-,0-,0-,0-,-20", 20), RANGE_PARTS);
+	assert_int_equal(got.count, 1);
+	expect_part(0, 0, 19);
 }
 
 static void
@@ -130,6 +151,7 @@ main(void)
 	    cmocka_unit_test(parts_are_found_in_the_order_asked),
 	    cmocka_unit_test(what_lies_behind_the_end_cannot_be_satisfied),
 	    cmocka_unit_test(what_is_malformed_or_hostile_is_answered_in_full),
+	    cmocka_unit_test(ranges_that_touch_are_joined_where_the_first_stood),
 	    cmocka_unit_test(only_a_get_with_one_range_asks_for_parts),
 	    cmocka_unit_test(a_body_of_several_parts_is_as_long_as_announced),
 	    cmocka_unit_test(an_origins_content_range_is_read_strictly),
