@@ -139,6 +139,14 @@ struct object_facts object_facts(const struct object *o);
 /* Whose memory it lies in; NULL: malloc's. */
 struct slab *object_slab(const struct object *o);
 
+/* Of what is found under a whole's key (cache/segmentkey.h): an outline has no body, but the head that its segments have in
+ * common, and the length of the whole in Content-Range as a 416 has it. Nothing else of status 206 is stored. */
+static inline bool
+object_is_outline(const struct object *o)
+{
+	return o->facts.status == 206 && o->facts.is_in_slab;
+}
+
 struct object_parts {
 	uint64_t hash;
 	struct slice key, vary, tags, head;

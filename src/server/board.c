@@ -1,6 +1,7 @@
 /* The flight's steps: joins the one for the key or leads it, and waits for its response. */
 #include "http/incremental.h"
 #include "server/exchange_priv.h"
+#include "server/segments.h"
 
 /* Alone: no key in the table, nobody else is served. */
 static enum exchange_next
@@ -29,7 +30,7 @@ step_board(struct exchange *x)
 	if (x->head.method == METHOD_HEAD)
 		x->is_shared = false;
 	/* What is known not to be kept, the origin may answer with less than the whole. */
-	x->passes_conditions = x->is_shared && x->stale == NULL &&
+	x->passes_conditions = x->is_shared && x->stale == NULL && !segments_apply(x) &&
 	    (x->restarts > 0 ||
 		flights_is_unshared(c->flights, x->key.hash, loop_now_ms(x->worker->loop)));
 	if (x->passes_conditions && head_has(&x->head, FIELD_RANGE))
@@ -68,9 +69,11 @@ may_serve_stale(const struct exchange *x)
 	return reuse_on_error(&s, &r);
 }
 
-static void
-leave_flight(struct exchange *x)
+void
+exchange_leave_flight(struct exchange *x)
 {
+	if (x->rider.flight == NULL)
+		return;
 	if (x->rider.is_leader)
 		fill_leader_left(x->rider.flight, x);
 	flight_leave(&x->rider);
@@ -83,7 +86,7 @@ serve_stale(struct exchange *x, const char *why)
 
 	x->stale = NULL;
 	x->is_shared = true; /* a HEAD too: conditions are judged here */
-	leave_flight(x);
+	exchange_leave_flight(x);
 	x->word = CACHE_WORD_STALE;
 	x->tier = TIER_memory;
 	x->reason = why;
@@ -95,7 +98,7 @@ serve_stale(struct exchange *x, const char *why)
 static enum exchange_next
 go_back(struct exchange *x, const char *why)
 {
-	leave_flight(x);
+	exchange_leave_flight(x);
 	x->is_collapsed = false;
 	x->fetch_end = NULL;
 	x->reason = why;
@@ -103,17 +106,18 @@ go_back(struct exchange *x, const char *why)
 }
 
 /* The flight's response is not for this rider: it fetches for itself. */
-static enum exchange_next
-restart(struct exchange *x, const char *why)
+enum exchange_next
+exchange_restart(struct exchange *x, const char *why)
 {
 	x->restarts++;
 	return go_back(x, why);
 }
 
-static enum exchange_next
-answer_fault(struct exchange *x, unsigned status, const char *text, const char *proxy_status)
+enum exchange_next
+exchange_answer_fault(
+    struct exchange *x, unsigned status, const char *text, const char *proxy_status)
 {
-	leave_flight(x);
+	exchange_leave_flight(x);
 	exchange_own(x, status, text);
 	buf_printf(&x->own_fields, "Proxy-Status: %s; error=%s\r\n", x->site->name, proxy_status);
 	return EXCHANGE_GO;
@@ -125,7 +129,7 @@ answer_fetch_end(struct exchange *x, enum fetch_end end)
 	x->fetch_end = fetch_ends[end].name;
 	if (may_serve_stale(x))
 		return serve_stale(x, "the origin failed");
-	return answer_fault(x, (unsigned)fetch_ends[end].status, fetch_ends[end].text,
+	return exchange_answer_fault(x, (unsigned)fetch_ends[end].status, fetch_ends[end].text,
 	    fetch_ends[end].proxy_status);
 }
 
@@ -138,7 +142,7 @@ after_failure(struct exchange *x, unsigned status)
 		return serve_stale(x, "the origin answered with a failure");
 	if (x->boardings++ == 0)
 		return go_back(x, "the origin answered another request with a failure");
-	return answer_fault(x, status, "the origin answered other requests with a failure",
+	return exchange_answer_fault(x, status, "the origin answered other requests with a failure",
 	    "destination_unavailable");
 }
 
@@ -192,11 +196,11 @@ step_await(struct exchange *x)
 	struct object *o;
 
 	if (x->upload_is_bad) {
-		leave_flight(x);
+		exchange_leave_flight(x);
 		return exchange_own(x, 400, "the request's body is not valid");
 	}
 	if (x->upload_too_large) {
-		leave_flight(x);
+		exchange_leave_flight(x);
 		x->closes = true;
 		return exchange_own(x, 413, "the request's body is larger than limits.body_size");
 	}
@@ -211,17 +215,17 @@ step_await(struct exchange *x)
 			return take_from_flight(x, o);
 		if (status_is_failure(o->facts.status))
 			return after_failure(x, o->facts.status);
-		return restart(x, "the response on its way was for other requests");
+		return exchange_restart(x, "the response on its way was for other requests");
 	case FLIGHT_DISBANDED:
 		o = flight_object(f);
 		if (x->rider.is_leader)
 			return take_from_flight(x, o);
 		if (status_is_failure(o->facts.status))
 			return after_failure(x, o->facts.status);
-		return restart(x, "the response on its way was not for everybody");
+		return exchange_restart(x, "the response on its way was not for everybody");
 	case FLIGHT_FAILED:
 		if (flight_fault(f) == FETCH_done)
-			return restart(x, "the flight ended without a response");
+			return exchange_restart(x, "the flight ended without a response");
 		return answer_fetch_end(x, (enum fetch_end)flight_fault(f));
 	}
 	return EXCHANGE_OVER;

@@ -5,6 +5,8 @@
 #include "server/compile_priv.h"
 #include "server/pathtext.h"
 
+#define SLICE_LEAST_BYTES 65536
+
 /* --- when it applies ---------------------------------------------------------------------------- */
 
 static enum method
@@ -356,6 +358,23 @@ key_has_authorization(const struct route_cache_conf *c)
 }
 
 static void
+compile_slice(struct compiling *k, const struct route_cache_conf *c, struct route_cache *out)
+{
+	out->slice_bytes = (uint64_t)c->slice;
+	if (c->slice == 0)
+		return;
+	if (c->slice < SLICE_LEAST_BYTES) {
+		conf_error(k->diag, conf_place(&route_cache_table, c, "slice"),
+		    "slice: smaller than 64KiB");
+		conf_hint(k->diag, "each slice is a request to the origin: 1MiB is a good size");
+	} else if (c->slice > c->max_object) {
+		conf_error(k->diag, conf_place(&route_cache_table, c, "slice"),
+		    "slice: a slice would be larger than max_object, and so not be stored");
+		conf_hint(k->diag, "make it smaller, or max_object larger");
+	}
+}
+
+static void
 compile_cache(struct compiling *k, const struct route_conf *c, struct route *r)
 {
 	struct route_cache_conf merged = c->cache;
@@ -388,6 +407,7 @@ compile_cache(struct compiling *k, const struct route_conf *c, struct route *r)
 		    "post: store would send writes without their cookies here");
 		conf_hint(k->diag, "post: pass, or cookies: guard or ignore");
 	}
+	compile_slice(k, &merged, out);
 	out->obey_request = merged.client_directives != 0;
 	out->hides_tags = merged.tag_fields == 0;
 	out->tags_count = (unsigned)merged.tags.count;

@@ -52,7 +52,8 @@
 		"who may force a fetch can keep the origin busy")                                                    \
 	X(tag_fields, choice(cache_tag_fields_words), "hide", NULL, NULL, "Whether clients get the origin's Cache-Tag, Surrogate-Key and xkey. " \
 		"`pass`: for a cache in front of this one")                                                         \
-	X(max_object, size, "8MiB", "1KiB", "1TiB", "Larger responses are passed on and not stored")
+	X(max_object, size, "8MiB", "1KiB", "1TiB", "Larger responses are passed on and not stored")               \
+	X(slice, size, "0", "0", "64MiB", "Responses larger than this are fetched, and kept, in slices of this size, where the origin gives ranges: 1MiB suits video; 0: whole")
 
 #define ROUTE_CACHE_DIRECTIVES(X)                                                                                    \
 	CACHE_RULE_DIRECTIVES(X)                                                                                     \

@@ -5,6 +5,7 @@
  * object. A turn codes at most CODE_TURN_BYTES, so a large body does not hold up the loop. */
 #include "base/mem.h"
 #include "server/exchange_priv.h"
+#include "server/segments.h"
 
 #define PIECES 16
 #define CODE_TURN_BYTES (64 * 1024)
@@ -129,12 +130,19 @@ sent_body(const struct exchange *x)
 	return x->coded != NULL ? x->coded : x->source;
 }
 
+/* Where in the whole the next byte to be sent lies. */
+static uint64_t
+position(const struct exchange *x)
+{
+	return x->seeks ? x->seek_to : x->segments.at + x->cursor.at;
+}
+
 /* The next of several ranges: its head, then its bytes; after the last only the closing boundary. */
 static void
 next_part(struct exchange *x)
 {
 	if (x->parts_count == 0 || x->part >= x->parts_count || x->part_head.n > 0 ||
-	    x->cursor.at < x->send_until)
+	    position(x) < x->send_until)
 		return;
 	x->part++;
 	x->part_head = x->parts[x->part].head;
@@ -150,9 +158,9 @@ next_part(struct exchange *x)
 static bool
 seek(struct exchange *x, const struct body *b)
 {
-	uint64_t have = body_length(b);
+	uint64_t have = x->segments.at + body_length(b);
 
-	body_seek(b, &x->cursor, have < x->seek_to ? have : x->seek_to);
+	body_seek(b, &x->cursor, (have < x->seek_to ? have : x->seek_to) - x->segments.at);
 	if (x->rider.flight != NULL && x->coded == NULL)
 		flight_moved(&x->rider, x->cursor.at);
 	x->seeks = have <= x->seek_to;
@@ -168,7 +176,6 @@ gather(struct exchange *x, struct iovec *iov, size_t *own_out)
 	int n = 0;
 
 	*own_out = 0;
-	next_part(x);
 	if (x->part_head.n > 0) {
 		iov[n++] = (struct iovec){(void *)(uintptr_t)x->part_head.p, x->part_head.n};
 		*own_out = x->part_head.n;
@@ -178,7 +185,7 @@ gather(struct exchange *x, struct iovec *iov, size_t *own_out)
 	if (x->seeks && !seek(x, b))
 		return n;
 	if (x->send_until != BODY_LENGTH_UNKNOWN)
-		limit = x->send_until - x->cursor.at;
+		limit = x->send_until - position(x);
 	return n + body_peek(b, &x->cursor, iov + n, PIECES - n, limit);
 }
 
@@ -211,7 +218,7 @@ ends_with(const struct exchange *x, const struct iovec *iov, int n, size_t own)
 	if (x->parts_count > 0)
 		return x->part == x->parts_count;
 	if (x->send_until != BODY_LENGTH_UNKNOWN)
-		return x->cursor.at + bytes == x->send_until;
+		return position(x) + bytes == x->send_until;
 	return body_state(b) == BODY_WHOLE && x->cursor.at + bytes == body_length(b);
 }
 
@@ -220,7 +227,8 @@ tell_trailers(struct exchange *x)
 {
 	const struct body *b = sent_body(x);
 
-	if (b != NULL && b == x->source && body_state(b) == BODY_WHOLE && body_trailers(b).n > 0)
+	if (b != NULL && b == x->source && !x->segments.is_on && body_state(b) == BODY_WHOLE &&
+	    body_trailers(b).n > 0)
 		x->client->ops->set_trailers(x->client, body_trailers(b));
 }
 
@@ -274,6 +282,22 @@ flushed(struct exchange *x)
 	return exchange_to(x, STEP_finish);
 }
 
+/* The segment that is sent from next, unless only a part's last head is left. */
+static enum segments_reach
+reach(struct exchange *x)
+{
+	if (!x->segments.is_on || (x->parts_count > 0 && x->part >= x->parts_count))
+		return SEGMENT_READY;
+	return segments_reach(x, position(x));
+}
+
+static enum exchange_next
+end_with_loss(struct exchange *x)
+{
+	segments_note_loss(x);
+	return end_with(x, END_body_broken);
+}
+
 enum exchange_next
 step_deliver(struct exchange *x)
 {
@@ -286,9 +310,20 @@ step_deliver(struct exchange *x)
 	if (x->codec != NULL && !exchange_code(x))
 		return end_with(x, END_body_broken);
 	do {
+		next_part(x);
+		switch (reach(x)) {
+		case SEGMENT_READY:
+			break;
+		case SEGMENT_WAITS:
+			return EXCHANGE_WAIT;
+		case SEGMENT_LOST:
+			return end_with_loss(x);
+		}
 		went = send_some(x, &offered, &last);
 		if (went < 0)
 			return end_with(x, END_client_gone);
+		if (x->segments.is_on)
+			segments_read_ahead(x);
 		if ((size_t)went < offered)
 			return wait_for_source(x); /* the client is full, or the pieces before it */
 	} while (offered > 0 && !last);

@@ -11,6 +11,7 @@
 #include "server/accesslog.h"
 #include "server/exchange_priv.h"
 #include "server/request.h"
+#include "server/segments.h"
 #include "server/tunnel.h"
 
 #define OUT_BYTES_KEPT 8192 /* a larger buffer for heads is not kept for the next exchange */
@@ -182,11 +183,8 @@ exchange_record(struct exchange *x)
 static void
 exchange_let_go(struct exchange *x)
 {
-	if (x->rider.flight != NULL) {
-		if (x->rider.is_leader)
-			fill_leader_left(x->rider.flight, x);
-		flight_leave(&x->rider);
-	}
+	exchange_leave_flight(x);
+	segments_let_go(x);
 	purge_forget(&x->told);
 	codec_free(&x->codec);
 	if (x->coded != NULL)
@@ -341,11 +339,7 @@ exchange_upload_slow(struct exchange *x)
 		exchange_finish(x);
 		return;
 	}
-	if (x->rider.flight != NULL) {
-		if (x->rider.is_leader)
-			fill_leader_left(x->rider.flight, x);
-		flight_leave(&x->rider);
-	}
+	exchange_leave_flight(x);
 	x->closes = true;
 	exchange_own(x, 408, "the request's body did not come in time");
 	exchange_walk(x);

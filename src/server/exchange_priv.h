@@ -1,5 +1,6 @@
 /* server/exchange_priv.h - the insides of an exchange, shared by the files that are its steps: exchange.c (the walk),
- * admit.c (route, access), limit.c (rate limits), key.c, lookup.c (the cache), board.c (the flight), respond.c (the head), deliver.c (the body), tunnel.c. */
+ * admit.c (route, access), limit.c (rate limits), key.c, lookup.c (the cache), board.c (the flight), respond.c (the head), deliver.c (the body),
+ * segments.c (a body in parts), tunnel.c. */
 #ifndef SERVER_EXCHANGE_PRIV_H
 #define SERVER_EXCHANGE_PRIV_H
 
@@ -10,6 +11,7 @@
 #include "http/conditional.h"
 #include "http/range.h"
 #include "http/reuse.h"
+#include "http/segment.h"
 #include "http/url.h"
 #include "http/vary.h"
 #include "policy/codec.h"
@@ -142,9 +144,26 @@ struct exchange {
 	struct body_cursor cursor;
 	bool seeks; /* the cursor is not where it is to send from: at seek_to */
 	uint64_t seek_to;
-	uint64_t send_until; /* position in source; BODY_LENGTH_UNKNOWN: its end */
-	bool replied;	     /* the client has been given the head */
-	bool source_ended;   /* everything of the body has been handed over */
+	uint64_t
+	    send_until;	   /* position in what is sent, as seek_to; BODY_LENGTH_UNKNOWN: its end */
+	bool replied;	   /* the client has been given the head */
+	bool source_ended; /* everything of the body has been handed over */
+	/* The body comes segment by segment (segments.h): x->source is the present one's, while is_open. */
+	struct segments {
+		bool is_on;
+		bool is_open,
+		    is_asked; /* the segment number is at hand; the rider is in its flight */
+		uint64_t size, number;
+		uint64_t
+		    at; /* position in the whole of the source's first byte; 0 without segments */
+		struct segment_version version; /* the outline's: borrows from x->object */
+		uint64_t asked_again; /* number + 1 of what broke off and was asked for again */
+		int fault;     /* why it was lost: an enum fetch_end; FETCH_done: another version */
+		unsigned anew; /* times the whole was asked for anew */
+		uint64_t ahead_number; /* which has been seen to; at hand, or fetched by us: */
+		struct object *ahead_object; /* own reference */
+		struct flight *ahead_flight; /* own reference */
+	} segments;
 	/* several ranges: parts between which heads are put */
 	struct range_part {
 		struct slice head; /* in mem; the last part is the closing boundary alone */
@@ -204,6 +223,13 @@ void exchange_key_add_query(const struct exchange *x, struct buf *key);
 /* Takes in what has come of the upload, into x->collected. True: it is all there. False: exchange_wake will come, or
  * upload_is_bad or upload_too_large says that it is of no use. */
 bool exchange_collect(struct exchange *x);
+/* The same for a failed flight, which is left, with the error for Proxy-Status. */
+enum exchange_next exchange_answer_fault(
+    struct exchange *x, unsigned status, const char *text, const char *proxy_status);
+/* Back to STEP_board: what was got is not for this request, which fetches for itself. */
+enum exchange_next exchange_restart(struct exchange *x, const char *why);
+/* Gets off its flight, if it is on one; a fill that it leads hears of it. */
+void exchange_leave_flight(struct exchange *x);
 /* The object answers; takes over the reference. */
 void exchange_use_object(struct exchange *x, struct object *o);
 /* What reuse_judge is told of o and of the request. soft: a purge made it stale. */

@@ -7,6 +7,7 @@
 #include "http/storedhead.h"
 #include "server/fill_priv.h"
 #include "server/request.h"
+#include "server/segments.h"
 
 static const struct fetch_handler fill_fetch_handler;
 
@@ -49,6 +50,7 @@ fill_free(struct fill *f)
 	}
 	object_unref(&f->stale);
 	object_unref(&f->described);
+	object_unref(&f->segment.outline);
 	if (f->body != NULL)
 		body_unref(&f->body);
 	buf_fini(&f->request);
@@ -113,6 +115,18 @@ copy_request(struct fill *f, const struct exchange *x)
 	buf_add_slice(&f->tags, x->tags);
 }
 
+void
+fill_rename(struct fill *f, const struct cache_key *key, struct slice tags)
+{
+	note_verdict(f);
+	fetchlock_free(&f->lock); /* whoever waits for what it was about finds that stored */
+	free(f->key_text);
+	f->key_text = must_strndup(key->text.p, key->text.n);
+	f->key = (struct cache_key){key->hash, slice_of(f->key_text, key->text.n)};
+	f->tags.n = 0;
+	buf_add_slice(&f->tags, tags);
+}
+
 static void
 on_fill_start(void *arg)
 {
@@ -120,7 +134,8 @@ on_fill_start(void *arg)
 }
 
 static struct fill *
-fill_new(struct exchange *x, struct flight *flight, struct object *stale)
+fill_new(
+    struct exchange *x, struct flight *flight, struct object *stale, const struct byte_range *part)
 {
 	struct fill *f = must_calloc(1, sizeof(*f));
 
@@ -148,14 +163,20 @@ fill_new(struct exchange *x, struct flight *flight, struct object *stale)
 		    (stale->facts.etag_len == 0 && stale->facts.modified_s == DATE_NONE))
 			object_unref(&f->stale);
 	}
-	request_render(x, f->stale == NULL ? NULL : &f->stale_head, &f->request);
+	if (part != NULL) {
+		f->segment.is_asked = true;
+		f->segment.range = *part;
+	}
+	request_render(x, f->stale == NULL ? NULL : &f->stale_head, part, &f->request);
 	return f;
 }
 
 void
 fill_start(struct exchange *x, struct flight *flight)
 {
-	struct fill *f = fill_new(x, flight_ref(flight), x->stale);
+	struct byte_range part;
+	struct fill *f =
+	    fill_new(x, flight_ref(flight), x->stale, segments_first_part(x, &part) ? &part : NULL);
 
 	f->x = x;
 	if (f->is_shared && f->stale == NULL && f->worker->l2 != NULL && x->restarts == 0 &&
@@ -168,7 +189,8 @@ fill_start(struct exchange *x, struct flight *flight)
 void
 fill_start_refresh(struct exchange *x, struct flight *flight, struct object *o)
 {
-	struct fill *f = fill_new(x, flight, o);
+	struct byte_range part;
+	struct fill *f = fill_new(x, flight, o, segments_first_part(x, &part) ? &part : NULL);
 
 	f->is_refresh = true;
 	if (f->stale ==
@@ -176,6 +198,22 @@ fill_start_refresh(struct exchange *x, struct flight *flight, struct object *o)
 		f->stale = object_ref(o);
 	observe_add(f->worker->observer, COUNT_refreshes, 1);
 	fill_ask_origin(f);
+}
+
+void
+fill_start_segment(struct exchange *x, struct flight *flight, const struct cache_key *key,
+    const struct byte_range *part, const struct segment_version *version)
+{
+	struct fill *f = fill_new(x, flight, NULL, part);
+
+	fill_rename(f, key, object_tags(x->object));
+	f->segment.outline = object_ref(x->object);
+	f->segment.version = *version;
+	observe_add(f->worker->observer, COUNT_segments, 1);
+	if (f->worker->l2 != NULL && !cache_key_is_loose(key->text))
+		fill_ask_l2(f);
+	else
+		fill_ask_origin(f);
 }
 
 /* --- the origin --- */

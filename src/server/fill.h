@@ -11,6 +11,7 @@
 
 #include "cache/flight.h"
 #include "cache/object.h"
+#include "http/segment.h"
 
 struct exchange;
 struct fill;
@@ -21,6 +22,10 @@ struct fill;
 void fill_start(struct exchange *x, struct flight *f);
 /* A refresh of o for the exchange's URL, which nobody waits for; the flight reference is taken over. */
 void fill_start_refresh(struct exchange *x, struct flight *f, struct object *o);
+/* Fetches one segment of what the exchange answers from, its x->object, an outline of that version. The fill depends on nobody:
+ * it goes on to the segment's end when the exchange has left. The flight reference is taken over. */
+void fill_start_segment(struct exchange *x, struct flight *f, const struct cache_key *key,
+    const struct byte_range *part, const struct segment_version *version);
 /* The leader's exchange leaves: no upload, interim response or upgrade can reach it any more. */
 void fill_leader_left(struct flight *f, struct exchange *x);
 /* The leader's upload has more, or its end. */

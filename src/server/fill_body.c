@@ -111,6 +111,22 @@ compact(struct fill *f)
 }
 
 void
+fill_put(struct fill *f, struct object *o)
+{
+	bool is_segment = f->segment.outline != NULL && o != f->segment.outline;
+
+	store_put(f->worker->commons->store, o);
+	f->has_refreshed = true;
+	/* What it was asked about may lie under another key: a rule for queries has come, or gone. */
+	if (f->stale != NULL && !is_segment && !slice_eq(object_key(f->stale), object_key(o)))
+		store_remove(f->worker->commons->store, f->stale);
+	flights_share_again(f->worker->commons->flights, f->key.hash);
+	observe_add(f->worker->observer, COUNT_stored, 1);
+	if (f->worker->l2 != NULL && !cache_key_is_loose(object_key(o)))
+		l2_put(f->worker->l2, o, &f->l2_stamp);
+}
+
+void
 fill_store(struct fill *f)
 {
 	struct commons *c = f->worker->commons;
@@ -122,13 +138,5 @@ fill_store(struct fill *f)
 		compact(f);
 	if (purgelog_judge(c->purges, f->object) == PURGE_GONE)
 		return;
-	store_put(c->store, f->object);
-	f->has_refreshed = true;
-	/* What it was asked about may lie under another key: a rule for queries has come, or gone. */
-	if (f->stale != NULL && !slice_eq(object_key(f->stale), object_key(f->object)))
-		store_remove(c->store, f->stale);
-	flights_share_again(c->flights, f->key.hash);
-	observe_add(f->worker->observer, COUNT_stored, 1);
-	if (f->worker->l2 != NULL && !cache_key_is_loose(object_key(f->object)))
-		l2_put(f->worker->l2, f->object, &f->l2_stamp);
+	fill_put(f, f->object);
 }

@@ -3,6 +3,17 @@
 
 #define L2_SILENCE_MS 5 /* then the origin is asked, too */
 
+/* A segment is all there; an outline is of use only where the route keeps segments. */
+static bool
+is_fit_part(const struct fill *f, const struct object *o)
+{
+	const struct byte_range *r = &f->segment.range;
+
+	if (f->segment.outline == NULL)
+		return f->route->cache.slice_bytes > 0;
+	return f->segment.is_asked && body_length(o->body) == r->to - r->from + 1;
+}
+
 /* Whether what was found there answers the request as it is: by the same rules as what is found in memory. */
 static bool
 may_answer(const struct fill *f, struct object *o)
@@ -20,6 +31,8 @@ may_answer(const struct fill *f, struct object *o)
 	    .authorization_covered = rc->store.authorization_covered,
 	    .may_revalidate = rc->obey_request};
 
+	if (o->facts.status == 206 && !is_fit_part(f, o))
+		return false;
 	return purgelog_judge(f->worker->commons->purges, o) == PURGE_VALID &&
 	    reuse_judge(&s, &r) == REUSE_IS_FRESH;
 }

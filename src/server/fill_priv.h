@@ -1,11 +1,13 @@
 /* server/fill_priv.h - the insides of a fill, shared by the files that are its parts: fill.c (its beginning, its end, the
- * origin), fill_l2.c (Redis), fill_response.c (what a response's head makes of it), fill_body.c (the body and the store). */
+ * origin), fill_l2.c (Redis), fill_response.c (what a response's head makes of it), fill_segment.c (likewise, of a part of something
+ * large), fill_body.c (the body and the store). */
 #ifndef SERVER_FILL_PRIV_H
 #define SERVER_FILL_PRIV_H
 
 #include "base/clock.h"
 #include "cache/fetchlock.h"
 #include "cache/redis.h"
+#include "http/segment.h"
 #include "http/storable.h"
 #include "server/exchange_priv.h"
 #include "server/purge.h"
@@ -43,6 +45,13 @@ struct fill {
 	/* For who asks later (cache/verdicts.h) */
 	unsigned status; /* of the response; 0: none */
 	enum source source;
+	/* A part is asked for (server/segments.h) */
+	struct {
+		bool is_asked;
+		struct byte_range range;
+		struct object *outline; /* what it is a part of; NULL: not known yet; own ref */
+		struct segment_version version; /* the outline's */
+	} segment;
 	/* The response */
 	int64_t sent_us, head_us;
 	enum store_verdict verdict;
@@ -79,6 +88,8 @@ void fill_ask_origin(struct fill *f);
 /* No response will come: the riders are told, a write in doubt purges, and the fill is freed. */
 void fill_fail(struct fill *f, enum fetch_end end);
 void fill_free(struct fill *f);
+/* From now on it is about what is stored under that key, with these tags. */
+void fill_rename(struct fill *f, const struct cache_key *key, struct slice tags);
 
 /* fill_l2.c: asks Redis, then the origin, too, if that is silent. */
 void fill_ask_l2(struct fill *f);
@@ -86,6 +97,26 @@ void on_l2_silence(void *arg);
 
 /* fill_response.c */
 struct body *on_fill_head(void *arg, const struct head *h, const struct framing *framing);
+/* The same for a head that is taken as it is. */
+struct body *fill_take_head(struct fill *f, const struct head *h, const struct framing *framing);
+/* Whether h may be stored as the answer to that method, and for how long it lives. */
+enum store_verdict fill_judge(struct fill *f, const struct head *h, enum method method,
+    int64_t body_bytes, struct life *life);
+/* An object of this canonical head. slab NULL: it only passes. NULL: no room. */
+struct object *fill_make_object(struct fill *f, struct slice head, const struct life *life,
+    struct slab *slab, struct body *body);
+/* The same as it is stored, and in the cache's memory. */
+struct object *fill_make_stored(
+    struct fill *f, const struct head *h, const struct life *life, struct body *body);
+/* Tells the riders, when the response has its object; others share it while it is fresh. */
+void fill_announce(struct fill *f, struct object *o, const struct life *life);
+/* What has come of the answer is of no use: the fetch ends. */
+void fill_drop_fetch(struct fill *f);
+/* Asks once more, without conditions and for all of it (part NULL), or fails where nobody is there any more whose request it was. */
+void fill_ask_again(struct fill *f, const struct byte_range *part);
+
+/* fill_segment.c: on_fill_head where a part was asked for. */
+struct body *fill_take_part(struct fill *f, const struct head *h, const struct framing *framing);
 
 /* fill_post.c: whether the answer to a POST is kept for GET; before its purges are carried out, and after. */
 struct post_claim {
@@ -103,5 +134,7 @@ void on_fill_room(void *owner);
 void on_fill_stall(void *arg);
 /* The whole body is here: into the store, and to Redis. */
 void fill_store(struct fill *f);
+/* Puts an object whose body has ended there. */
+void fill_put(struct fill *f, struct object *o);
 
 #endif

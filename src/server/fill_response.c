@@ -64,13 +64,18 @@ facts_of(
 	set_life(&f->route->cache, life, out);
 }
 
-/* What the response is stored under: the request's own key, unless it says which parameters count. */
+/* What the response is stored under: the request's own key, unless it says which parameters count. A segment's is given. */
 static void
 settle_key(struct fill *f, const struct head *h, struct buf *text, struct object_parts *parts)
 {
 	struct slice exact = f->keyed.exact.text;
 	struct buf rule = {0};
 
+	if (f->segment.outline != NULL) {
+		parts->key = f->key.text;
+		parts->hash = f->key.hash;
+		return;
+	}
 	parts->key = exact;
 	parts->hash = f->keyed.exact.hash;
 	if (search_rule_read(h, &rule)) {
@@ -84,9 +89,8 @@ settle_key(struct fill *f, const struct head *h, struct buf *text, struct object
 	buf_fini(&rule);
 }
 
-/* An object of this canonical head. slab NULL: it only passes. */
-static struct object *
-make_object(struct fill *f, struct slice head, const struct life *life, struct slab *slab,
+struct object *
+fill_make_object(struct fill *f, struct slice head, const struct life *life, struct slab *slab,
     struct body *body)
 {
 	struct head parsed;
@@ -120,9 +124,8 @@ collect_tags(struct fill *f, const struct head *h)
 	return origin_tags_add(h, origin_site_of(f->key.text), &f->all_tags);
 }
 
-/* Whether h may be stored as the answer to that method, and for how long it lives. */
-static enum store_verdict
-judge(
+enum store_verdict
+fill_judge(
     struct fill *f, const struct head *h, enum method method, int64_t body_bytes, struct life *life)
 {
 	const struct route_cache *rc = &f->route->cache;
@@ -200,6 +203,28 @@ announce(struct fill *f, struct object *o, bool for_all)
 	flight_publish(f->flight, o);
 }
 
+void
+fill_announce(struct fill *f, struct object *o, const struct life *life)
+{
+	announce(f, o, is_for_riders(f, life));
+}
+
+struct object *
+fill_make_stored(struct fill *f, const struct head *h, const struct life *life, struct body *body)
+{
+	struct stored_rules rules = {
+	    .drop_set_cookie = f->route->cache.store.set_cookie != SET_COOKIE_STORE,
+	    .now_ms = loop_wall_ms(fill_loop(f))};
+	struct buf text = {0};
+	struct object *o;
+
+	stored_head_write(h, &f->response_cc, &rules, &text);
+	o = fill_make_object(
+	    f, buf_slice(&text), life, store_slab(f->worker->commons->store), body);
+	buf_fini(&text);
+	return o;
+}
+
 /* Makes the objects: one for the store if it may be kept, and one for the leader alone when what is kept leaves something out. */
 static bool
 take_response(
@@ -207,9 +232,6 @@ take_response(
 {
 	struct slab *slab = store_slab(f->worker->commons->store);
 	bool keep = f->verdict == STORE_STORED;
-	struct stored_rules rules = {
-	    .drop_set_cookie = f->route->cache.store.set_cookie != SET_COOKIE_STORE,
-	    .now_ms = loop_wall_ms(fill_loop(f))};
 	uint64_t expected = framing->kind == FRAMING_LENGTH ? framing->length
 	    : framing->kind == FRAMING_NONE		    ? 0
 							    : BODY_LENGTH_UNKNOWN;
@@ -227,17 +249,15 @@ take_response(
 	if (f->body == NULL)
 		return false;
 	if (keep) {
-		stored_head_write(h, &f->response_cc, &rules, &text);
-		f->object = make_object(f, buf_slice(&text), life, slab, f->body);
+		f->object = fill_make_stored(f, h, life, f->body);
 		if (f->object == NULL) {
 			f->verdict = STORE_NO_MEMORY;
 			own_for_leader = true;
 		}
 	}
 	if (own_for_leader) {
-		text.n = 0;
 		passing_head_write(h, &text);
-		passing = make_object(f, buf_slice(&text), life, NULL, f->body);
+		passing = fill_make_object(f, buf_slice(&text), life, NULL, f->body);
 	}
 	buf_fini(&text);
 	f->windowed = f->object == NULL;
@@ -282,9 +302,16 @@ renew(struct fill *f, struct object *old, const struct head *says, struct life *
 	stored_head_merge(&was, says, &cc, &rules, &text);
 	if (!head_of_stored(&merged, buf_slice(&text)))
 		bug("a merged head does not parse");
-	f->verdict = judge(f, &merged, METHOD_GET, (int64_t)body_length(old->body), life);
+	if (object_is_outline(old))
+		merged.status = 200; /* what it stands for */
+	f->verdict = fill_judge(f, &merged, METHOD_GET, (int64_t)body_length(old->body), life);
 	life->age_ms = age_of_head(says) > 0 ? (int64_t)age_of_head(says) * 1000 : life->age_ms;
-	o = make_object(f, buf_slice(&text), life,
+	if (f->verdict != STORE_STORED && object_is_outline(old)) {
+		buf_fini(
+		    &text); /* without what it stands for it is no answer: all of it is asked for */
+		return NULL;
+	}
+	o = fill_make_object(f, buf_slice(&text), life,
 	    f->verdict == STORE_STORED ? store_slab(f->worker->commons->store) : NULL, old->body);
 	buf_fini(&text);
 	if (o != NULL && o->facts.is_in_slab)
@@ -342,12 +369,15 @@ learn_from_head(struct fill *f, const struct head *h)
 	struct head stored;
 	struct life life;
 	struct object *renewed;
+	uint64_t bytes = f->described->body->expected;
 
 	if (!is_listed(f, f->described))
 		return;
 	if (!head_of_stored(&stored, object_head(f->described)))
 		bug("a stored head does not parse");
-	switch (head_judge(&stored, f->described->body->expected, h)) {
+	if (object_is_outline(f->described) && segment_outline_length(&stored, &bytes))
+		stored.status = 200;
+	switch (head_judge(&stored, bytes, h)) {
 	case HEAD_SAYS_SAME:
 		renewed = renew(f, f->described, h, &life);
 		if (renewed != NULL)
@@ -362,13 +392,28 @@ learn_from_head(struct fill *f, const struct head *h)
 	}
 }
 
-/* 304 to a question of ours that is not about what we have: ask again, without conditions. */
-static void
-ask_again_plainly(struct fill *f)
+void
+fill_drop_fetch(struct fill *f)
 {
+	struct fetch *spent = f->fetch;
+
+	f->fetch = NULL;
+	fetch_abort(&spent);
+}
+
+void
+fill_ask_again(struct fill *f, const struct byte_range *part)
+{
+	if (f->x == NULL) { /* whose request it was has gone, or there was none */
+		fill_fail(f, FETCH_done);
+		return;
+	}
 	object_unref(&f->stale);
+	f->segment.is_asked = part != NULL;
+	if (part != NULL)
+		f->segment.range = *part;
 	f->request.n = 0;
-	request_render(f->x, NULL, &f->request);
+	request_render(f->x, NULL, part, &f->request);
 	loop_later(fill_loop(f), &f->start);
 }
 
@@ -381,11 +426,36 @@ is_for_nobody(struct fill *f)
 }
 
 struct body *
+fill_take_head(struct fill *f, const struct head *h, const struct framing *framing)
+{
+	struct life life;
+
+	if (f->described != NULL)
+		learn_from_head(f, h);
+	f->verdict = fill_judge(f, h, f->keeps_post ? METHOD_GET : f->method,
+	    framing->kind == FRAMING_LENGTH ? (int64_t)framing->length : -1, &life);
+	if (f->keeps_post && (life.by_route || life.no_cache))
+		f->verdict = STORE_METHOD;
+	else if (!f->is_shared && !f->keeps_post)
+		f->verdict = STORE_ROUTE_OFF;
+	if (f->is_refresh && status_is_failure(h->status) && is_for_nobody(f)) {
+		fill_drop_fetch(f);
+		fill_fail(f, FETCH_response_bad);
+		return NULL;
+	}
+	if (!take_response(f, h, framing, &life)) {
+		fill_drop_fetch(f);
+		fill_fail(f, FETCH_no_memory);
+		return NULL;
+	}
+	return f->body;
+}
+
+struct body *
 on_fill_head(void *arg, const struct head *h, const struct framing *framing)
 {
 	struct fill *f = arg;
 	struct post_claim claim;
-	struct life life;
 
 	if (f->l2 != NULL) /* the origin was faster */
 		l2_get_cancel(&f->l2);
@@ -397,44 +467,14 @@ on_fill_head(void *arg, const struct head *h, const struct framing *framing)
 	purge_after_response(&f->purges, f->worker, h, f->x == NULL ? NULL : &f->x->told);
 	fill_post_settle(f, &claim);
 	if (h->status == 304 && f->stale != NULL && f->stale_head.base != NULL) {
-		struct fetch *spent = f->fetch;
-
 		if (not_modified_is_about(&f->stale_head, h) && take_not_modified(f, h)) {
 			f->body = body_new(NULL,
 			    0); /* a 304 has none; the fetch ends properly and keeps its connection */
 			return f->body;
 		}
-		f->fetch = NULL;
-		fetch_abort(&spent);
-		if (f->x != NULL)
-			ask_again_plainly(f);
-		else /* whose request it was has gone, or there was none */
-			fill_fail(f, FETCH_done);
+		fill_drop_fetch(f);
+		fill_ask_again(f, NULL);
 		return NULL;
 	}
-	if (f->described != NULL)
-		learn_from_head(f, h);
-	f->verdict = judge(f, h, f->keeps_post ? METHOD_GET : f->method,
-	    framing->kind == FRAMING_LENGTH ? (int64_t)framing->length : -1, &life);
-	if (f->keeps_post && (life.by_route || life.no_cache))
-		f->verdict = STORE_METHOD;
-	else if (!f->is_shared && !f->keeps_post)
-		f->verdict = STORE_ROUTE_OFF;
-	if (f->is_refresh && status_is_failure(h->status) && is_for_nobody(f)) {
-		struct fetch *spent = f->fetch;
-
-		f->fetch = NULL;
-		fetch_abort(&spent);
-		fill_fail(f, FETCH_response_bad);
-		return NULL;
-	}
-	if (!take_response(f, h, framing, &life)) {
-		struct fetch *spent = f->fetch;
-
-		f->fetch = NULL;
-		fetch_abort(&spent);
-		fill_fail(f, FETCH_no_memory);
-		return NULL;
-	}
-	return f->body;
+	return f->segment.is_asked ? fill_take_part(f, h, framing) : fill_take_head(f, h, framing);
 }

@@ -67,6 +67,11 @@ find_valid(struct exchange *x, const struct cache_key *key, bool *others_out, bo
 	*soft_out = false;
 	if (o == NULL)
 		return NULL;
+	if (object_is_outline(o) && x->route->cache.slice_bytes == 0) {
+		store_remove(c->store, o); /* kept in segments by a route that was */
+		object_unref(&o);
+		return NULL;
+	}
 	switch (purgelog_judge(c->purges, o)) {
 	case PURGE_VALID:
 		return o;

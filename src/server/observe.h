@@ -55,6 +55,8 @@ struct observations;
 	X(purges,                  "forebay_cache_purged_total",           "Purges entered in the log") \
 	X(refreshes,               "forebay_cache_refreshes_total",        "Objects refreshed behind an answer from the cache") \
 	X(refreshes_early,         "forebay_cache_refreshes_early_total",  "Of them, those that had not expired yet") \
+	X(segments,                "forebay_cache_slices_fetched_total",   "Slices of large responses fetched") \
+	X(segments_changed,        "forebay_cache_slices_changed_total",   "Slices that came in another version than the rest") \
 	X(admin_denied,            "forebay_admin_denied_total",           "Requests to the admin interface without its token") \
 	X(compressed,              "forebay_compressed_total",             "Bodies compressed or decoded")
 /* What one client's connection is doing.

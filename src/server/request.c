@@ -340,7 +340,8 @@ write_reduced(const struct exchange *x, struct buf *out)
 }
 
 void
-request_render(const struct exchange *x, const struct head *validate, struct buf *out)
+request_render(const struct exchange *x, const struct head *validate, const struct byte_range *part,
+    struct buf *out)
 {
 	const struct upload *u = &x->client->upload;
 	uint64_t hops;
@@ -370,6 +371,9 @@ request_render(const struct exchange *x, const struct head *validate, struct buf
 		buf_printf(out, "Max-Forwards: %llu\r\n", (unsigned long long)hops - 1);
 	if (validate != NULL)
 		conditional_write(validate, out);
+	if (part != NULL)
+		buf_printf(out, "Range: bytes=%llu-%llu\r\n", (unsigned long long)part->from,
+		    (unsigned long long)part->to);
 	snprintf(
 	    via, sizeof(via), "1.%u %s", x->head.minor > 1 ? 1u : x->head.minor, x->site->name);
 	write_appended(x, out, "Via", FIELD_VIA, true, slice_from(via));

@@ -10,8 +10,10 @@
 #include "base/buf.h"
 #include "server/exchange_priv.h"
 
-/* Appends the whole head with its empty line. validate: the stored head whose validators are asked about, SLICE_NONE for none; then the client's own conditions stay behind. */
-void request_render(const struct exchange *x, const struct head *validate, struct buf *out);
+/* Appends the whole head with its empty line. validate: the stored head whose validators are asked about, or NULL; then the
+ * client's own conditions stay behind. part: the range that is asked for, or NULL. */
+void request_render(const struct exchange *x, const struct head *validate,
+    const struct byte_range *part, struct buf *out);
 /* The client's address as seen through trusted proxies, from X-Forwarded-For read backwards; sets client_address, client_ip,
  * peer_is_trusted and request_id of x. */
 void request_identify_client(struct exchange *x);

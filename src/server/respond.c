@@ -8,6 +8,7 @@
 #include "http/vary.h"
 #include "server/exchange_priv.h"
 #include "server/rendered.h"
+#include "server/segments.h"
 
 /* clang-format off */
 #define STATUSES(X)                                                                              \
@@ -200,6 +201,8 @@ reply(struct exchange *x, bool has_body, bool has_length, uint64_t length)
 	    .drops_upload = x->rider.flight == NULL};
 
 	x->replied = true;
+	if (!has_body || x->answer == ANSWER_OWN)
+		x->segments.is_on = false; /* nothing of them is sent */
 	x->client->ops->reply(x->client, &r);
 	if (!has_body && x->source != NULL)
 		body_unref(&x->source);
@@ -272,6 +275,10 @@ copy_fields(struct exchange *x, const struct compress_plan *plan, bool for_304, 
 			if (x->route != NULL && x->route->cache.hides_tags)
 				continue;
 			break;
+		case FIELD_CONTENT_RANGE:
+			if (x->segments.is_on) /* the outline's */
+				continue;
+			break;
 		case FIELD_CONTENT_TYPE:
 			if (own_type)
 				continue;
@@ -296,7 +303,7 @@ add_age(struct exchange *x)
 	int64_t age_ms = object_age_ms(x->object, loop_now_ms(x->worker->loop));
 	bool fetched_now = x->tier == TIER_origin && x->word != CACHE_WORD_REVALIDATED;
 
-	if (fetched_now && x->object->facts.age_ms < 1000)
+	if (fetched_now && (x->segments.is_on ? age_ms : x->object->facts.age_ms) < 1000)
 		return; /* straight from the origin: no age to tell */
 	buf_add_lit(&x->out, "Age: ");
 	buf_add_u64(&x->out, (uint64_t)age_to_send_s(age_ms));
@@ -446,6 +453,10 @@ begin_coding(struct exchange *x, const struct compress_plan *plan)
 static bool
 prepare_body(struct exchange *x, struct compress_plan *plan, bool bodyless)
 {
+	if (x->segments.is_on && !bodyless) {
+		x->send_until = x->segments.version.length;
+		return true;
+	}
 	x->source = body_ref(x->object->body);
 	x->send_until = BODY_LENGTH_UNKNOWN;
 	if (plan->verb != COMPRESS_PASS && !bodyless && !begin_coding(x, plan))
@@ -472,9 +483,9 @@ is_plain_hit(const struct exchange *x)
 	const struct head *h = &x->head;
 
 	return x->word == CACHE_WORD_HIT && x->tier == TIER_memory && h->method == METHOD_GET &&
-	    !head_has(h, FIELD_RANGE) && !head_has(h, FIELD_IF_NONE_MATCH) &&
-	    !head_has(h, FIELD_IF_MODIFIED_SINCE) && !head_has(h, FIELD_IF_MATCH) &&
-	    !head_has(h, FIELD_IF_UNMODIFIED_SINCE);
+	    !object_is_outline(x->object) && !head_has(h, FIELD_RANGE) &&
+	    !head_has(h, FIELD_IF_NONE_MATCH) && !head_has(h, FIELD_IF_MODIFIED_SINCE) &&
+	    !head_has(h, FIELD_IF_MATCH) && !head_has(h, FIELD_IF_UNMODIFIED_SINCE);
 }
 
 /* Trailers came with a body of unannounced length, and this client can be given them. */
@@ -517,60 +528,104 @@ status_has_no_body(unsigned status)
 	return status == 204 || status == 304 || status < 200;
 }
 
+/* What of the object goes out, and in which form. */
+struct form {
+	uint64_t length; /* of the whole; BODY_LENGTH_UNKNOWN */
+	bool bodyless, is_not_modified;
+	enum range_answer ranged;
+	struct ranges ranges;
+	struct compress_plan plan;
+};
+
 /* Conditional, then range, then coding: RFC 9110 section 13.2.2 gives the order. */
-static enum exchange_next
-respond_object(struct exchange *x)
+static void
+choose_form(struct exchange *x, struct form *f)
 {
 	struct object *o = x->object;
 	struct validators v = validators_of(o);
 	int64_t now_s = loop_wall_ms(x->worker->loop) / 1000;
-	uint64_t length = source_length(o->body);
-	bool bodyless = x->head.method == METHOD_HEAD || status_has_no_body(o->facts.status);
-	enum range_answer ranged = RANGE_WHOLE;
-	struct compress_plan plan;
-	struct ranges rs;
-	bool wants_range;
+	bool in_segments = x->segments.is_on;
 
-	if (!head_of_stored(&x->origin, object_head(o)))
-		bug("a stored head does not parse");
-	x->status = o->facts.status;
-	wants_range = x->is_shared && x->status == 200 && length != BODY_LENGTH_UNKNOWN &&
+	x->status = in_segments ? 200 : o->facts.status;
+	f->length = in_segments ? x->segments.version.length : source_length(o->body);
+	f->bodyless = x->head.method == METHOD_HEAD || status_has_no_body(o->facts.status);
+	f->ranged = RANGE_WHOLE;
+	if (x->is_shared && x->status == 200 && f->length != BODY_LENGTH_UNKNOWN &&
 	    (x->head.method == METHOD_GET || x->is_query) &&
-	    range_condition_holds(&x->head, &v, now_s);
-	if (wants_range)
-		ranged = range_judge_request(&x->head, length, &rs);
-	if (ranged == RANGE_PARTS && body_state(o->body) == BODY_OPEN && !is_ascending(&rs))
-		ranged = RANGE_WHOLE; /* what passes cannot be gone back in */
-	plan = choose_coding(x, ranged != RANGE_WHOLE);
-	if (plan.verb == COMPRESS_DECODE)
-		ranged =
+	    range_condition_holds(&x->head, &v, now_s))
+		f->ranged = range_judge_request(&x->head, f->length, &f->ranges);
+	if (f->ranged == RANGE_PARTS && body_state(o->body) == BODY_OPEN &&
+	    !is_ascending(&f->ranges))
+		f->ranged = RANGE_WHOLE; /* what passes cannot be gone back in */
+	f->plan = choose_coding(x, f->ranged != RANGE_WHOLE || in_segments);
+	if (f->plan.verb == COMPRESS_DECODE)
+		f->ranged =
 		    RANGE_WHOLE; /* positions in the coded body say nothing of the decoded one */
-	if (x->is_shared &&
-	    condition_judge(&x->head, &v, o->facts.status, now_s) == CONDITION_NOT_MODIFIED)
-		return respond_304(x, &plan);
-	if (ranged == RANGE_UNSATISFIABLE)
-		return respond_416(x, length);
-	if (ranged == RANGE_PARTS) {
-		x->status = 206;
-		x->source = body_ref(o->body);
-	} else if (!prepare_body(x, &plan, bodyless))
-		return respond_undecodable(x);
+	f->is_not_modified = x->is_shared &&
+	    condition_judge(&x->head, &v, o->facts.status, now_s) == CONDITION_NOT_MODIFIED;
+}
+
+static void
+write_head(struct exchange *x, const struct form *f)
+{
 	start_line(x,
-	    x->status == o->facts.status ? head_reason(&x->origin)
-					 : slice_from(status_phrase(x->status)));
-	copy_fields(x, &plan, false, ranged == RANGE_PARTS && rs.count > 1);
-	compress_add_fields(&plan, &x->origin, &x->out);
+	    x->status == x->object->facts.status && !x->segments.is_on
+		? head_reason(&x->origin)
+		: slice_from(status_phrase(x->status)));
+	copy_fields(x, &f->plan, false, f->ranged == RANGE_PARTS && f->ranges.count > 1);
+	compress_add_fields(&f->plan, &x->origin, &x->out);
 	if (!head_has(&x->origin, FIELD_DATE))
 		add_date(x, &x->out);
 	add_security(x, &x->origin);
 	x->fixed_len = x->out.n;
 	add_age(x);
 	add_own_lines(x);
-	if (ranged == RANGE_PARTS) {
-		return rs.count == 1 ? respond_one_range(x, &rs.at[0], length)
-				     : respond_ranges(x, &rs, length);
+}
+
+/* Segments: the one it begins in is at hand before anything is said, so that there may still be another answer. */
+static enum segments_reach
+reach_first(struct exchange *x, const struct form *f)
+{
+	if (!x->segments.is_on || f->bodyless)
+		return SEGMENT_READY;
+	return segments_reach(x, f->ranged == RANGE_PARTS ? f->ranges.at[0].from : 0);
+}
+
+static enum exchange_next
+respond_object(struct exchange *x)
+{
+	struct form f;
+
+	if (!head_of_stored(&x->origin, object_head(x->object)))
+		bug("a stored head does not parse");
+	if (object_is_outline(x->object) && !segments_begin(x))
+		return exchange_own(x, 502, "what is stored does not say its length");
+	choose_form(x, &f);
+	if (f.is_not_modified)
+		return respond_304(x, &f.plan);
+	if (f.ranged == RANGE_UNSATISFIABLE)
+		return respond_416(x, f.length);
+	switch (reach_first(x, &f)) {
+	case SEGMENT_READY:
+		break;
+	case SEGMENT_WAITS:
+		return EXCHANGE_WAIT;
+	case SEGMENT_LOST:
+		return segments_lost(x);
 	}
-	return respond_whole(x, &plan, bodyless);
+	if (f.ranged == RANGE_PARTS) {
+		x->status = 206;
+		if (!x->segments.is_on)
+			x->source = body_ref(x->object->body);
+	} else if (!prepare_body(x, &f.plan, f.bodyless))
+		return respond_undecodable(x);
+	write_head(x, &f);
+	if (f.ranged == RANGE_PARTS)
+		return f.ranges.count == 1 ? respond_one_range(x, &f.ranges.at[0], f.length)
+					   : respond_ranges(x, &f.ranges, f.length);
+	if (x->segments.is_on)
+		return reply(x, !f.bodyless, true, f.length);
+	return respond_whole(x, &f.plan, f.bodyless);
 }
 
 /* --- answers that have been rendered before --- */

@@ -69,8 +69,9 @@ struct route_cache {
 	struct names key_headers;
 	unsigned offers_count;
 	const struct route_offer *offers;
-	bool keeps_post;   /* answers to POST may be kept for GET */
-	bool obey_request; /* clients may force revalidation and forbid storing */
+	bool keeps_post;      /* answers to POST may be kept for GET */
+	uint64_t slice_bytes; /* what is larger is kept in segments of this size; 0: never */
+	bool obey_request;    /* clients may force revalidation and forbid storing */
 	unsigned tags_count;
 	struct template **tags;
 	bool hides_tags; /* clients get none of the origin's */

@@ -40,6 +40,7 @@ struct resolver;
 	X(upgrade_unasked,   502, "the server switched protocols without being asked",      "http_upgrade_failed")    \
 	X(truncated,         502, "the response ended before its announced end",            "http_response_incomplete") \
 	X(body_slow,         504, "the response's body stalled for timeouts.response",      "connection_read_timeout") \
+	X(part_refused,      502, "the server did not give a part of what it gave before",  "destination_unavailable") \
 	X(no_memory,         503, "no memory for the response",                             "proxy_internal_error")
 /* clang-format on */
 enum fetch_end {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from stage.daemon import binary
+from stage.film import Film
 from stage.waiting import wait_until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "conf" / "examples"
@@ -117,3 +118,17 @@ def test_ranges(origin, forebay):
     w1.get("/film", range="bytes=2-3").expect(206, "23", x_cache_status="MISS")
     w1.get("/film", range="bytes=-2").expect(206, "89", x_cache_status="HIT")
     w1.get("/film", range="bytes=2-3", if_range='"other"').expect(200, "0123456789")
+
+
+def test_video(origin, forebay):
+    film = Film(4 << 20, fields={"Cache-Control": "public"})
+    origin.on("GET /videos/*").do(film)
+    origin.on("POST /videos/7").reply(204)
+    w1 = forebay(example("caching-video.yaml").replace("2GiB", "64MiB"), app=origin)
+    w1.get("/videos/7/hd.mp4", range="bytes=3000000-3000009", cookie="s=1").expect(206, film.piece(3000000, 3000009))
+    assert film.parts == [(2 << 20, (3 << 20) - 1)]
+    w1.get("/videos/7/hd.mp4", cookie="s=2").expect(200, film.piece(0, film.length - 1))
+    wait_until(lambda: w1.get("/videos/7/hd.mp4").cache_status == "HIT", "all of it to be stored")
+    w1.post("/videos/7").expect(204)
+    film.version = 2
+    w1.get("/videos/7/hd.mp4").expect(200, film.piece(0, film.length - 1), x_cache_status="MISS")
