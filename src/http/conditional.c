@@ -164,7 +164,7 @@ enum head_verdict
 head_judge(const struct head *stored, uint64_t stored_bytes, const struct head *answer)
 {
 	struct slice length = head_value(answer, FIELD_CONTENT_LENGTH);
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	int etag = compare_field(stored, answer, FIELD_ETAG);
 	int modified = compare_field(stored, answer, FIELD_LAST_MODIFIED);
 	bool has_other_length = stored_bytes != LENGTH_UNKNOWN && length.n > 0 &&
