@@ -78,7 +78,7 @@ worker_new(struct commons *c, unsigned index)
 	w->resolver = resolver_new(w->loop, NULL);
 	if (w->resolver == NULL)
 		goto fail_mailbox;
-	w->pool = pool_new(w->loop, index);
+	w->pool = pool_new(w->loop, index, c->mailboxes);
 	w->shared_link = shared_link_new(w->loop, w->resolver, &c->shared, index == 0);
 	w->shared = shared_limits_new(w->shared_link);
 	w->codecs = codec_pool_new(CODEC_KEEP_BYTES, CODEC_LIVE_BYTES);

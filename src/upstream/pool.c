@@ -10,15 +10,17 @@
 struct pool {
 	struct loop *loop;
 	unsigned worker;
+	struct mailbox *const *mailboxes;
 };
 
 struct pool *
-pool_new(struct loop *l, unsigned worker)
+pool_new(struct loop *l, unsigned worker, struct mailbox *const *mailboxes)
 {
 	struct pool *p = must_calloc(1, sizeof(*p));
 
 	p->loop = l;
 	p->worker = worker;
+	p->mailboxes = mailboxes;
 	return p;
 }
 
@@ -75,6 +77,34 @@ pool_waiter_init(struct pool_waiter *w, void (*look)(void *arg), void *arg)
 	timer_init(&w->poll, on_waiter_poll, w);
 }
 
+static void on_plea(struct letter *l);
+
+/* Says so to the seats of other workers that have idle connections (or, waiting: that wait). */
+static void
+plead(struct pool *p, struct server *s, bool waiting)
+{
+	for (unsigned i = 0; i < s->upstream->workers; i++) {
+		struct server_seat *seat = pool_seat(s, i);
+
+		if (i == p->worker || (waiting ? seat->waiting_count : seat->idle_count) == 0 ||
+		    atomic_exchange(&seat->has_plea, true))
+			continue;
+		upstream_ref(s->upstream);
+		seat->plea.deliver = on_plea;
+		mailbox_post(p->mailboxes[i], &seat->plea);
+	}
+}
+
+static unsigned
+waiting_elsewhere(const struct server *s, unsigned worker)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < s->upstream->workers; i++)
+		n += i == worker ? 0 : s->seats[i].waiting_count;
+	return n;
+}
+
 bool
 pool_wait(struct pool *p, struct server *s, struct pool_waiter *w)
 {
@@ -87,6 +117,7 @@ pool_wait(struct pool *p, struct server *s, struct pool_waiter *w)
 	list_push_back(&seat->waiting, &w->link);
 	seat->waiting_count++;
 	timer_arm(p->loop, &w->poll, loop_now_ms(p->loop) + POLL_MS);
+	plead(p, s, false);
 	return true;
 }
 
@@ -127,6 +158,31 @@ upconn_close(struct upconn *c)
 	atomic_fetch_sub_explicit(&c->server->connections, 1, memory_order_relaxed);
 	wake_waiter(c->pool, c->server);
 	free(c);
+	upstream_unref(&u);
+}
+
+/* Another worker's request waits: what is idle here makes room for it. Or there is room now: who waits here looks again. */
+static void
+on_plea(struct letter *l)
+{
+	struct server_seat *seat = CONTAINER_OF(l, struct server_seat, plea);
+	struct server *s = seat->server;
+	struct upstream *u = s->upstream;
+	unsigned wanted = waiting_elsewhere(s, (unsigned)(seat - s->seats));
+	struct pool *p = NULL;
+	struct upconn *c;
+
+	atomic_store(&seat->has_plea, false);
+	for (unsigned n = seat->waiting_count; n > 0; n--)
+		waiter_look(list_first(&seat->waiting, struct pool_waiter, link));
+	for (; wanted > 0 && !list_is_empty(&seat->idle); wanted--) {
+		c = CONTAINER_OF(seat->idle.prev, struct upconn, link); /* the oldest */
+		p = c->pool;
+		upconn_leave_idle(c);
+		upconn_close(c);
+	}
+	if (p != NULL)
+		plead(p, s, true);
 	upstream_unref(&u);
 }
 
@@ -212,16 +268,35 @@ has_its_share(const struct server *s, const struct server_seat *seat)
 	    seat->idle_count >= s->upstream->conf.max / s->upstream->workers;
 }
 
+/* Whether another worker's request waits for room that only this connection takes. */
+static bool
+is_wanted_elsewhere(const struct pool *p, const struct server *s, const struct server_seat *seat)
+{
+	return atomic_load_explicit(&s->connections, memory_order_relaxed) >=
+	    s->upstream->conf.max &&
+	    seat->waiting_count == 0 && waiting_elsewhere(s, p->worker) > 0;
+}
+
 void
 pool_return(struct upconn **cp)
 {
 	struct upconn *c = *cp;
+	struct pool *p = c->pool;
+	struct server *s = c->server;
 	struct server_seat *seat = pool_seat(c->server, c->pool->worker);
 	const struct upstream_conf *conf = &c->server->upstream->conf;
 	int64_t now_ms = loop_now_ms(c->pool->loop);
 
 	*cp = NULL;
 	c->served++;
+	if (is_wanted_elsewhere(p, s, seat)) {
+		struct upstream *u = upstream_ref(s->upstream);
+
+		upconn_close(c);
+		plead(p, s, true);
+		upstream_unref(&u);
+		return;
+	}
 	if (seat->is_retired || stream_has_pending(c->stream) || has_its_share(c->server, seat) ||
 	    (conf->life_ms > 0 && now_ms - c->opened_ms >= conf->life_ms)) {
 		upconn_close(c);

@@ -1,7 +1,8 @@
 /* upstream/pool.h - one worker's connections to the servers, kept open between requests.
  *
  * The most recently used idle connection is lent first, so that what is not needed grows old and is
- * closed. An idle connection on which anything arrives, the end included, is closed: nothing was
+ * closed; while a request waits at another worker because the server has as many as it may, what is idle here
+ * makes room for it. An idle connection on which anything arrives, the end included, is closed: nothing was
  * asked. Belongs to one worker's thread.
  */
 #ifndef UPSTREAM_POOL_H
@@ -22,7 +23,8 @@ struct upconn {
 	unsigned served; /* responses read to their end */
 };
 
-struct pool *pool_new(struct loop *l, unsigned worker);
+/* mailboxes: of all workers by their numbers; the array stays the caller's. */
+struct pool *pool_new(struct loop *l, unsigned worker, struct mailbox *const *mailboxes);
 /* By then nothing is lent. */
 void pool_free(struct pool **pp);
 /* Somebody who found all connections in use. */

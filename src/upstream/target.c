@@ -59,6 +59,7 @@ server_init(struct server *s, struct upstream *u, const char *text)
 	s->name = must_strdup(text);
 	s->seats = must_calloc(u->workers, sizeof(*s->seats));
 	for (unsigned i = 0; i < u->workers; i++) {
+		s->seats[i].server = s;
 		list_init(&s->seats[i].idle);
 		list_init(&s->seats[i].waiting);
 	}

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "base/list.h"
+#include "event/mailbox.h"
 #include "event/stream.h"
 
 /* clang-format off */
@@ -39,13 +40,17 @@ struct upstream_conf {
 	bool host_from_server; /* the Host sent is the server's name, not the client's */
 };
 
-/* A worker's part of a server; touched by that worker alone. */
+/* A worker's part of a server; touched by that worker alone, but the counts are read by others. */
 struct server_seat {
+	struct server *server;
 	struct link idle; /* struct upconn, the most recently used first */
-	unsigned idle_count;
+	_Atomic unsigned idle_count;
 	bool is_retired;     /* nothing is kept idle any more */
 	struct link waiting; /* struct pool_waiter: no connection was free */
-	unsigned waiting_count;
+	_Atomic unsigned waiting_count;
+	/* From another worker: it waits, or has made room (upstream/pool.c:on_plea). */
+	struct letter plea;
+	_Atomic bool has_plea; /* under way, with a reference to the upstream */
 	/* The name, resolved: */
 	struct address resolved;
 	int64_t resolved_until_ms; /* 0: never was */

@@ -223,3 +223,15 @@ def test_an_origin_by_name(origin, forebay):
     w1 = forebay(f"upstreams: {{app: 'localhost:{port}'}}", app=origin)
     w1.get("/").expect(200, "ok")
     forebay("upstreams: {app: 'no-such-host.invalid:80'}", app=origin).get("/").expect(502)
+
+
+def test_what_is_idle_at_one_worker_makes_room_for_another(origin, forebay):
+    rule = origin.on("/*").reply(200, "x")
+    w1 = forebay("workers: 2\nupstreams: {app: {servers: ['@origin@'], connections: {max: 8}}}\nroutes: [{match: /**, cache: off}]", origin=origin)
+    for n in range(1, 6):                                           # as chance has it, now more of them at this one, now at that
+        gate = rule.hold()
+        clients = [w1.client().ask("GET", f"/{n}/{i}") for i in range(8)]
+        origin.wait_asked(8 * n)                                    # eight are on their way at once, whoever has the idle ones
+        gate.release()
+        for c in clients:
+            c.answer().expect(200, "x")
