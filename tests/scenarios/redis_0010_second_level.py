@@ -181,20 +181,21 @@ def test_a_shared_secret_is_needed_to_be_believed(origin, forebay, redis):
 def test_what_a_query_found_is_shared_by_its_content(pair, origin, redis):
     rule = origin.on("QUERY /search").reply(200, "found", cache_control="max-age=60")
     w1, w2 = pair
-    w1.request("QUERY", "/search", "a", content_type="a/b").expect(200, "found")
+    w1.request("QUERY", "/search", "a", content_type="a/b", host="shop.test").expect(200, "found")
     stored(redis)
     with rule.hold():
-        w2.request("QUERY", "/search", "a", content_type="a/b").expect(200, "found", x_cache_status="HIT")
-    w2.request("QUERY", "/search", "b", content_type="a/b").expect(200, x_cache_status="MISS")
+        w2.request("QUERY", "/search", "a", content_type="a/b", host="shop.test").expect(200, "found", x_cache_status="HIT")
+    w2.request("QUERY", "/search", "b", content_type="a/b", host="shop.test").expect(200, x_cache_status="MISS")
 
 
 def test_what_answers_many_queries_is_kept_in_memory_alone(pair, origin, redis):
     origin.on("GET /page").reply(200, "page", cache_control="max-age=60", no_vary_search='params=("a")')
     origin.on("GET /other").reply(200, "other", cache_control="max-age=60")
     w1, w2 = pair
-    w1.get("/page?a=1").expect(200, "page")
-    w1.get("/page?a=2").expect(200, x_cache_status="HIT")
-    w1.get("/other").expect(200)                                   # written after it would have been
+    w1.get("/page?a=1", host="shop.test").expect(200, "page")
+    w1.get("/page?a=2", host="shop.test").expect(200, x_cache_status="HIT")
+    w1.get("/other", host="shop.test").expect(200)                                   # written after it would have been
     stored(redis)
     assert len(responses(redis)) == 1
-    w2.get("/page?a=1").expect(200, x_cache_status="MISS")
+    w2.get("/page?a=1", host="shop.test").expect(200, x_cache_status="MISS")
+    w2.get("/other", host="shop.test").expect(200, x_cache_status="HIT")
