@@ -5,6 +5,7 @@
 #include "admin/explain.h"
 #include "admin/health.h"
 #include "admin/metrics.h"
+#include "admin/purge.h"
 #include "admin/warm.h"
 #include "base/mem.h"
 #include "server/accessline.h"
@@ -20,6 +21,8 @@
 	X("/health/ready", BIT(METHOD_GET), health_ready,  true,    "200 or 503, with each dependency and its latency, as JSON") \
 	X("/explain",      BIT(METHOD_POST), explain_serve, false, "What a request would get now, and why, without sending it") \
 	X("/warm",         BIT(METHOD_GET) | BIT(METHOD_POST) | BIT(METHOD_DELETE), warm_serve, false, "Warming: how far it is, begins it, stops it") \
+	X("/purge",        BIT(METHOD_POST), purge_serve, false,    "Purges by URL, prefix, pattern or tag, or counts what it would; says how many there were") \
+	X("/cache",        BIT(METHOD_GET), cache_serve, false,     "What is stored: how much, and a list") \
 	X("/metrics",      BIT(METHOD_GET), metrics_serve, false,   "Counters and gauges for Prometheus (docs/metrics.md)")
 /* clang-format on */
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "admin/timestamp.h"
+#include "server/audit.h"
 #include "server/conf.h"
 #include "server/handler.h"
 #include "server/warm.h"
@@ -114,6 +115,7 @@ begin_named(struct exchange *x, const struct warm_conf *c, struct slice body)
 		refuse(x, 409, "a run is under way");
 	else {
 		warmer_run(wm, &plan);
+		audit_order("warm", "api", x);
 		answer(x, 202);
 	}
 	warm_plan_free(&plan);
@@ -132,6 +134,7 @@ begin_configured(struct exchange *x, const struct warm_conf *c)
 		refuse(x, 409, "a run is under way");
 	else {
 		atomic_store(&commons->warming_asked, true);
+		audit_order("warm", "api", x);
 		answer(x, 202);
 	}
 }
@@ -154,6 +157,7 @@ warm_serve(struct exchange *x)
 		break;
 	case METHOD_DELETE:
 		warmer_stop(w->commons->warmer);
+		audit_order("stop warming", "api", x);
 		answer(x, 202);
 		break;
 	default:

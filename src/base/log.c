@@ -5,10 +5,12 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -101,6 +103,20 @@ log_line(enum log_level level, const char *fmt, ...)
 	/* A log that cannot be written (disk full, reader gone) has nobody to complain to. */
 	if (write(log_fd, line, n) < 0)
 		pace[level].dropped++;
+	pthread_mutex_unlock(&lock);
+}
+
+void
+log_whole(const char *text)
+{
+	char start[LINE_BYTES];
+	struct iovec parts[3] = {
+	    {start, 0}, {(void *)(uintptr_t)text, strlen(text)}, {(void *)(uintptr_t) "\n", 1}};
+
+	pthread_mutex_lock(&lock);
+	parts[0].iov_len = start_line(start, LOG_LEVEL_INFO, clock_wall_ms());
+	if (writev(log_fd, parts, 3) < 0)
+		pace[LOG_LEVEL_INFO].dropped++;
 	pthread_mutex_unlock(&lock);
 }
 

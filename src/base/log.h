@@ -21,6 +21,9 @@ extern _Atomic int log_level_now; /* enum log_level */
 	} while (0)
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* One line of any length, told at info whatever the level is, and never left out. */
+void log_whole(const char *text);
+
 void log_set_level(enum log_level level);
 /* Writes to path from now on; NULL: standard error. 0, or -1 (errno) and nothing has changed. */
 int log_set_path(const char *path);

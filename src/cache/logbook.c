@@ -20,7 +20,8 @@ static const char letters[] = {[PURGE_EXACT] = 'u',
     [PURGE_PREFIX] = 'p',
     [PURGE_PATTERN] = 'g',
     [PURGE_TAG] = 't',
-    [PURGE_ALL] = 'a'};
+    [PURGE_ALL] = 'a',
+    [PURGE_TAG_PATTERN] = 'm'};
 
 char
 log_kind_letter(enum purge_kind kind)
@@ -47,10 +48,13 @@ cut(const struct purge *p)
 
 	if (p->what.n <= LOG_WHAT_BYTES_MAX)
 		return shorter;
-	shorter.kind = p->kind == PURGE_TAG ? PURGE_ALL : PURGE_PREFIX;
+	shorter.kind =
+	    p->kind == PURGE_TAG || p->kind == PURGE_TAG_PATTERN ? PURGE_ALL : PURGE_PREFIX;
 	shorter.what.n = PURGELOG_PATTERN_BYTES_MAX;
-	if (p->kind == PURGE_PATTERN) /* up to its first star it says how they begin */
+	if (p->kind == PURGE_PATTERN) { /* up to its first star it says how they begin */
 		shorter.what.n = slice_index(slice_of(p->what.p, shorter.what.n), '*');
+		shorter.what.n = slice_index(shorter.what, '\\');
+	}
 	if (shorter.kind == PURGE_ALL)
 		shorter.what = SLICE_NONE;
 	return shorter;

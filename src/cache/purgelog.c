@@ -13,7 +13,7 @@ enum strength { HARD, SOFT, STRENGTHS };
 
 struct pattern {
 	uint64_t pos;
-	enum purge_kind kind; /* PURGE_PREFIX or PURGE_PATTERN */
+	enum purge_kind kind; /* PURGE_PREFIX, PURGE_PATTERN or PURGE_TAG_PATTERN */
 	enum strength strength;
 	size_t len;
 	char *what; /* own; without scheme */
@@ -30,6 +30,8 @@ struct purgelog {
 	_Atomic uint64_t loose[STRENGTHS][SLOTS]; /* likewise, each without its query */
 	_Atomic uint64_t tag[STRENGTHS][SLOTS];	  /* by hash of the tag */
 	pthread_mutex_t writer;			  /* one purge at a time. Before patterns_lock. */
+	void (*see)(void *arg, const struct purge *p, uint64_t pos);
+	void *see_arg;
 	pthread_rwlock_t patterns_lock;
 	_Atomic unsigned patterns_count;
 	struct pattern patterns[PURGELOG_PATTERNS_MAX]; /* the oldest first */
@@ -78,6 +80,16 @@ static void
 store(_Atomic uint64_t *at, uint64_t pos)
 {
 	atomic_store_explicit(at, pos, memory_order_release);
+}
+
+void
+purgelog_watch(
+    struct purgelog *l, void (*see)(void *arg, const struct purge *p, uint64_t pos), void *arg)
+{
+	pthread_mutex_lock(&l->writer);
+	l->see = see;
+	l->see_arg = arg;
+	pthread_mutex_unlock(&l->writer);
 }
 
 uint64_t
@@ -145,8 +157,8 @@ pattern_make(const struct purge *p, struct slice what, uint64_t pos)
 	if (what.n > PURGELOG_PATTERN_BYTES_MAX) {
 		made.len = PURGELOG_PATTERN_BYTES_MAX;
 		made.what = must_strndup(what.p, made.len);
-		if (p->kind == PURGE_PATTERN)
-			made.what[made.len - 1] = '*';
+		if (p->kind != PURGE_PREFIX) /* neither may be a plain one */
+			made.what[made.len - 2] = made.what[made.len - 1] = '*';
 	} else
 		made.what = must_strndup(what.p, made.len);
 	return made;
@@ -190,7 +202,12 @@ purgelog_add(struct purgelog *l, const struct purge *p)
 	case PURGE_ALL:
 		store(&l->since[strength], pos);
 		break;
+	case PURGE_TAG_PATTERN:
+		add_pattern(l, p, what, pos);
+		break;
 	}
+	if (l->see != NULL)
+		l->see(l->see_arg, p, pos);
 	store(&l->head, pos);
 	pthread_mutex_unlock(&l->writer);
 	return pos;
@@ -198,19 +215,28 @@ purgelog_add(struct purgelog *l, const struct purge *p)
 
 /* --- judging --- */
 
+/* How many bytes of the glob make its plain byte at g; 0: none, or not that of c. */
+static size_t
+glob_byte(struct slice glob, size_t g, char c)
+{
+	size_t n = g + 1 < glob.n && glob.p[g] == '\\' ? 2 : 1;
+
+	return g < glob.n && glob.p[g + n - 1] == c ? n : 0;
+}
+
 /* Whether the glob matches all of s. Linear but for what lies between two stars: the last star
  * takes one byte more when what follows it fails. */
 static bool
 glob_matches(struct slice glob, struct slice s)
 {
-	size_t g = 0, i = 0, star = SIZE_MAX, from = 0;
+	size_t g = 0, i = 0, star = SIZE_MAX, from = 0, n;
 
 	while (i < s.n) {
 		if (g < glob.n && glob.p[g] == '*') {
 			star = g++;
 			from = i;
-		} else if (g < glob.n && glob.p[g] == s.p[i]) {
-			g++;
+		} else if ((n = glob_byte(glob, g, s.p[i])) > 0) {
+			g += n;
 			i++;
 		} else if (star != SIZE_MAX) {
 			g = star + 1;
@@ -227,21 +253,65 @@ glob_matches(struct slice glob, struct slice s)
 static bool
 may_begin(struct slice what, struct slice url)
 {
-	size_t n = slice_index(what, '*');
+	size_t n = 0;
 
+	while (n < what.n && what.p[n] != '*' && what.p[n] != '\\')
+		n++;
 	what = without_query(slice_of(what.p, n));
 	return slice_starts(url, what) || slice_starts(what, url);
 }
 
 static bool
-pattern_matches(const struct pattern *p, const struct suspect *x)
+any_tag(struct slice tags, struct slice what, bool (*fits)(struct slice what, struct slice tag))
 {
-	struct slice what = slice_of(p->what, p->len);
+	while (tags.n > 0) {
+		size_t n = slice_index(tags, '\0');
+
+		if (fits(what, slice_of(tags.p, n)))
+			return true;
+		tags = slice_skip(tags, n < tags.n ? n + 1 : n);
+	}
+	return false;
+}
+
+static bool
+pattern_matches(enum purge_kind kind, struct slice what, const struct suspect *x)
+{
 	struct slice where = slice_starts(what, SLICE_LIT("/")) ? x->path : x->name;
 
+	if (kind == PURGE_TAG_PATTERN)
+		return any_tag(x->tags, what, glob_matches);
 	if (x->is_loose && may_begin(what, without_query(where)))
 		return true;
-	return p->kind == PURGE_PREFIX ? slice_starts(where, what) : glob_matches(what, where);
+	return kind == PURGE_PREFIX ? slice_starts(where, what) : glob_matches(what, where);
+}
+
+bool
+purge_means(const struct purge *p, struct slice key, struct slice tags)
+{
+	struct suspect x = {.name = cache_key_name(key),
+	    .path = cache_key_path(key),
+	    .tags = tags,
+	    .is_loose = cache_key_is_loose(key)};
+	struct slice name = cache_key_name(p->what);
+
+	switch (p->kind) {
+	case PURGE_EXACT:
+		if (x.is_loose)
+			return slice_eq(without_query(name), without_query(x.name)) ||
+			    slice_eq(without_query(name), without_query(x.path));
+		return slice_eq(name, x.name) || slice_eq(name, x.path);
+	case PURGE_TAG:
+		return any_tag(tags, p->what, slice_eq);
+	case PURGE_ALL:
+		return true;
+	case PURGE_TAG_PATTERN:
+		return pattern_matches(p->kind, p->what, &x);
+	case PURGE_PREFIX:
+	case PURGE_PATTERN:
+		return pattern_matches(p->kind, name, &x);
+	}
+	return false;
 }
 
 static enum purge_verdict
@@ -259,7 +329,8 @@ judge_patterns(struct purgelog *l, const struct suspect *x)
 		return PURGE_VALID;
 	pthread_rwlock_rdlock(&l->patterns_lock);
 	for (unsigned i = l->patterns_count; i > 0 && l->patterns[i - 1].pos > x->pos; i--)
-		if (pattern_matches(&l->patterns[i - 1], x))
+		if (pattern_matches(l->patterns[i - 1].kind,
+			slice_of(l->patterns[i - 1].what, l->patterns[i - 1].len), x))
 			verdict = worse(verdict,
 			    l->patterns[i - 1].strength == HARD ? PURGE_GONE : PURGE_STALE);
 	pthread_rwlock_unlock(&l->patterns_lock);

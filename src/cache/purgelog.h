@@ -16,15 +16,23 @@
 
 struct purgelog;
 
-enum purge_kind { PURGE_EXACT, PURGE_PREFIX, PURGE_PATTERN, PURGE_TAG, PURGE_ALL };
+enum purge_kind {
+	PURGE_EXACT,
+	PURGE_PREFIX,
+	PURGE_PATTERN,
+	PURGE_TAG,
+	PURGE_ALL,
+	PURGE_TAG_PATTERN
+};
 
 struct purge {
 	enum purge_kind kind;
 	bool soft;	   /* marks stale instead of dropping */
 	struct slice what; /* exact: host + path + query as in cache/key.h; prefix, pattern (glob
-			      with *, which stands for any run of bytes, over all of it) likewise;
-			      tag: the tag. A scheme in front is ignored; what begins with "/" is
-			      for every host. */
+			      with *, which stands for any run of bytes, over all of it; \\ before
+			      a byte takes its meaning) likewise; tag: the tag; tag pattern: a glob
+			      over each tag. A scheme in front of a URL is ignored; what begins with
+			      "/" is for every host. */
 };
 
 enum purge_verdict { PURGE_VALID, PURGE_STALE, PURGE_GONE };
@@ -47,6 +55,14 @@ enum purge_verdict purgelog_judge(struct purgelog *l, struct object *o);
  * position its fetch began at. */
 enum purge_verdict purgelog_judge_parts(
     struct purgelog *l, struct slice key, struct slice tags, uint64_t log_pos);
+
+/* Whether the purge means what is stored under key with these tags, whenever it was fetched. By the
+ * words: what the tables' collisions purge beside is not meant. */
+bool purge_means(const struct purge *p, struct slice key, struct slice tags);
+/* see is called for every purge that is taken in, with its position, before that becomes the head; one at
+ * a time, on whichever thread takes it; it must not call back. Before the first purge. */
+void purgelog_watch(
+    struct purgelog *l, void (*see)(void *arg, const struct purge *p, uint64_t pos), void *arg);
 
 /* Whether the list of patterns is long enough for store_sweep to be worth its while. */
 bool purgelog_wants_sweep(const struct purgelog *l);

@@ -41,6 +41,8 @@ struct store {
 	_Atomic unsigned hand; /* whose turn it is to evict when no shard is named */
 	_Atomic size_t bytes;  /* of all shards */
 	struct shard *shards;
+	void (*see)(void *arg, struct object *o, bool came); /* may be NULL */
+	void *see_arg;
 };
 
 /* Objects that left a shard under its lock; their references are dropped without it. */
@@ -53,10 +55,26 @@ struct leavers {
 static bool on_slab_pressure(void *arg, size_t bytes, unsigned attempt);
 
 static void
-leavers_go(struct leavers *l)
+tell(struct store *s, struct object *o, bool came)
 {
-	while (l->count > 0)
+	if (s->see != NULL)
+		s->see(s->see_arg, o, came);
+}
+
+static void
+leavers_go(struct store *s, struct leavers *l)
+{
+	while (l->count > 0) {
+		tell(s, l->objects[l->count - 1], false);
 		object_unref(&l->objects[--l->count]);
+	}
+}
+
+void
+store_watch(struct store *s, void (*see)(void *arg, struct object *o, bool came), void *arg)
+{
+	s->see = see;
+	s->see_arg = arg;
 }
 
 /* --- making and ending --- */
@@ -284,7 +302,7 @@ shard_make_room(struct store *s, struct shard *sh, size_t bytes)
 				is_empty = true, steps = 0;
 		}
 		pthread_mutex_unlock(&sh->lock);
-		leavers_go(&l);
+		leavers_go(s, &l);
 	}
 	return l.freed;
 }
@@ -348,7 +366,7 @@ evict_tag(struct store *s, uint32_t tag)
 	}
 	pthread_mutex_unlock(&sh->lock);
 	any = l.count > 0;
-	leavers_go(&l);
+	leavers_go(s, &l);
 	return any;
 }
 
@@ -473,7 +491,7 @@ store_put(struct store *s, struct object *o)
 	struct leavers l = {.count = 0};
 	size_t bytes = object_memory_bytes(o);
 	struct index_segment *spare;
-	bool wants;
+	bool wants, came = false;
 
 	if (!is_bounded(s, o))
 		return false;
@@ -482,11 +500,14 @@ store_put(struct store *s, struct object *o)
 	if (o->queue == QUEUE_NONE) {
 		o->charged_bytes = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
 		shard_put(s, sh, o, &l);
+		came = true;
 	}
 	wants = index_wants_segment(&sh->index);
 	spare = index_take_segment(&sh->index);
 	pthread_mutex_unlock(&sh->lock);
-	leavers_go(&l);
+	if (came)
+		tell(s, o, true);
+	leavers_go(s, &l);
 	if (wants)
 		shard_grow(s, sh);
 	if (spare != NULL) {
@@ -508,6 +529,8 @@ store_remove(struct store *s, struct object *o)
 		listed = o;
 	}
 	pthread_mutex_unlock(&sh->lock);
+	if (listed != NULL)
+		tell(s, listed, false);
 	object_unref(&listed);
 }
 
@@ -521,7 +544,7 @@ store_remove_key(struct store *s, const struct cache_key *key)
 	do {
 		struct object *next;
 
-		leavers_go(&l);
+		leavers_go(s, &l);
 		pthread_mutex_lock(&sh->lock);
 		for (struct object *o = index_chain(&sh->index, key->hash);
 		     o != NULL && l.count < EVICT_BATCH; o = next) {

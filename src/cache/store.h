@@ -57,6 +57,10 @@ bool store_put(struct store *s, struct object *o);
 void store_remove(struct store *s, struct object *o);
 /* Takes out all variants of a key. Returns how many there were. */
 size_t store_remove_key(struct store *s, const struct cache_key *key);
+/* see is called for each object that was listed (came) or is not any more, without a lock held, on whichever
+ * thread did it; the one call may overtake the other. Objects there are already are not told of. NULL: nobody
+ * is told any more. Before the first object, or when no thread uses the store. */
+void store_watch(struct store *s, void (*see)(void *arg, struct object *o, bool came), void *arg);
 /* Evicts until about bytes have been set free, own shard (by hash) first, then the others in turn.
  * False when nothing is left to evict. */
 bool store_make_room(struct store *s, uint64_t hash, size_t bytes);

@@ -3,6 +3,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -145,16 +148,39 @@ open_call(struct call *c)
 	return error == 0 || fails(c, error);
 }
 
+/* For the audit log: who typed it, or who became root for that. NULL: nobody knows. */
+static const char *
+user_name(char name[64])
+{
+	const char *sudo = getenv("SUDO_USER");
+	const struct passwd *pw = getpwuid(getuid());
+
+	if (pw == NULL)
+		return NULL;
+	if (pw->pw_uid == 0 && sudo != NULL && *sudo != '\0')
+		snprintf(name, 64, "%s (%s)", pw->pw_name, sudo);
+	else
+		snprintf(name, 64, "%s", pw->pw_name);
+	for (const char *p = name; *p != '\0'; p++)
+		if (*p < ' ' || *p > '~')
+			return NULL;
+	return name;
+}
+
 static bool
 say(struct call *c, const char *method, const char *target, struct slice json)
 {
 	struct buf b = {0};
+	char name[64];
+	const char *user;
 	bool is_said = true;
 
 	buf_printf(
 	    &b, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", method, target);
 	if (c->door->token != NULL && c->door->token[0] != '\0')
 		buf_printf(&b, "Authorization: Bearer %s\r\n", c->door->token);
+	if ((user = user_name(name)) != NULL)
+		buf_printf(&b, "Forebay-User: %s\r\n", user);
 	if (json.n > 0)
 		buf_printf(&b, "Content-Type: application/json\r\nContent-Length: %zu\r\n", json.n);
 	buf_printf(&b, "\r\n");

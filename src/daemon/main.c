@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "base/version.h"
+#include "cli/cache.h"
 #include "cli/check.h"
+#include "cli/purge.h"
 #include "cli/explain.h"
 #include "cli/reload.h"
 #include "cli/schema.h"
@@ -28,6 +30,8 @@ static const struct {
     {"status", cli_status, "ask the running daemon how it is"},
     {"reload", cli_reload, "have the running daemon read its configuration again"},
     {"explain", cli_explain, "say what a request would get now, and why"},
+    {"purge", cli_purge, "have the running daemon drop what is stored, or say what it would"},
+    {"cache", cli_cache, "list what the running daemon has stored"},
     {"warm", cli_warm, "have the running daemon ask for pages before clients do"},
     {"schema", cli_schema, "print the JSON Schema of the configuration, for editors"},
     {"reference", cli_reference,

@@ -23,6 +23,7 @@
 #include "daemon/warming.h"
 #include "daemon/workers.h"
 #include "event/tls.h"
+#include "server/audit.h"
 #include "server/accesslog.h"
 #include "server/compile.h"
 
@@ -95,6 +96,10 @@ apply_log(const struct log_conf *log)
 	log_set_level((enum log_level)log->level);
 	if (log_set_path(log->path) != 0) {
 		log_error("log.path %s: %s", log->path, strerror(errno));
+		return -1;
+	}
+	if (audit_set_path(log->audit) != 0) {
+		log_error("log.audit %s: %s", log->audit, strerror(errno));
 		return -1;
 	}
 	return 0;
@@ -352,6 +357,8 @@ reload(struct daemon *d)
 			0)
 			log_warn("cache.memory cannot be changed to that without a restart: %s",
 			    strerror(errno));
+		if (audit_has_file()) /* the log tells of it anyway */
+			audit_order("reload", "signal", NULL);
 		log_info(
 		    "configuration of %s loaded (generation %u)", d->path, d->site->generation);
 	}
@@ -365,6 +372,9 @@ reopen_logs(struct daemon *d)
 {
 	if (log_reopen() != 0)
 		log_error("the log cannot be opened again: %s; the old file is written on",
+		    strerror(errno));
+	if (audit_reopen() != 0)
+		log_error("the audit log cannot be opened again: %s; the old file is written on",
 		    strerror(errno));
 	if (d->access_log != NULL && accesslog_reopen(d->access_log) != 0)
 		log_error("the access log cannot be opened again: %s; the old file is written on",
@@ -499,14 +509,9 @@ next_signal(const struct daemon *d, const sigset_t *set)
 	return sigtimedwait(set, NULL, &t);
 }
 
-/* Purges by prefix and pattern are retired by a look at everything stored: on this thread, where nobody waits. */
 static void
 keep_house(struct daemon *d)
 {
-	struct commons *c = workers_commons(d->workers);
-
-	if (purgelog_wants_sweep(c->purges))
-		store_sweep(c->store, c->purges);
 	warming_tick(d->warming, clock_mono_ms());
 }
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cache/clerk.h"
+#include "cache/census.h"
 #include "cache/redis.h"
 #include "server/accesslog.h"
 #include "server/warm.h"
@@ -65,6 +66,7 @@ commons_init(struct workers *ws, size_t cache_bytes, size_t rate_table_bytes)
 		return -1;
 	c->purges = purgelog_new();
 	c->searches = searchrules_new();
+	c->census = census_new(c->store, c->purges);
 	shared_hub_init(&c->shared);
 	c->verdicts = verdicts_new();
 	c->clerk = clerk_new(c->purges);
@@ -304,6 +306,8 @@ workers_free(struct workers **wp)
 	warmer_free(&ws->commons.warmer);
 	if (ws->commons.clerk != NULL)
 		clerk_stop(ws->commons.clerk); /* who still waits is answered by letter */
+	if (ws->commons.census != NULL)
+		census_stop(ws->commons.census);
 	for (unsigned round = 0; round < SETTLE_ROUNDS; round++)
 		for (unsigned i = 0; i < ws->count; i++)
 			if (ws->members[i].worker != NULL)
@@ -311,6 +315,7 @@ workers_free(struct workers **wp)
 	for (unsigned i = 0; i < ws->count; i++)
 		worker_free(&ws->members[i].worker);
 	flights_free(&ws->commons.flights);
+	census_free(&ws->commons.census);
 	store_free(&ws->commons.store);
 	clerk_free(&ws->commons.clerk);
 	purgelog_free(&ws->commons.purges);

@@ -147,6 +147,8 @@ step_route(struct exchange *x)
 		x->closes = true;
 		return exchange_own(x, 400, url_fault_text(fault));
 	}
+	if (x->head.method == METHOD_PURGE)
+		return exchange_purge(x);
 	x->route = find_route(x, x->head.method, &x->captures);
 	if (x->route == NULL)
 		return no_route(x);

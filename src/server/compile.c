@@ -103,26 +103,35 @@ cidr_from(const char *text, struct cidr *out)
 	return true;
 }
 
+static struct cidr *
+compile_networks(struct compiling *k, const char *const *texts, size_t count, struct conf_place at,
+    const char *directive, unsigned *count_out)
+{
+	struct cidr *networks = arena_zalloc(k->world->mem, (count + 1) * sizeof(*networks));
+
+	for (size_t i = 0; i < count; i++) {
+		if (cidr_from(texts[i], &networks[*count_out])) {
+			++*count_out;
+			continue;
+		}
+		conf_error(k->diag, at, "%s: \"%s\" is no network", directive, texts[i]);
+		conf_hint(
+		    k->diag, "expected an address, alone or with a prefix: 10.0.0.0/8, fd00::/8");
+	}
+	return networks;
+}
+
 static void
 compile_trusted(struct compiling *k)
 {
 	const struct server_conf *c = k->conf;
 	struct site *s = k->site;
 
-	s->trusted =
-	    arena_zalloc(k->world->mem, (c->trusted_proxies.count + 1) * sizeof(*s->trusted));
-	for (size_t i = 0; i < c->trusted_proxies.count; i++) {
-		const char *text = c->trusted_proxies.items[i];
-
-		if (cidr_from(text, &s->trusted[s->trusted_count])) {
-			s->trusted_count++;
-			continue;
-		}
-		conf_error(k->diag, conf_place(&server_table, c, "trusted_proxies"),
-		    "trusted_proxies: \"%s\" is no network", text);
-		conf_hint(
-		    k->diag, "expected an address, alone or with a prefix: 10.0.0.0/8, fd00::/8");
-	}
+	s->trusted = compile_networks(k, c->trusted_proxies.items, c->trusted_proxies.count,
+	    conf_place(&server_table, c, "trusted_proxies"), "trusted_proxies", &s->trusted_count);
+	s->takes_purges = !c->purge.conf.is_off;
+	s->purgers = compile_networks(k, c->purge.allow.items, c->purge.allow.count,
+	    conf_place(&purge_method_table, &c->purge, "allow"), "allow", &s->purgers_count);
 }
 
 /* Each client may need a second descriptor, for its connection to an upstream. */

@@ -427,18 +427,39 @@ compile_paths(struct compiling *k, const struct route *r, struct names texts, st
 }
 #define NAMES_OF(list) ((struct names){(unsigned)(list).count, (list).items})
 
+/* The tags with a star, or those without. */
+static struct names
+tags_with_star(struct compiling *k, const struct purge_conf *c, bool with)
+{
+	const char **items = arena_alloc(k->world->mem, (c->tags.count + 1) * sizeof(*items));
+	struct names out = {0, items};
+
+	for (size_t i = 0; i < c->tags.count; i++)
+		if ((strchr(c->tags.items[i], '*') != NULL) == with)
+			items[out.count++] = c->tags.items[i];
+	return out;
+}
+
 static void
 compile_purge(struct compiling *k, const struct purge_conf *c, struct route *r)
 {
+	struct names tags = tags_with_star(k, c, false), patterns = tags_with_star(k, c, true);
+	struct conf_place at = conf_place(&purge_table, c, "tags");
+
 	r->purge = (struct route_purge){
-	    .tags_count = (unsigned)c->tags.count,
-	    .tags = TEMPLATES(k, r, purge_table, c, tags),
+	    .tags_count = tags.count,
+	    .tags = compile_templates(k, r, tags.count, tags.items, at, "tags"),
+	    .tag_patterns_count = patterns.count,
+	    .tag_patterns = compile_templates(k, r, patterns.count, patterns.items, at, "tags"),
 	    .urls_count = (unsigned)c->urls.count,
 	    .urls =
 		compile_paths(k, r, NAMES_OF(c->urls), conf_place(&purge_table, c, "urls"), "urls"),
 	    .prefixes_count = (unsigned)c->prefixes.count,
 	    .prefixes = compile_paths(
 		k, r, NAMES_OF(c->prefixes), conf_place(&purge_table, c, "prefixes"), "prefixes"),
+	    .patterns_count = (unsigned)c->patterns.count,
+	    .patterns = compile_paths(
+		k, r, NAMES_OF(c->patterns), conf_place(&purge_table, c, "patterns"), "patterns"),
 	    .soft = c->soft,
 	};
 }

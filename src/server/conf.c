@@ -96,6 +96,20 @@ const struct conf_table cache_table =
 	.text = "The store, and what routes take where they say nothing themselves. `off`: nothing "
 		"is cached.");
 
+#define CONF_TARGET struct purge_method_conf
+static const struct conf_directive purge_method_rows[] = {PURGE_METHOD_DIRECTIVES(CONF_ROW)};
+#undef CONF_TARGET
+const struct conf_table purge_method_table = CONF_TABLE("purge_method", struct purge_method_conf,
+    purge_method_rows, .shortcut = "allow",
+    .text =
+	"A request with the method PURGE drops what is stored for its URL; one that ends in `*`, "
+	"all that "
+	"begins so. With Surrogate-Key, xkey, xkey-purge or Cache-Tag it drops what has these tags "
+	"instead; "
+	"`Fastly-Soft-Purge: 1`, or xkey-softpurge for tags, makes stale. The answer is that of "
+	"`POST /purge` of the admin interface. PURGE is never forwarded; where this is off it gets "
+	"405.");
+
 /* --- the top ------------------------------------------------------------------------------------ */
 
 static void

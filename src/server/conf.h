@@ -34,6 +34,8 @@
 #define LOG_DIRECTIVES(X)                                                                                            \
 	X(level, choice(log_level_words), "info", NULL, NULL, "The least that is told")                              \
 	X(path, string, NULL, "1", "4096", "The file; without it standard error")                                    \
+	X(audit, string, NULL, "1", "4096", "The file that says who controlled what: a JSON line for each purge, also those that routes declare, and each other order. " \
+		"Opened again on SIGUSR1. Without it orders stand in the log, marked `audit:`, and purges of routes nowhere") \
 	X(access, map(struct access_log_conf, access_log_table), NULL, NULL, NULL, "One line for each request", .may_be_off = true)
 
 #define LIMITS_DIRECTIVES(X)                                                                                         \
@@ -50,6 +52,9 @@
 	X(rate_timeout, duration, "20ms", "1ms", "1s", "How long a request waits for Redis about a limit of `scope: shared`; then this instance's share decides") \
 	X(rate_instances, int, "auto", "1", "10000", "Among how many instances a shared limit is divided while Redis is away; auto: as many as were last seen there", .words = auto_words)
 
+#define PURGE_METHOD_DIRECTIVES(X)                                                                                   \
+	X(allow, strings, NULL, "1", "1000", "Networks, as in `10.0.0.0/8`, whose PURGE is heard; others get 403", .required = true)
+
 #define SERVER_DIRECTIVES(X)                                                                                         \
 	X(workers, int, "auto", "1", "256", "Threads that serve; auto: one for each processor", .words = auto_words) \
 	X(listen, list(struct listen_conf, listen_table), NULL, "1", "64", "Where clients come in", .required = true) \
@@ -60,6 +65,7 @@
 	X(trusted_proxies, strings, NULL, "0", "1000", "Networks, as in `10.0.0.0/8`, whose X-Forwarded-For, Forwarded and X-Request-Id are believed") \
 	X(upstreams, named(struct upstream_section, upstream_table), NULL, "0", "1000", "The servers behind, by name") \
 	X(cache, map(struct cache_conf, cache_table), NULL, NULL, NULL, "The store, and cache rules for all routes", .may_be_off = true) \
+	X(purge, map(struct purge_method_conf, purge_method_table), "off", NULL, NULL, "The method PURGE", .may_be_off = true) \
 	X(compression, map(struct compression_conf, compression_table), NULL, NULL, NULL, "Compression, for all routes", .may_be_off = true) \
 	X(security_headers, map(struct headers_conf, headers_table), NULL, NULL, NULL, "Security headers, for all routes", .may_be_off = true) \
 	X(rate_limits, named(struct rate_limit_conf, rate_limit_table), NULL, "0", "1000", "Limits by name")          \
@@ -106,12 +112,16 @@ struct cache_conf {
 	CACHE_DIRECTIVES(CONF_FIELD)
 	struct route_cache_conf rules;
 };
+struct purge_method_conf {
+	struct conf_head conf; /* is_off: nobody's is heard */
+	PURGE_METHOD_DIRECTIVES(CONF_FIELD)
+};
 struct server_conf {
 	struct conf_head conf;
 	SERVER_DIRECTIVES(CONF_FIELD)
 };
 extern const struct conf_table certificate_table, listen_tls_table, listen_table, admin_table,
-    access_log_table, log_table, limits_table, cache_table, server_table;
+    access_log_table, log_table, limits_table, cache_table, purge_method_table, server_table;
 
 /* Reads path into mem. NULL with every reason in d. */
 struct server_conf *server_conf_load(const char *path, struct arena *mem, struct conf_diag *d);

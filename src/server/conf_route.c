@@ -286,18 +286,24 @@ const struct conf_table route_cache_table =
 /* --- the rest ----------------------------------------------------------------------------------- */
 
 static void
+check_paths(struct conf_context *cx, struct conf_place at, const char *name, size_t count,
+    const char *const *items)
+{
+	for (size_t i = 0; i < count; i++)
+		if (items[i][0] != '/')
+			conf_error(cx->diag, at, "%s: \"%s\" is no path", name, items[i]);
+}
+
+static void
 check_purge(struct conf_context *cx, const struct conf_table *t, void *target)
 {
 	const struct purge_conf *p = target;
 
-	for (size_t i = 0; i < p->urls.count; i++)
-		if (p->urls.items[i][0] != '/')
-			conf_error(cx->diag, conf_place(t, p, "urls"), "urls: \"%s\" is no path",
-			    p->urls.items[i]);
-	for (size_t i = 0; i < p->prefixes.count; i++)
-		if (p->prefixes.items[i][0] != '/')
-			conf_error(cx->diag, conf_place(t, p, "prefixes"),
-			    "prefixes: \"%s\" is no path", p->prefixes.items[i]);
+	check_paths(cx, conf_place(t, p, "urls"), "urls", p->urls.count, p->urls.items);
+	check_paths(
+	    cx, conf_place(t, p, "prefixes"), "prefixes", p->prefixes.count, p->prefixes.items);
+	check_paths(
+	    cx, conf_place(t, p, "patterns"), "patterns", p->patterns.count, p->patterns.items);
 }
 
 #define CONF_TARGET struct purge_conf

@@ -60,9 +60,10 @@
 	X(tags, strings, NULL, "0", "32", "What the responses are tagged with, to be purged by; `{name}` is a capture of the path")
 
 #define PURGE_DIRECTIVES(X)                                                                                          \
-	X(tags, strings, NULL, "0", "32", "Everything with these tags; `{name}` is a capture of the path")           \
+	X(tags, strings, NULL, "0", "32", "Everything with these tags; `{name}` is a capture of the path. A `*` that stands here (not in a capture) is any run of characters: `vehicle:{id}:*`") \
 	X(urls, strings, NULL, "0", "32", "These paths (with their query, if they have one) on the host of the request")               \
 	X(prefixes, strings, NULL, "0", "32", "Everything that begins so, on the host of the request")                        \
+	X(patterns, strings, NULL, "0", "32", "Everything that these fit, `*` being any run of characters, on the host of the request") \
 	X(soft, bool, "no", NULL, NULL, "Makes them stale instead of dropping them")
 
 #define RESPOND_DIRECTIVES(X)                                                                                        \

@@ -252,6 +252,9 @@ bool key_loosen(const struct request_key *k, struct slice rule, struct buf *out)
 /* Whether what is stored under that key is for this request's URL. */
 bool exchange_key_fits(const struct exchange *x, struct slice key);
 /* x->keyed and x->key, for the route of the exchange (key.c). */
+/* The method PURGE (purgemethod.c). */
+enum exchange_next exchange_purge(struct exchange *x);
+/* x->key, for the route of the exchange (key.c). */
 void exchange_make_key(struct exchange *x);
 /* Appends the query with its "?" as the route's query rules leave it. */
 void exchange_add_query(const struct exchange *x, const struct route *r, struct buf *out);

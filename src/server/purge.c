@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "http/origintags.h"
 #include "server/exchange_priv.h"
+#include "server/purgecount.h"
 
 /* On its way to a ticket, which may be forgotten meanwhile. */
 struct purge_notice {
@@ -88,18 +89,48 @@ add(struct purge_set *set, enum purge_kind kind, size_t at)
 	    .what = slice_of((const char *)(uintptr_t)at, set->texts.n - at)};
 }
 
+/* For patterns: a star that came from a client is only a star. */
+static struct captures
+captures_escaped(const struct captures *c, struct buf *texts)
+{
+	struct captures out = *c;
+	size_t at = 0;
+
+	for (unsigned i = 0; i < c->count; i++)
+		for (size_t k = 0; k < c->values[i].n; k++) {
+			if (c->values[i].p[k] == '*' || c->values[i].p[k] == '\\')
+				buf_add_char(texts, '\\');
+			buf_add_char(texts, c->values[i].p[k]);
+		}
+	for (unsigned i = 0; i < c->count; i++) {
+		size_t n = c->values[i].n;
+
+		for (size_t k = 0; k < c->values[i].n; k++)
+			n += c->values[i].p[k] == '*' || c->values[i].p[k] == '\\';
+		out.values[i] = slice_of(texts->p + at, n);
+		at += n;
+	}
+	return out;
+}
+
 static void
 add_templates(struct purge_set *set, const struct exchange *x, enum purge_kind kind,
     struct template *const *templates, unsigned count)
 {
+	struct captures captures = x->captures;
+	struct buf escaped = {0};
+
+	if (count > 0 && (kind == PURGE_PATTERN || kind == PURGE_TAG_PATTERN))
+		captures = captures_escaped(&x->captures, &escaped);
 	for (unsigned i = 0; i < count; i++) {
 		size_t at = set->texts.n;
 
-		if (kind != PURGE_TAG) /* paths mean the host that was asked */
+		if (kind != PURGE_TAG && kind != PURGE_TAG_PATTERN) /* the host that was asked */
 			buf_add_slice(&set->texts, x->url.authority);
-		template_expand(templates[i], &x->captures, &set->texts);
+		template_expand(templates[i], &captures, &set->texts);
 		add(set, kind, at);
 	}
+	buf_fini(&escaped);
 }
 
 /* Texts do not move any more: their places, as pointers. For the caller to free. */
@@ -131,12 +162,21 @@ purge_set_expand(struct purge_set *set, const struct exchange *x)
 	const struct route *get;
 
 	set->is_unsafe = !method_is_safe(x->head.method);
-	if (!set->is_unsafe && p->tags_count + p->urls_count + p->prefixes_count == 0)
+	if (!set->is_unsafe &&
+	    p->tags_count + p->tag_patterns_count + p->urls_count + p->prefixes_count +
+		    p->patterns_count ==
+		0)
 		return;
 	set->soft = p->soft;
 	add_templates(set, x, PURGE_TAG, p->tags, p->tags_count);
 	add_templates(set, x, PURGE_EXACT, p->urls, p->urls_count);
 	add_templates(set, x, PURGE_PREFIX, p->prefixes, p->prefixes_count);
+	add_templates(set, x, PURGE_TAG_PATTERN, p->tag_patterns, p->tag_patterns_count);
+	add_templates(set, x, PURGE_PATTERN, p->patterns, p->patterns_count);
+	if (set->count > 0 && audit_has_file()) {
+		set->audit = audit_entry("purge", "route", (struct exchange *)x);
+		json_object_set_new(set->audit, "route", json_string(x->route->name));
+	}
 	get = exchange_route_of_get(x);
 	set->site_at = set->texts.n;
 	buf_add_slice(&set->texts, exchange_scheme(x));
@@ -160,6 +200,25 @@ finish(struct purge_set *set, struct worker *w, uint64_t serial)
 	set->count = 0;
 }
 
+/* Before they are taken: then they can be counted. */
+static void
+write_down(struct purge_set *set, struct worker *w, const struct purge *items)
+{
+	bool is_exact;
+
+	if (set->audit == NULL)
+		return;
+	json_object_set_new(set->audit, "what", json_of_purges(items, set->count));
+	json_object_set_new(set->audit, "soft", json_boolean(set->soft));
+	if (!purges_want_walk(items, set->count)) {
+		uint64_t count = purges_count(w, items, set->count, &is_exact);
+
+		json_object_set_new(set->audit, "count", json_integer((json_int_t)count));
+		json_object_set_new(set->audit, "exact", json_boolean(is_exact));
+	}
+	audit_write(&set->audit);
+}
+
 void
 purge_set_carry_out(struct purge_set *set, struct worker *w, struct purge_ticket *ticket)
 {
@@ -167,6 +226,7 @@ purge_set_carry_out(struct purge_set *set, struct worker *w, struct purge_ticket
 	uint64_t serial;
 
 	if (set->count > 0) {
+		write_down(set, w, items);
 		serial = take(w, items, set->count);
 		set->taken += set->count;
 		if (ticket != NULL)
@@ -361,6 +421,7 @@ purge_after_response(struct purge_set *set, struct worker *w, const struct head 
 void
 purge_set_fini(struct purge_set *set)
 {
+	json_decref(set->audit);
 	free(set->items);
 	buf_fini(&set->texts);
 	*set = (struct purge_set){0};

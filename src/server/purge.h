@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "cache/clerk.h"
 #include "http/head.h"
+#include "server/audit.h"
 
 struct exchange;
 struct worker;
@@ -22,6 +23,7 @@ struct purge_set {
 	unsigned count, cap;
 	struct purge *items; /* their texts lie in texts, by offset until they are carried out */
 	struct buf texts;
+	json_t *audit;		     /* begun where there is a file for it; else NULL */
 	struct clerk_intent *intent; /* of what was declared, while the request is under way */
 	bool soft;
 	unsigned taken;		/* so far: entered in the log */

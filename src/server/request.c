@@ -32,19 +32,27 @@ cidr_holds(const struct cidr *c, const uint8_t bytes[16])
 	return rest == 0 || ((c->bytes[whole] ^ bytes[whole]) >> (8 - rest)) == 0;
 }
 
-/* A unix socket's peer is on this machine and was let in by the file's mode: trusted when anybody is. */
-static bool
-is_trusted(const struct site *site, const struct address *a)
+bool
+address_is_in(const struct address *a, const struct cidr *networks, unsigned count)
 {
 	uint8_t bytes[16];
 
 	if (a->u.sa.sa_family == AF_UNIX)
-		return site->trusted_count > 0;
+		return false;
 	mapped_bytes(a, bytes);
-	for (unsigned i = 0; i < site->trusted_count; i++)
-		if (cidr_holds(&site->trusted[i], bytes))
+	for (unsigned i = 0; i < count; i++)
+		if (cidr_holds(&networks[i], bytes))
 			return true;
 	return false;
+}
+
+/* A unix socket's peer is on this machine and was let in by the file's mode: trusted when anybody is. */
+static bool
+is_trusted(const struct site *site, const struct address *a)
+{
+	if (a->u.sa.sa_family == AF_UNIX)
+		return site->trusted_count > 0;
+	return address_is_in(a, site->trusted, site->trusted_count);
 }
 
 /* An address in X-Forwarded-For: bare, or with a port, IPv6 also in brackets. */

@@ -78,8 +78,8 @@ struct route_cache {
 };
 
 struct route_purge {
-	unsigned tags_count, urls_count, prefixes_count;
-	struct template **tags, **urls, **prefixes;
+	unsigned tags_count, tag_patterns_count, urls_count, prefixes_count, patterns_count;
+	struct template **tags, **tag_patterns, **urls, **prefixes, **patterns;
 	bool soft;
 };
 
@@ -158,6 +158,9 @@ struct site {
 	unsigned connections;	   /* at most, all workers together */
 	unsigned trusted_count;
 	struct cidr *trusted; /* whose X-Forwarded-For, Forwarded and X-Request-Id are believed */
+	bool takes_purges;    /* the PURGE method, from: */
+	unsigned purgers_count;
+	struct cidr *purgers;
 	enum rate_style rate_style;
 	const char *name;	 /* in Via, Cache-Status and error pages: "forebay" */
 	struct headers *headers; /* for answers that no route gives; owned */

@@ -22,6 +22,7 @@
 
 struct accesslog;
 struct clerk;
+struct census;
 struct h1conn;
 struct l2;
 struct resolver;
@@ -37,6 +38,7 @@ struct commons {
 	struct store *store;
 	struct flights *flights;
 	struct purgelog *purges;
+	struct census *census;
 	struct verdicts *verdicts;
 	struct searchrules *searches;
 	struct clerk *clerk; /* takes purges, and shares them */

@@ -4,6 +4,7 @@
 #include "admin/explain.h"
 #include "admin/health.h"
 #include "admin/metrics.h"
+#include "admin/purge.h"
 #include "admin/warm.h"
 #include "admin_stage.h"
 
@@ -35,6 +36,18 @@ void
 explain_serve(struct exchange *x)
 {
 	answer_ok(x);
+}
+
+void
+purge_serve(struct exchange *x)
+{
+	fail();
+}
+
+void
+cache_serve(struct exchange *x)
+{
+	fail();
 }
 
 void
