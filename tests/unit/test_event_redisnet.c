@@ -15,6 +15,7 @@
 #define SHORT_MS 30
 #define NODES 3
 #define KEYS 60
+#define TIMEOUTS_THAT_PAUSE 5
 
 /* Of all tests: three masters, and what they serve. */
 static struct redis_server cluster[NODES];
@@ -396,6 +397,7 @@ a_node_that_hangs_takes_no_other_with_it(void **state)
 	struct stage *s = *state;
 	struct said said = {0};
 	const char *key = "hangs";
+	unsigned tries = 0;
 	char port[16], other[16] = "k0";
 
 	open_cluster(s);
@@ -406,6 +408,7 @@ a_node_that_hangs_takes_no_other_with_it(void **state)
 	while (say(s, &said, SHORT_MS, "GET", key, NULL) == REDISIO_SENT) {
 		assert_true(run_until(s->loop, is_said, &said));
 		assert_int_not_equal(said.end, REDISIO_ANSWERED);
+		assert_true(++tries <= TIMEOUTS_THAT_PAUSE);
 		assert_string_equal(ask(s, "SET", other, "here"), "OK");
 	}
 	assert_true(is_in_trouble(s));
