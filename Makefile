@@ -77,6 +77,8 @@ conformance: $(BUILD)/forebay ; @tests/conformance/run
 # A request's processor time beside a bare responder's; the store's hits beside an LRU's.
 bench: $(BUILD)/forebay $(BUILD)/bench/bench_serve ; @git log -1 --format='commit %h' 2>/dev/null; $(BUILD)/bench/bench_serve $<
 bench-evict: $(BUILD)/bench/bench_evict ; @$<
+# A purge of 100,000 among a million objects, and who is held up by it.
+bench-purge: $(BUILD)/bench/bench_purge ; @$<
 # Readers and writers for SOAK_SECONDS (600) in bad weather; SEED makes a run again.
 soak: $(BUILD)/forebay | deps-test ; @tests/load/soak && tests/load/flood
 
@@ -94,6 +96,6 @@ clean:
 	rm -rf build build-*
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all units unit run test check generate asan tsan fuzz packaging conformance bench bench-evict soak install clean \
+.PHONY: all units unit run test check generate asan tsan fuzz packaging conformance bench bench-evict bench-purge soak install clean \
         deps-build deps-run deps-test
 .SECONDARY:

@@ -1,6 +1,8 @@
 #include "server/purgecount.h"
 
 #include "cache/census.h"
+#include "cache/searchrules.h"
+#include "http/searchrule.h"
 #include "server/audit.h"
 #include "server/worker.h"
 
@@ -14,7 +16,8 @@ purges_want_walk(const struct purge *items, size_t count)
 	return false;
 }
 
-/* Whether nothing but the URL is in this site's keys: then a URL's objects are found by it. */
+/* Whether nothing but the URL is in this site's keys: then a URL's objects are found by it, unless it is one that answers
+ * several queries (No-Vary-Search). */
 static bool
 keys_are_urls(const struct site *s)
 {
@@ -23,15 +26,17 @@ keys_are_urls(const struct site *s)
 
 		if (rc->is_on &&
 		    (rc->key_headers.count > 0 || rc->offers_count > 0 ||
-			rc->cookies == COOKIES_KEY || s->routes[i].conditions_count > 0))
+			rc->cookies == COOKIES_KEY || rc->slice_bytes > 0 ||
+			s->routes[i].conditions_count > 0))
 			return false;
 	}
 	return s->trusted_count == 0;
 }
 
 static uint64_t
-count_url(const struct worker *w, struct slice name)
+count_url(const struct worker *w, struct slice name, bool *is_exact_out)
 {
+	char rule[SEARCH_RULE_MAX];
 	static const char *const schemes[] = {"http://", "https://"};
 	struct object *found[STORE_VARIANTS_MAX];
 	struct buf key = {0};
@@ -45,6 +50,10 @@ count_url(const struct worker *w, struct slice name)
 		buf_add_slice(&key, slice_from(schemes[i]));
 		buf_add_slice(&key, name);
 		k = cache_key_of(buf_slice(&key));
+		if (searchrules_find(w->commons->searches,
+			slice_of(key.p, slice_index(buf_slice(&key), '?')), rule)
+			.n > 0)
+			*is_exact_out = false;
 		n = store_list(w->commons->store, &k, found, STORE_VARIANTS_MAX);
 		while (n > 0) {
 			count += purgelog_judge(w->commons->purges, found[--n]) != PURGE_GONE;
@@ -63,7 +72,7 @@ count_one(struct worker *w, const struct purge *p, bool *is_exact_out)
 		return census_tag_count(w->commons->census, p->what, is_exact_out);
 	if (p->kind == PURGE_EXACT) {
 		*is_exact_out = keys_are_urls(w->site);
-		return count_url(w, p->what);
+		return count_url(w, p->what, is_exact_out);
 	}
 	*is_exact_out = census_is_clean(w->commons->census);
 	return store_usage(w->commons->store).objects;

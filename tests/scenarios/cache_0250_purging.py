@@ -71,6 +71,18 @@ def test_what_is_gone_is_not_counted_again(w1):
     assert purge(w1, urls=["www.a.test/products/1"])["count"] == 0
 
 
+def test_a_url_whose_objects_have_more_in_their_keys_is_not_counted_exactly(origin, forebay):
+    origin.on("GET /*").reply(200, "page", **PAGE)
+    w1 = forebay("routes: [{match: /keyed, cache: {key: {headers: [X-Kind]}}}, {match: /**}]", app=origin)
+    for kind in ("a", "b"):
+        w1.get("/keyed", host=HOST, x_kind=kind).expect(200)
+    assert purge(w1, urls=["www.a.test/keyed"])["exact"] is False
+    assert purge(w1, prefixes=["www.a.test/keyed"]) == {"count": 0, "exact": True, "soft": False, "level": "here", "shared": False}
+    for kind in ("a", "b"):
+        w1.get("/keyed", host=HOST, x_kind=kind).expect(200, x_cache_status="MISS")
+    assert purge(w1, patterns=["*/keyed"])["count"] == 2
+
+
 def test_a_soft_purge_makes_stale(w1):
     words(w1, "/products/1")
     assert purge(w1, tags=["products"], soft=True) == {
