@@ -22,7 +22,7 @@ begin(struct scene *s, size_t limit_bytes)
 {
 	s->loop = loop_new();
 	s->box = mailbox_new(s->loop);
-	s->store = store_new(limit_bytes, NULL);
+	s->store = store_new(limit_bytes);
 	s->log = purgelog_new();
 	s->census = census_new(s->store, s->log);
 }
