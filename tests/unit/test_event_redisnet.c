@@ -1,4 +1,4 @@
-/* LINK: event/redisnet event/redisnode event/redisscout event/rediscluster event/redisio event/tlsclient event/tls event/tlscontext event/drain event/redisreply event/redisurl event/resolver event/stream event/loop base/clock base/buf base/mem base/log base/hash */
+/* LINK: event/redisnet event/redisnet_call event/redisnet_node event/redisnet_map event/redisnode event/redisscout event/rediscluster event/redisio event/tlsclient event/tls event/tlscontext event/drain event/redisreply event/redisurl event/resolver event/stream event/loop base/clock base/buf base/mem base/log base/hash */
 #include "event/redisnet.h"
 
 #include <setjmp.h>
@@ -469,17 +469,17 @@ is_writable(void *arg)
 }
 
 static void
-start_sentinel(struct redis_server *s, const struct redis_server *master)
+start_sentinel(struct redis_server *s, const struct redis_server *master, const char *directory)
 {
-	char path[64], text[512];
+	char path[96], text[512];
 	FILE *to;
 
 	redis_server_init(s);
-	snprintf(path, sizeof(path), "/tmp/forebay-sentinel-%u.conf", s->port);
+	snprintf(path, sizeof(path), "%s/sentinel.conf", directory);
 	to = fopen(path, "w");
 	assert_non_null(to);
 	snprintf(text, sizeof(text),
-	    "port %u\nbind 127.0.0.1\ndir /tmp\nsentinel monitor m 127.0.0.1 %u 1\n"
+	    "port %u\nbind 127.0.0.1\nsentinel monitor m 127.0.0.1 %u 1\n"
 	    "sentinel down-after-milliseconds m 200\nsentinel failover-timeout m 3000\n",
 	    s->port, master->port);
 	fputs(text, to);
@@ -499,7 +499,7 @@ the_new_master_is_found_when_the_old_one_dies(void **state)
 {
 	struct stage *s = *state;
 	struct redis_server master, replica, sentinel;
-	char port[8], url[128], path[64];
+	char port[8], url[128], directory[] = "/tmp/forebay-sentinel-XXXXXX", sweep[64];
 	const char *of_master[] = {
 	    "--replicaof", "127.0.0.1", port, "--repl-diskless-sync-delay", "0", NULL};
 	const char *extra[] = {"--repl-diskless-sync-delay", "0", NULL};
@@ -510,7 +510,8 @@ the_new_master_is_found_when_the_old_one_dies(void **state)
 	redis_server_start(&master, extra);
 	redis_server_start(&replica, of_master);
 	wait_for_words(replica.port, "ROLE", "connected");
-	start_sentinel(&sentinel, &master);
+	assert_non_null(mkdtemp(directory));
+	start_sentinel(&sentinel, &master, directory);
 	wait_for_words(sentinel.port, "SENTINEL REPLICAS m", "master-link-status\nok");
 	snprintf(url, sizeof(url), "redis+sentinel://127.0.0.1:1,127.0.0.1:%u/m", sentinel.port);
 	open_net(s, url);
@@ -524,8 +525,8 @@ the_new_master_is_found_when_the_old_one_dies(void **state)
 	assert_true(says(replica.port, "GET a", "2"));
 	redis_server_kill(&replica);
 	redis_server_kill(&sentinel);
-	snprintf(path, sizeof(path), "/tmp/forebay-sentinel-%u.conf", sentinel.port);
-	unlink(path);
+	snprintf(sweep, sizeof(sweep), "rm -r %s", directory);
+	assert_int_equal(system(sweep), 0);
 }
 
 #define STAGED(f) cmocka_unit_test_setup_teardown(f, set_stage, strike_stage)
