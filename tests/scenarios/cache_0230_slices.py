@@ -111,7 +111,8 @@ def test_the_same_length_or_the_same_etag_is_not_enough(origin, forebay, same):
     film.version = 2
     if same == "etag":
         film.length += 1024
-    w1.get("/film", **of(2 * MIB, 2 * MIB + 9)).expect(206, film.piece(2 * MIB, 2 * MIB + 9, version=2))
+    w1.get("/film", **of(2 * MIB, 2 * MIB + 9)).expect(206, film.piece(2 * MIB, 2 * MIB + 9, version=2), last_modified=film.dates[2])
+    w1.get("/film", **of(0, 9)).expect(206, film.piece(0, 9, version=2))
 
 
 def test_two_viewers_at_one_spot_are_one_request(film, forebay, origin):
@@ -158,6 +159,26 @@ def test_who_leaves_after_a_seek_has_cost_two_slices_at_most(film, forebay, orig
     w1.get("/film", **of(FAR, FAR + 9)).expect(206, x_cache_status="HIT")
     assert film.sent <= 3 * 8 * MIB         # what the sockets between took, and no more
     assert len({part[0] // (100 * MIB) for part in film.parts}) <= 4
+
+
+def test_the_next_slice_is_fetched_while_one_is_sent_and_no_more(short, forebay, origin):
+    gate = Gate()
+    short.pauses = {0: (768 << 10, gate)}
+    w1 = forebay(SLICED, app=origin)
+    viewer = w1.client()
+    r = viewer.begin("GET", "/short")
+    r.stream.at_least(600 << 10)
+    wait_until(lambda: short.asked(MIB) == 1, lambda: f"the second slice to be asked for, not only {short.parts}")
+    assert len(short.parts) == 2
+    gate.release()
+    assert viewer.finish(r).body == short.piece(0, short.length - 1)
+
+
+def test_an_answer_that_ends_in_a_slice_fetches_none_ahead(short, forebay, origin):
+    w1 = forebay(SLICED, app=origin)
+    w1.get("/short", **of(10, MIB - 1)).expect(206, short.piece(10, MIB - 1))
+    wait_until(lambda: w1.get("/short", **of(10, MIB - 1)).cache_status == "HIT", "the slice to be stored")
+    assert short.parts == [(0, MIB - 1)]
 
 
 def test_one_validation_is_for_all_slices(short, forebay, origin, clock):
@@ -211,6 +232,23 @@ def test_a_purge_takes_all_slices(short, forebay, origin, how):
     w1.post(f"/by-{how}").expect(204)
     w1.get("/short").expect(200, short.piece(0, short.length - 1), x_cache_status="MISS")
     assert short.sent == 2 * short.length
+
+
+def test_a_slice_on_its_way_when_it_is_purged_is_not_for_who_comes_after(short, forebay, origin):
+    origin.on("POST /by-url").reply(204)
+    w1 = forebay(PURGED, app=origin)
+    w1.get("/short", **of(0, 9)).expect(206)
+    gate = Gate()
+    short.before = lambda part: gate.pass_through()
+    before = w1.client().ask("GET", "/short", **of(5 * MIB, 5 * MIB + 9))
+    gate.wait_arrived()
+    w1.post("/by-url").expect(204)
+    after = w1.client().ask("GET", "/short", **of(5 * MIB, 5 * MIB + 9))
+    wait_until(lambda: short.asked(5 * MIB) >= 2, "it to be asked for again")
+    gate.release()
+    before.answer().expect(206, short.piece(5 * MIB, 5 * MIB + 9))
+    after.answer().expect(206, short.piece(5 * MIB, 5 * MIB + 9))
+    wait_until(lambda: short.asked(5 * MIB) == 3, "the slice that was asked for after the purge to be taken, not the other")
 
 
 def test_a_soft_purge_asks_once_and_keeps_the_slices(short, forebay, origin):
@@ -339,9 +377,11 @@ def test_small_things_stay_while_a_film_is_shown(origin, forebay, client):
 def test_another_instance_finds_the_slices_in_redis(short, forebay, origin, redis):
     config = f"cache: {{slice: 1MiB, redis: {{url: {redis}}}}}"
     w1 = forebay(config, app=origin)
+    w1.wait_log("purge log: in use")
     w1.get("/short", host="a.example").expect(200)
     wait_until(lambda: w1.metric("forebay_redis_requests_total", op="put", result="done") == 10, "all to be in Redis")
     w2 = forebay(config, app=origin)
+    w2.wait_log("purge log: in use")
     w2.wait_metric("forebay_redis_up", 1)
     w2.get("/short", host="a.example").expect(200, short.piece(0, short.length - 1))
     assert w2.metric("forebay_redis_requests_total", op="get", result="hit") >= 5       # of 10; where Redis was slow the origin was asked

@@ -22,6 +22,7 @@ class Film:
         self.dates = {}
         self.sent, self.parts, self.seen = 0, [], []
         self.before = lambda part: None     # called before each answer
+        self.pauses = {}                    # (bytes, Gate): so much of the answer that begins there, then it waits
         self.cut = {}                       # bytes of the next answer that begins there, before the connection breaks
         self.lock = threading.Lock()
 
@@ -73,8 +74,11 @@ class Film:
         if exchange.request.method == "HEAD":
             return exchange.end()
         cut = self.cut.pop(first, None)
+        pause, gate = self.pauses.pop(first, (None, None))
         for at in range(first, last + 1 if cut is None else first + cut, 1 << 18):
             data = self.piece(at, min(at + (1 << 18) - 1, last if cut is None else first + cut - 1), version)
+            if pause is not None and at - first >= pause:
+                gate.pass_through()
             exchange.send(data)
             with self.lock:
                 self.sent += len(data)
