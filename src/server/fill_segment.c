@@ -203,7 +203,7 @@ take_first(struct fill *f, const struct head *h, const struct framing *framing)
 	struct head whole;
 	struct life life;
 	struct body *b;
-	bool is_all;
+	bool is_all, is_ours;
 
 	if (!is_sound(f, h, framing, &version))
 		return ask_plainly(f);
@@ -223,8 +223,9 @@ take_first(struct fill *f, const struct head *h, const struct framing *framing)
 		return ask_plainly(f);
 	version.etag = object_etag(f->segment.outline);
 	f->segment.version = version;
+	is_ours = change_flights(f, &life);
 	replace_version(f);
-	if (!change_flights(f, &life)) {
+	if (!is_ours) {
 		f->done = true;
 		fill_drop_fetch(f);
 		fill_free(f);
