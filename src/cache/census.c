@@ -14,6 +14,7 @@
 #define PAUSE_NS 200000		    /* of a walk */
 #define REST_LEAST_MS 5000	    /* between walks that nobody asked for */
 #define REST_FACTOR 50		    /* and so many times as long as the last one took */
+#define HURRIED_FACTOR 4	    /* where memory is wanted back soon */
 #define BYTES_FOR_A_TAG (16 * 1024) /* of the store's limit */
 #define TAGS_LEAST 256
 #define TAGS_MOST (256 * 1024)
@@ -255,7 +256,7 @@ is_asked(const struct census *c)
 	for (const struct link *l = c->begun.next; l != &c->begun; l = l->next)
 		if (CONTAINER_OF(l, struct census_ask, link)->stage == CENSUS_ASKED)
 			return true;
-	return c->is_hurried || !list_is_empty(&c->waiting);
+	return !list_is_empty(&c->waiting);
 }
 
 /* Takes over who waits. Purges stay where those who take objects out find them. */
@@ -330,15 +331,15 @@ now_ms(void)
 
 /* Until a walk is due, asked for, or there will be none any more. */
 static void
-rest(struct census *c, int64_t next_ms)
+rest(struct census *c, int64_t hurried_ms, int64_t next_ms)
 {
 	for (;;) {
 		bool is_dirty = purgelog_head(c->log) != c->swept;
-		int64_t at_ms = now_ms() + 1000;
+		int64_t at_ms = now_ms() + (c->is_hurried ? 100 : 1000);
 		struct timespec t;
 
 		if (c->stops || is_asked(c) || purgelog_wants_sweep(c->log) ||
-		    (is_dirty && now_ms() >= next_ms))
+		    (is_dirty && now_ms() >= (c->is_hurried ? hurried_ms : next_ms)))
 			return;
 		t = (struct timespec){.tv_sec = at_ms / 1000, .tv_nsec = at_ms % 1000 * 1000000};
 		pthread_cond_timedwait(&c->wake, &c->lock, &t);
@@ -349,18 +350,19 @@ static void *
 census_run(void *arg)
 {
 	struct census *c = arg;
-	int64_t next_ms = now_ms() + REST_LEAST_MS, began_ms, took_ms;
+	int64_t next_ms = now_ms() + REST_LEAST_MS, hurried_ms = 0, began_ms, took_ms;
 
 	pthread_setname_np(pthread_self(), "census");
 	while (!c->stops) {
 		pthread_mutex_lock(&c->lock);
-		rest(c, next_ms);
+		rest(c, hurried_ms, next_ms);
 		walk_begin(c);
 		pthread_mutex_unlock(&c->lock);
 		began_ms = now_ms();
 		if (!c->stops)
 			walk(c);
 		took_ms = now_ms() - began_ms;
+		hurried_ms = now_ms() + HURRIED_FACTOR * took_ms;
 		next_ms = now_ms() + REST_LEAST_MS + REST_FACTOR * took_ms;
 	}
 	return NULL;

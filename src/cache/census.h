@@ -68,7 +68,7 @@ void census_ask_fini(struct census_ask *a);
 uint64_t census_tag_count(struct census *c, struct slice tag, bool *is_exact_out);
 /* Whether everything that was purged has been taken out: then store_usage tells what is really there. */
 bool census_is_clean(struct census *c);
-/* Memory is wanted back soon: walks now. */
+/* Memory is wanted back soon: walks at once, or after a rest of four times the last walk. */
 void census_hurry(struct census *c);
 
 #endif
