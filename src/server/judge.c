@@ -125,6 +125,15 @@ judge_reach(const struct judging *j, unsigned i)
 }
 
 static void
+judge_purge_method(const struct judging *j, unsigned i)
+{
+	if ((j->site->routes[i].methods & 1u << METHOD_PURGE) == 0)
+		return;
+	conf_warning(j->diag, match_place(route_conf_at(j, i)),
+	    "PURGE never comes to a route: it is answered before, as `purge` says");
+}
+
+static void
 judge_catch_all(const struct judging *j)
 {
 	static const char hint[] =
@@ -405,6 +414,7 @@ site_judge(const struct server_conf *conf, const struct site *site, struct conf_
 
 	for (unsigned i = 0; i < site->routes_count; i++) {
 		judge_reach(&j, i);
+		judge_purge_method(&j, i);
 		judge_cache(&j, i);
 		judge_sharing(&j, &route_conf_at(&j, i)->cache);
 		judge_key(&j, &route_conf_at(&j, i)->cache);

@@ -154,7 +154,7 @@ def test_a_sliding_life_in_redis_goes_on_with_each_use(origin, forebay, redis, c
     w1 = forebay(config, app=origin, redis=redis)
     w2 = forebay(config, app=origin, redis=redis)
     for w in (w1, w2):
-        w.wait_metric("forebay_redis_up", 1)
+        w.wait_redis()
     w1.get("/session", host="a").expect(200, "one", x_cache_status="MISS")
     w1.wait_metric("forebay_redis_requests_total", 1, op="put", result="done")
     [key] = [k for k in redis.keys() if ":o:" in k]
@@ -162,6 +162,7 @@ def test_a_sliding_life_in_redis_goes_on_with_each_use(origin, forebay, redis, c
     assert 600_000 < ttl <= 660_000                                 # its 60 s, and what may be served stale on errors
     redis.cli("PEXPIRE", key, "30000")
     clock.advance(10)                                               # a use right after another is not worth telling
+    w2.wait_redis()
     origin.hold()
     w2.get("/session", host="a").expect(200, "one", x_cache_status="HIT")
     w2.wait_metric("forebay_redis_requests_total", 1, op="touch", result="done")

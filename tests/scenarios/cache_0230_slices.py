@@ -384,12 +384,11 @@ def test_small_things_stay_while_a_film_is_shown(origin, forebay, client):
 def test_another_instance_finds_the_slices_in_redis(short, forebay, origin, redis):
     config = f"cache: {{slice: 1MiB, redis: {{url: {redis}, timeout: 5s}}}}"
     w1 = forebay(config, app=origin)
-    w1.wait_log("purge log: in use")
+    w1.wait_redis()
     w1.get("/short", host="a.example").expect(200)
     wait_until(lambda: w1.metric("forebay_redis_requests_total", op="put", result="done") == 10, "all to be in Redis")
     w2 = forebay(config, app=origin)
-    w2.wait_log("purge log: in use")
-    w2.wait_metric("forebay_redis_up", 1)
+    w2.wait_redis()
     origin.hold()
     w2.get("/short", host="a.example").expect(200, short.piece(0, short.length - 1), x_cache_status="HIT")
     assert w2.metric("forebay_redis_requests_total", op="get", result="hit") == 10

@@ -146,7 +146,7 @@ def test_what_lies_in_redis(origin, forebay, redis):
     one = forebay(config, app=origin, redis=redis)
     other = forebay(config, app=origin, redis=redis)
     for w in one, other:
-        w.wait_metric("forebay_redis_up", 1)
+        w.wait_redis()
     one.get("/news", **HOST)
 
     wait_until(lambda: explained(other, "/news")["redis"]["found"], "the value in Redis")

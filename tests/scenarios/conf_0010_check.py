@@ -40,6 +40,12 @@ def test_every_error_is_told_at_once_with_its_place(check):
     assert "site.yaml:6:19: error" in fixed.stderr and "site.yaml:7:15: error" in fixed.stderr
 
 
+def test_a_route_for_purge_is_said_to_be_of_no_use(check):
+    told = check(LEAST + "  - match: PURGE|DELETE /news\n  - match: /**\n").stderr
+    assert "site.yaml:4:12: warning: PURGE never comes to a route" in told
+    assert "warning: PURGE" not in check(LEAST + "  - match: DELETE /news\n  - match: /**\n").stderr
+
+
 def test_a_warning_is_told_and_counts_only_when_strict(check):
     shadowed = LEAST + "  - match: /**\n  - match: /news\n"
     done = check(shadowed)

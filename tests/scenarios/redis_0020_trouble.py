@@ -1,5 +1,6 @@
 """Redis down, slow, full or mad: no reader notices more than a bounded wait."""
 
+import itertools
 import re
 import socket
 import threading
@@ -40,15 +41,17 @@ def come_back(w1, clock):
     def is_up():
         if w1.metric(UP) < 1:
             clock.advance(5)
-            return False
-        return w1.metric("forebay_purgelog_connected") == 1
+        return w1.uses_redis()
     wait_until(is_up, "Redis to be used again", 20)
 
 
 def used_again(w1, n):
-    before = w1.metric(ASKED, op="put", result="done")
-    read(w1, n, 4)
-    w1.wait_metric(ASKED, lambda now: now > before, op="put", result="done")
+    before, pages = w1.metric(ASKED, op="put", result="done"), itertools.count(n)
+
+    def writes():
+        read(w1, next(pages), 1)
+        return w1.metric(ASKED, op="put", result="done") > before
+    wait_until(writes, "something to be written to Redis")
 
 
 def test_down_at_the_start(pages, forebay, redis, clock):
@@ -63,7 +66,7 @@ def test_down_at_the_start(pages, forebay, redis, clock):
 
 def test_killed_under_load(pages, forebay, redis, clock):
     w1 = forebay(CONFIG, app=pages, redis=redis)
-    w1.wait_metric(UP, 1)
+    w1.wait_redis()
 
     def end():
         wait_until(lambda: pages.count() > 50, "the load to be under way")
@@ -78,7 +81,7 @@ def test_killed_under_load(pages, forebay, redis, clock):
 
 def test_hanging(pages, forebay, redis, clock):
     w1 = forebay("workers: 1\n" + CONFIG, app=pages, redis=redis)             # each worker has a breaker, and finds out for itself
-    w1.wait_metric(UP, 1)
+    w1.wait_redis()
     read(w1, 0, 8)
     redis.pause()
     read(w1, 100, 60)
@@ -94,7 +97,7 @@ def test_hanging(pages, forebay, redis, clock):
 
 def test_a_hanging_redis_holds_up_nobody_who_has_it_in_memory_or_at_the_origin(pages, forebay, redis):
     w1 = forebay(CONFIG.replace("200ms", "10s"), app=pages, redis=redis)     # a time-out no test would wait for
-    w1.wait_metric(UP, 1)
+    w1.wait_redis()
     w1.get("/1").expect(200)
     redis.pause()
     w1.get("/1").expect(200, x_cache_status="HIT")
@@ -105,7 +108,7 @@ def test_a_hanging_redis_holds_up_nobody_who_has_it_in_memory_or_at_the_origin(p
 
 def test_out_of_memory(pages, forebay, redis, clock):
     w1 = forebay("workers: 1\n" + CONFIG, app=pages, redis=redis)
-    w1.wait_metric(UP, 1)
+    w1.wait_redis()
     w1.get("/1").expect(200)
     w1.wait_metric(ASKED, 1, op="put", result="done")
     redis.limit_memory(1)
@@ -120,7 +123,7 @@ def test_out_of_memory(pages, forebay, redis, clock):
 
 def test_dropped_connections_are_made_again(pages, forebay, redis, clock):
     w1 = forebay(CONFIG, app=pages, redis=redis)
-    w1.wait_metric(UP, 1)
+    w1.wait_redis()
     for n in range(3):
         redis.drop_clients()
         read(w1, 100 * n, 10)
@@ -186,7 +189,7 @@ def test_a_tampered_value_is_a_miss(pages, forebay, redis, how, secret):
     config = CONFIG.replace("200ms", "5s" + secret)
     w1, w2 = (forebay(config, app=pages, redis=redis) for _ in range(2))
     for w in (w1, w2):
-        w.wait_metric(UP, 1)
+        w.wait_redis()
     w1.get("/1", host="a").expect(200)
     w1.wait_metric(ASKED, 1, op="put", result="done")
     key, value = value_of(redis)
@@ -214,13 +217,13 @@ def redis_bytes(redis, key):
 @pytest.mark.parametrize("size", [9 << 20, 64 << 20])
 def test_a_huge_value_is_not_taken_in(pages, forebay, redis, size):
     w1 = forebay(CONFIG.replace("200ms", "5s"), app=pages, redis=redis)
-    w1.wait_metric(UP, 1)
+    w1.wait_redis()
     w1.get("/1").expect(200)
     w1.wait_metric(ASKED, 1, op="put", result="done")
     key, value = value_of(redis)
     redis.cli("SET", key, value + b"x" * size)
     w2 = forebay(CONFIG.replace("200ms", "5s"), app=pages, redis=redis)
-    w2.wait_metric(UP, 1)
+    w2.wait_redis()
     w2.get("/1", host=w1.address).expect(200, "page /1", x_cache_status="MISS")
     assert w2.rss_kib() < (100 if "san" not in w2.binary else 900) * 1024
     read(w2, 100, 10)
@@ -230,7 +233,7 @@ def test_what_is_too_large_for_redis_stays_out(origin, forebay, redis):
     body = b"0123456789abcdef" * (10 << 16)                                  # 10 MiB
     origin.on("GET /film", times=1).reply(200, body, cache_control="max-age=600")
     w1 = forebay('cache: {max_object: 100MiB, redis: {url: "@redis@", timeout: 5s}}', app=origin, redis=redis)
-    w1.wait_metric(UP, 1)
+    w1.wait_redis()
     w1.get("/film").expect(200, body)
     w1.get("/film").expect(200, body, x_cache_status="HIT")
     w1.wait_metric(ASKED, 1, op="put", result="too_large")
@@ -239,7 +242,7 @@ def test_what_is_too_large_for_redis_stays_out(origin, forebay, redis):
 
 def test_readiness_and_the_log_tell_of_it(pages, forebay, redis, clock):
     w1 = forebay(CONFIG, app=pages, redis=redis)
-    w1.wait_metric(UP, 1)
+    w1.wait_redis()
     assert w1.admin("GET", "/health/ready").expect(200).json()["checks"]["redis"]["healthy"] is True
     redis.kill()
     w1.wait_metric(UP, 0)

@@ -15,7 +15,7 @@ def trio(origin, forebay, redis):
         config = f'cache: {{redis: {{url: "@redis@", timeout: 5s, fetch_lock: {lock}}}}}\nworkers: 2\n{more}'
         instances = [forebay(config, app=origin, redis=redis) for _ in range(n)]
         for w in instances:
-            w.wait_metric("forebay_redis_up", 1)
+            w.wait_redis()
         return instances
     return make
 

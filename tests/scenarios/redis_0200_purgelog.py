@@ -46,13 +46,8 @@ class Cast:
 
     def start(self, coherence="eventual"):
         w = self.forebay(CONFIG.replace("@COHERENCE@", coherence), app=self.origin, redis=self.redis.url)
-        connected(w)
+        w.wait_redis()
         return w
-
-
-def connected(w):
-    w.wait_metric("forebay_redis_up", 1)
-    w.wait_metric("forebay_purgelog_connected", 1)
 
 
 def read(w, target=TOOL):
@@ -61,8 +56,7 @@ def read(w, target=TOOL):
 
 def in_memory(w, *targets):
     for target in targets:
-        read(w, target)
-        read(w, target).expect(x_cache_status="HIT")
+        wait_until(lambda: read(w, target).cache_status == "HIT", f"{target} to be answered from memory")
 
 
 def write(w, target=TOOL):
@@ -124,7 +118,7 @@ def test_a_purge_while_redis_is_away_is_journalled_and_told_when_it_is_back(last
     assert read(w1).text == "version 2"
     lasting.redis.start()
     w2.wait_metric("forebay_purgelog_received_total", 1)
-    connected(w2)
+    w2.wait_redis()
     assert read(w2).text == "version 2"
     read(w2, TOY).expect(body="version 1", x_cache_status="HIT")
     wait_until(lambda: (w1.directory / "purges.journal").stat().st_size == 0, "an empty journal")
@@ -138,7 +132,7 @@ def test_the_next_process_tells_what_the_journal_holds(lasting):
     write(w1)
     w1.kill()
     lasting.redis.start()
-    connected(w2)
+    w2.wait_redis()
     assert read(w2).text == "version 1"         # nobody can know
     w1.start()
     w2.wait_metric("forebay_purgelog_received_total", 1)
@@ -164,7 +158,7 @@ def test_without_a_lease_strict_asks_the_origin(lasting):
     w1.wait_metric("forebay_purgelog_connected", 0)
     wait_until(lambda: read(w1).headers.get("x-cache-status") == "BYPASS", "the lease to run out")
     lasting.redis.start()
-    connected(w1)
+    w1.wait_redis()
     in_memory(w1, TOOL)
 
 
@@ -189,7 +183,7 @@ def test_a_lost_tail_is_told_again(cast, coherence):
     cast.redis.flush()
     for w in (w1, w2):
         w.wait_metric("forebay_purgelog_epochs_total", 2)
-        connected(w)
+        w.wait_redis()
     wait_until(lambda: cast.redis.cli("XLEN", "{forebay}:log") == 3, "all purges, once each")
     assert read(w1).text == read(w2).text == "version 3"
     write(w2)

@@ -16,18 +16,18 @@ def secure(redises, certs):
 
 
 def config(url, more=""):
-    return f'workers: 1\ncache: {{redis: {{url: "{url}", timeout: 500ms{more}}}}}'
+    return f'workers: 1\ncache: {{redis: {{url: "{url}", timeout: 5s{more}}}}}'
 
 
 def put_and_found(origin, forebay, url):
     """What one instance has stored there, another answers with."""
     origin.on("GET /page").reply(200, "page", cache_control="max-age=600")
     w1 = forebay(config(url), app=origin)
-    w1.wait_metric(UP, 1)
+    w1.wait_redis()
     w1.get("/page", host="a").expect(200, "page", x_cache_status="MISS")
     w1.wait_metric(HIT, lambda now: now >= 1, op="put", result="done")
     w2 = forebay(config(url), app=origin)
-    w2.wait_metric(UP, 1)
+    w2.wait_redis()
     with origin.hold():
         w2.get("/page", host="a").expect(200, "page", x_cache_status="HIT")
     return w1

@@ -8,7 +8,6 @@ import pytest
 from stage.client import together
 from stage.waiting import wait_until
 
-UP = "forebay_redis_up"
 ASKED = "forebay_redis_requests_total"
 CONFIG = 'workers: 1\ncache: {redis: {url: "@redis@", timeout: 500ms}}'
 
@@ -29,7 +28,7 @@ def puts(w):
 
 def settled(w):
     """What it fetches is written to Redis now."""
-    w.wait_metric(UP, 1, timeout=20)
+    w.wait_redis(20)
     before = puts(w)
 
     def writes(attempt=itertools.count()):

@@ -8,7 +8,6 @@ import pytest
 from stage.client import together
 from stage.waiting import wait_until
 
-UP = "forebay_redis_up"
 ASKED = "forebay_redis_requests_total"
 LIMIT_UP = "forebay_ratelimit_redis_up"
 LIMIT_ASKED = "forebay_ratelimit_redis_requests_total"
@@ -46,7 +45,7 @@ def puts(w):
 
 def settled(w):
     """What it fetches is written to Redis now."""
-    w.wait_metric(UP, 1)
+    w.wait_redis()
 
     def writes(attempt=itertools.count()):
         w.get(f"/warm/{next(attempt)}", host="a").expect(200)

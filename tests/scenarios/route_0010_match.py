@@ -62,10 +62,10 @@ def test_methods_choose_and_get_means_head_too(forebay):
         routes:
           - {match: GET /page, respond: {body: read}}
           - {match: PUT|PATCH /page, respond: {body: changed}}
-          - {match: {path: /page, methods: [DELETE, PURGE]}, respond: {body: gone}}
+          - {match: {path: /page, methods: [DELETE, REPORT]}, respond: {body: gone}}
           - {match: /page, respond: {body: other}}
     """)
-    assert [answer(w1, m, "/page") for m in ("GET", "PUT", "PATCH", "DELETE", "PURGE", "POST", "get", "OPTIONS")] == [
+    assert [answer(w1, m, "/page") for m in ("GET", "PUT", "PATCH", "DELETE", "REPORT", "POST", "get", "OPTIONS")] == [
         "read", "changed", "changed", "gone", "gone", "other", "other", "other"]
     w1.head("/page").expect(200, b"", content_length="4")
 

@@ -257,6 +257,15 @@ class Forebay:
         wait_until(lambda: is_it(self.metric(name, **labels)),
                    lambda: f"{name}{labels} to be {wanted}, it is {self.metric(name, **labels)}", timeout)
 
+    def uses_redis(self):
+        now = self.metrics()
+        return now.sum("forebay_redis_up") == now.sum("forebay_purgelog_connected") == 1
+
+    def wait_redis(self, timeout=USUAL_S):
+        """Until what it stores is written to Redis and what it misses is looked for there: each worker's link is up, and it hears of
+        each purge. To be waited for again after a step of the clock, which the lease on the purge log does not outlive."""
+        wait_until(self.uses_redis, lambda: f"{self.name} to use Redis\n{self.process.tail()}", timeout)
+
     def story(self):
         """What a failed scenario shows of this daemon."""
         parts = [f"--- {self.config_path}\n{self.config_path.read_text()}"]
