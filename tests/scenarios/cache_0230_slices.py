@@ -205,7 +205,7 @@ def test_a_stale_one_that_has_changed_is_not_fetched_whole(film, forebay, origin
     clock.advance(61)
     film.version = 2
     w1.get("/film", **of(FAR, FAR + 9)).expect(206, film.piece(FAR, FAR + 9, version=2), x_cache_status="EXPIRED", etag='"v2"')
-    assert film.sent == 2 * MIB
+    wait_until(lambda: film.sent == 2 * MIB, lambda: f"the new slice alone; given {film.sent}")
 
 
 def test_refreshed_behind(film, forebay, origin, clock):

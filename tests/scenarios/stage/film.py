@@ -79,7 +79,7 @@ class Film:
             data = self.piece(at, min(at + (1 << 18) - 1, last if cut is None else first + cut - 1), version)
             if pause is not None and at - first >= pause:
                 gate.pass_through()
-            exchange.send(data)
             with self.lock:
-                self.sent += len(data)
+                self.sent += len(data)      # before somebody can have them
+            exchange.send(data)
         return exchange.end("keep" if cut is None else "close")
