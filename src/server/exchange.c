@@ -262,7 +262,10 @@ on_exchange_turn(void *arg)
 static void
 on_purges_told(struct purge_ticket *t)
 {
-	exchange_walk(CONTAINER_OF(t, struct exchange, told));
+	struct exchange *x = CONTAINER_OF(t, struct exchange, told);
+
+	x->has_been_told = true;
+	exchange_walk(x);
 }
 
 static void

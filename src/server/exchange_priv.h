@@ -122,6 +122,7 @@ struct exchange {
 	struct flight_rider rider;
 	struct purge_ticket
 	    told;	    /* a writer is not answered before his purges have come far enough */
+	bool has_been_told; /* they have: as far as told.level */
 	unsigned restarts;  /* fetched anew because a flight was not for us */
 	unsigned boardings; /* taken another flight because one was of no use to anybody */
 	enum cache_word word;

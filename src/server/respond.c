@@ -96,6 +96,20 @@ ttl_s(const struct exchange *x)
 	return left >= 0 ? left / 1000 : (left - 999) / 1000;
 }
 
+/* What a writer may count on for his purges. */
+static struct slice
+purged_detail(enum purge_level level)
+{
+	static const struct slice details[] = {
+	    [PURGE_HERE] = SLICE_LIT("purged-here"),
+	    [PURGE_JOURNALLED] = SLICE_LIT("purged-journalled"),
+	    [PURGE_APPENDED] = SLICE_LIT("purged-appended"),
+	    [PURGE_EVERYWHERE] = SLICE_LIT("purged-everywhere"),
+	};
+
+	return details[level];
+}
+
 static void
 add_cache_status(struct exchange *x)
 {
@@ -117,6 +131,8 @@ add_cache_status(struct exchange *x)
 		s.ttl_s = ttl_s(x);
 	if (!from_store && !s.stored && x->is_shared)
 		s.detail = slice_from(store_verdict_detail(x->verdict));
+	else if (x->has_been_told)
+		s.detail = purged_detail(x->told.level);
 	else if (x->tier == TIER_redis)
 		s.detail = SLICE_LIT("redis");
 	buf_add_lit(&x->out, "Cache-Status: ");

@@ -106,6 +106,17 @@ def test_the_writer_is_answered_when_the_log_has_his_purge(cast):
     assert cast.redis.cli("XLEN", "{forebay}:log") == before + 1
 
 
+@pytest.mark.parametrize("coherence, level", [("eventual", "appended"), ("strict", "everywhere")])
+def test_a_writer_is_told_what_he_may_count_on(cast, coherence, level):
+    w = cast.start(coherence)
+    if coherence == "strict":
+        wait_until(lambda: f"detail=purged-{level}" in write(w).headers["Cache-Status"], "leases of a run before to have ended")
+
+    assert f"detail=purged-{level}" in write(w).headers["Cache-Status"]
+    cast.redis.kill()
+    assert "detail=purged-journalled" in write(w).headers["Cache-Status"]
+
+
 def test_a_purge_while_redis_is_away_is_journalled_and_told_when_it_is_back(lasting):
     w1, w2 = lasting.start(), lasting.start()
     in_memory(w1, TOOL)
