@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "cache/clerk.h"
 #include "cache/redis.h"
 #include "http/absolute.h"
 #include "server/conf.h"
@@ -276,18 +277,36 @@ about_last(const struct exchange *x)
 	    (json_int_t)(now_s - note.at_s));
 }
 
+/* The log of this process, and where it stands in the one that instances share. */
+static json_t *
+about_purge_log(const struct commons *c)
+{
+	struct clerk_status s;
+	json_t *j = json_object();
+
+	clerk_status(c->clerk, &s);
+	json_object_set_new(j, "head", json_integer((json_int_t)purgelog_head(c->purges)));
+	json_object_set_new(j, "shared", json_string(clerk_state_names[s.state]));
+	if (s.state != CLERK_off)
+		json_object_update_new(j,
+		    json_pack("{s:s,s:o,s:I,s:I}", "coherence", s.is_strict ? "strict" : "eventual",
+			"epoch", json_sprintf("%016llx", (unsigned long long)s.epoch), "applied",
+			(json_int_t)s.metrics.applied, "lag", (json_int_t)s.metrics.lag));
+	return j;
+}
+
 static json_t *
 describe(const struct exchange *x)
 {
 	struct commons *c = x->worker->commons;
 
-	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:n,s:{s:I}}", "request",
-	    about_request(x), "route", about_route(x), "limits", about_limits(x), "key",
-	    about_key(x), "outcome", about_outcome(x), "stored", about_stored(x), "last_response",
-	    about_last(x), "is_unshared",
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:n,s:o}", "request", about_request(x),
+	    "route", about_route(x), "limits", about_limits(x), "key", about_key(x), "outcome",
+	    about_outcome(x), "stored", about_stored(x), "last_response", about_last(x),
+	    "is_unshared",
 	    x->key.text.n > 0 &&
 		flights_is_unshared(c->flights, x->key.hash, loop_now_ms(x->worker->loop)),
-	    "redis", "purge_log", "head", (json_int_t)purgelog_head(c->purges));
+	    "redis", "purge_log", about_purge_log(c));
 }
 
 /* --- the question --- */

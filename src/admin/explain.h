@@ -12,7 +12,8 @@
  *   last_response  what became of the last response for the key: source, status, stored, why, ago (s); null: not known
  *   is_unshared    the key proved not to be shared lately: requests do not wait for one another
  *   redis          found, and then age and life; null: not asked
- *   purge_log      head: the newest position
+ *   purge_log      head: the newest position here; shared: the state of the log that instances share (cache/clerk.h), and, unless that is
+ *                  off, coherence, epoch, applied (the newest number that holds here), lag
  */
 #ifndef ADMIN_EXPLAIN_H
 #define ADMIN_EXPLAIN_H

@@ -208,6 +208,16 @@ print_stored(const json_t *stored)
 }
 
 static void
+print_log(const json_t *log)
+{
+	printf("  purge log    at %.0f", number_of(log, "head"));
+	if (*text_of(log, "epoch") != '\0')
+		printf("; shared: %s, %s, number %.0f of epoch %s", text_of(log, "shared"),
+		    text_of(log, "coherence"), number_of(log, "applied"), text_of(log, "epoch"));
+	putchar('\n');
+}
+
+static void
 print_rest(const json_t *top)
 {
 	const json_t *redis = json_object_get(top, "redis");
@@ -226,7 +236,7 @@ print_rest(const json_t *top)
 		printf(
 		    "  lately       proved not to be for everybody: requests do not wait for one "
 		    "another\n");
-	printf("  purge log    at %.0f\n", number_of(json_object_get(top, "purge_log"), "head"));
+	print_log(json_object_get(top, "purge_log"));
 }
 
 static int

@@ -1,5 +1,8 @@
 #include "conf/scalar.h"
 
+#include <string.h>
+
+#include "base/buf.h"
 #include "base/mem.h"
 #include "conf/fill.h"
 #include "conf/glyph.h"
@@ -281,6 +284,25 @@ fill_address(struct conf_context *cx, const struct conf_directive *row, const st
 	return -1;
 }
 
+/* What stands between the colon and the @ of a URL is a password. */
+static void
+hide_password(struct conf_context *cx, const char *text)
+{
+	const char *start = strstr(text, "://");
+	struct slice rest = start == NULL ? SLICE_NONE : slice_from(start + 3);
+	size_t end = slice_index(rest, '/'), colon = slice_index(rest, ':');
+	struct buf password = {0};
+
+	while (end > 0 && rest.p[end - 1] != '@')
+		end--;
+	if (end == 0 || colon + 1 >= end - 1)
+		return;
+	buf_add(&password, rest.p + colon + 1, end - 1 - (colon + 1));
+	buf_add_char(&password, '\0');
+	conf_diag_hide(cx->diag, password.p);
+	buf_fini(&password);
+}
+
 int
 conf_fill_scalar(struct conf_context *cx, const struct conf_directive *row,
     const struct conf_node *n, void *field)
@@ -313,6 +335,8 @@ conf_fill_scalar(struct conf_context *cx, const struct conf_directive *row,
 		*(const char **)field = n->text;
 		return conf_node_is_empty(n) ? refuse_value(cx, row, n) : 0;
 	default:
+		if (!n->is_substituted)
+			hide_password(cx, n->text);
 		return fill_string(cx, row, n, field);
 	}
 }

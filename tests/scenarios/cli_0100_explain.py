@@ -154,6 +154,8 @@ def test_what_lies_in_redis(origin, forebay, redis):
     told = explained(other, "/news")
     assert (told["stored"], told["redis"]["life"], told["outcome"]["status"]) == ([], 60, "MISS")
     assert "looks into Redis" in told["outcome"]["does"]
+    assert (told["purge_log"]["shared"], told["purge_log"]["coherence"], told["purge_log"]["lag"]) == ("connected", "eventual", 0)
+    assert "shared: connected, eventual, number 0 of epoch" in other.cli("explain", URL + "/news").stdout
 
 
 def test_people_read_it_line_by_line(w):
