@@ -175,8 +175,11 @@ l2_value_life_ms(const struct object *o, int64_t mono_ms)
 {
 	const struct object_facts kept = object_facts(o), *f = &kept;
 	int64_t stale_ms = f->swr_ms > f->sie_ms ? f->swr_ms : f->sie_ms;
-	int64_t left_ms =
-	    object_life_ms(o) - object_age_ms(o, mono_ms) + (f->no_stale ? 0 : stale_ms);
+	int64_t left_ms = object_life_ms(o) - object_age_ms(o, mono_ms);
+
+	/* The value does not tell when it was last used: what slides is there as long as it is fresh. */
+	if (!f->no_stale && f->slide_ms == 0)
+		left_ms += stale_ms;
 
 	if (left_ms > LIFE_MAX_MS)
 		return LIFE_MAX_MS;

@@ -71,7 +71,8 @@ struct l2_value {
 };
 
 /* How long the object is of use to anybody from now on, stale windows included; 0: it is not. Of a sliding life that is
- * how long Redis is to keep it unless somebody uses it (l2_touch); its value says when its cap is reached. */
+ * how long Redis is to keep it unless somebody uses it (l2_touch), and no longer than it is fresh: what is found there is
+ * taken for used in time. Its value says when its cap is reached. */
 int64_t l2_value_life_ms(const struct object *o, int64_t mono_ms);
 /* Writes o into a fresh *out, whose memory is malloc's. 0; -1: no memory, or the body is not
  * whole. */

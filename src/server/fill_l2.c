@@ -87,6 +87,19 @@ fill_ask_lock(struct fill *f)
 		fill_ask_origin(f);
 }
 
+/* To be found there is to be used, and memory keeps it so long from now on, whatever its age. */
+static void
+receive(struct fill *f, struct object *o)
+{
+	int64_t now_ms = loop_now_ms(fill_loop(f));
+	int64_t until_ms = object_age_ms(o, now_ms) + f->route->cache.l2_fill_ms;
+
+	if (object_slide(o, now_ms))
+		l2_touch(f->worker->l2, o);
+	if (f->route->cache.l2_fill_ms > 0 && o->facts.life_ms > until_ms)
+		o->facts.life_ms = until_ms; /* not shared yet */
+}
+
 static void
 on_l2_answer(void *arg, struct object *o)
 {
@@ -95,12 +108,8 @@ on_l2_answer(void *arg, struct object *o)
 
 	f->l2 = NULL;
 	timer_disarm(&f->l2_silence);
-	if (o != NULL && object_slide(o, loop_now_ms(fill_loop(f))))
-		l2_touch(f->worker->l2, o);
-	if (o != NULL && f->route->cache.l2_fill_ms > 0 &&
-	    o->facts.life_ms > o->facts.age_ms + f->route->cache.l2_fill_ms)
-		o->facts.life_ms =
-		    o->facts.age_ms + f->route->cache.l2_fill_ms; /* not shared yet */
+	if (o != NULL)
+		receive(f, o);
 	if (o != NULL && may_answer(f, o)) {
 		fetch_abort(&f->fetch);
 		f->done = true;

@@ -5,6 +5,7 @@ is held.
 """
 
 import random
+import re
 
 import pytest
 
@@ -49,6 +50,23 @@ def test_one_fetches_and_both_serve(pair, origin, redis):
     w2.get("/news", host=w1.address, if_none_match='"7"').expect(304)
     w2.get("/news", host=w1.address, range="bytes=0-5").expect(206, "spring")
     w2.head("/news", host=w1.address).expect(200, content_length=12)
+
+
+def test_what_is_older_than_memory_may_keep_it_is_used_and_kept_so_long_from_then_on(origin, forebay, redis, clock):
+    origin.on("GET /news").reply(200, "one", cache_control="max-age=3600").reply(200, "two")
+    w1, w2 = [forebay('cache: {redis: {url: "@redis@", timeout: 5s, memory_life: 1m}}', app=origin, redis=redis) for _ in range(2)]
+    connected(w1, w2)
+    w1.get("/news", host="a").expect(200, "one")
+    stored(redis)
+    clock.advance(400)
+    w2.wait_metric("forebay_purgelog_connected", 1)
+    with origin.hold():
+        w2.get("/news", host="a").expect(200, "one", x_cache_status="HIT", cache_status=re.compile("detail=redis"))
+        clock.advance(55)
+        w2.get("/news", host="a").expect(200, "one", x_cache_status="HIT", cache_status=re.compile(r"hit; ttl=\d$"))
+        clock.advance(10)
+        w2.wait_metric("forebay_purgelog_connected", 1)
+        w2.get("/news", host="a").expect(200, "one", x_cache_status="HIT", cache_status=re.compile("detail=redis"))
 
 
 def test_age_and_life_go_on(pair, origin, redis, clock):

@@ -28,7 +28,6 @@ response_of(struct slice key, struct slice vary, struct slice body, int64_t now_
 		.age_ms = 500,
 		.life_ms = MINUTE_MS,
 		.swr_ms = 2000,
-		.slide_ms = 70000,
 		.fetch_ms = 350,
 		.sie_ms = 3000,
 		.date_s = 784111777,

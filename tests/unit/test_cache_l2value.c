@@ -73,7 +73,7 @@ a_response_comes_back_as_it_was_on_another_machine(void **state)
 	assert_int_equal(object_age_ms(o, there.mono_ms), 2500);
 	assert_int_equal(o->facts.life_ms, MINUTE_MS);
 	assert_int_equal(o->facts.swr_ms, 2000);
-	assert_int_equal(object_facts(o).slide_ms, 70000);
+	assert_int_equal(object_facts(o).slide_ms, 0);
 	assert_int_equal(o->facts.fetch_ms, 350);
 	assert_int_equal(o->facts.sie_ms, 3000);
 	assert_int_equal(o->facts.date_s, 784111777);
@@ -250,6 +250,43 @@ a_response_that_must_not_be_stale_ends_with_its_life(void **state)
 	object_unref(&o);
 }
 
+static struct object *
+sliding_of(struct object *plain, uint32_t slide_ms)
+{
+	struct object_facts facts = object_facts(plain);
+
+	facts.slide_ms = slide_ms;
+	return object_new(NULL,
+	    &(struct object_parts){.hash = plain->hash,
+		.key = object_key(plain),
+		.head = object_head(plain),
+		.facts = facts,
+		.body = plain->body});
+}
+
+/* Nothing tells there when it was last used: that it is there says that it is fresh. */
+static void
+a_sliding_life_comes_back_and_has_no_stale_window(void **state)
+{
+	struct object *plain = response_of(key, SLICE_NONE, SLICE_LIT("x"), BOOT_MS);
+	struct object *o = sliding_of(plain, 20000), *back;
+	struct l2_value v;
+	struct buf b;
+
+	assert_int_equal(l2_value_life_ms(o, BOOT_MS), 20000 - 1000);
+	assert_int_equal(l2_value_write(o, &here, &stamp, &unsigned_seal, &b), 0);
+	assert_int_equal(read_there(&b, &unsigned_seal, &v), L2_FLAW_none);
+	back = l2_value_object(&v, 1, NULL);
+	assert_int_equal(object_facts(back).slide_ms, 20000);
+	assert_true(object_slide(o, BOOT_MS + 15000));
+	assert_int_equal(l2_value_life_ms(o, BOOT_MS + 15000), 20000);
+	assert_int_equal(l2_value_life_ms(o, BOOT_MS + 35000), 0);
+	buf_fini(&b);
+	object_unref(&back);
+	object_unref(&o);
+	object_unref(&plain);
+}
+
 static void
 a_body_that_is_not_whole_is_not_written(void **state)
 {
@@ -321,6 +358,7 @@ main(void)
 	    cmocka_unit_test(a_value_is_of_use_until_its_stale_windows_end),
 	    cmocka_unit_test(a_value_from_the_future_is_refused_but_for_the_skew_of_clocks),
 	    cmocka_unit_test(a_response_that_must_not_be_stale_ends_with_its_life),
+	    cmocka_unit_test(a_sliding_life_comes_back_and_has_no_stale_window),
 	    cmocka_unit_test(a_body_that_is_not_whole_is_not_written),
 	    cmocka_unit_test(a_head_that_is_not_canonical_is_refused),
 	    cmocka_unit_test(an_index_names_the_fields_that_responses_vary_on),
