@@ -65,6 +65,20 @@ def test_one_that_was_purged_on_its_way_is_not_kept(origin, forebay, client):
     w1.get("/made").expect(200, "asked", x_cache_status="MISS")
 
 
+@pytest.mark.parametrize("says, purge, later", [({"cache_tag": "news"}, '{"tags": ["news"]}', "/made?a=1"),
+                                               ({"no_vary_search": 'params=("a")'}, '{"urls": ["/made?a=2"]}', "/made?a=2")])
+def test_one_that_was_purged_on_its_way_by_what_only_its_answer_says_is_not_kept(origin, forebay, client, says, purge, later):
+    origin.on("GET /made").reply(200, "asked")
+    w1 = forebay(ROUTES, app=origin)
+    c1 = client(w1)
+    with origin.on("POST /made").reply(200, "made", cache_control="max-age=60", content_location="/made?a=1", **says).hold():
+        c1.ask("POST", "/made?a=1", "b=1")
+        wait_until(lambda: origin.count("POST /made") == 1, "the POST at the origin")
+        w1.admin("POST", "/purge", purge).expect(200)
+    c1.answer().expect(200, "made")
+    w1.get(later).expect(200, "asked", x_cache_status="MISS")
+
+
 def test_writes_without_their_cookies_are_refused(cli, tmp_path):
     path = tmp_path / "forebay.yaml"
     path.write_text("listen: ':8080'\nupstreams: {app: '127.0.0.1:3000'}\nroutes: [{match: /**, cache: {post: store, cookies: strip}}]\n")
