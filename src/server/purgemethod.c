@@ -81,6 +81,8 @@ exchange_purge(struct exchange *x)
 		observe_add(x->worker->observer, COUNT_admin_denied, 1);
 		return exchange_own(x, 403, "PURGE from an address that purge.allow does not name");
 	}
+	if (x->is_dry)
+		return exchange_own(x, 200, "purge");
 	p = purging_new(x, "method");
 	add_named_tags(p, &x->head, &way.soft);
 	if (!purging_has_any(p))

@@ -172,3 +172,14 @@ def test_people_read_it_line_by_line(w):
                                          ((URL + "/", "--request", "A: b\r\nX: y"), 1), ((URL + "/", "--method", "G T"), 1)])
 def test_what_is_no_request_is_said_to_be_none(w, words, code):
     assert w.cli("explain", *words, check=code).stderr != ""
+
+
+def test_to_ask_about_a_purge_is_none(origin, forebay):
+    origin.on("GET /news").reply(200, "page", cache_control="max-age=60")
+    w = forebay("purge: {allow: [127.0.0.1]}", app=origin)
+    w.get("/news", **HOST)
+
+    told = w.admin("POST", "/explain", json.dumps({"url": URL + "/news", "method": "PURGE"})).expect(200).json()
+
+    assert (told["request"]["method"], told["purge_log"]) == ("PURGE", {"head": 0})
+    w.get("/news", **HOST).expect(200, x_cache_status="HIT")
