@@ -59,13 +59,15 @@ may_serve_stale(const struct exchange *x)
 {
 	struct reuse_stored s;
 	struct reuse_request r = exchange_request_facts(x);
-
 	const struct commons *c = x->worker->commons;
+	enum purge_verdict purged;
 
-	if (x->stale == NULL || !clerk_may_answer(c->clerk) ||
-	    purgelog_judge(c->purges, x->stale) == PURGE_GONE)
+	if (x->stale == NULL || !clerk_may_answer(c->clerk))
+		return false;
+	purged = purgelog_judge(c->purges, x->stale);
+	if (purged == PURGE_GONE)
 		return false; /* purged meanwhile, perhaps: then an error is better */
-	s = exchange_stored_facts(x, x->stale, false);
+	s = exchange_stored_facts(x, x->stale, purged == PURGE_STALE);
 	return reuse_on_error(&s, &r);
 }
 

@@ -90,6 +90,17 @@ def test_a_soft_purge_makes_stale(w1):
     assert words(w1, "/products/1") == ["STALE"]
 
 
+def test_what_must_be_validated_once_stale_is_no_stand_in_after_a_soft_purge(origin, forebay):
+    origin.on("GET /strict").reply(200, "page", cache_control="max-age=600, must-revalidate")
+    origin.on("GET /lax").reply(200, "page", cache_control="max-age=600, stale-if-error=60")
+    w1 = forebay("routes: [{match: /**}]", app=origin)
+    words(w1, "/strict", "/lax")
+    purge(w1, urls=["/strict", "/lax"], soft=True)
+    origin.refuse()
+    w1.get("/strict", host=HOST).expect(502)
+    w1.get("/lax", host=HOST).expect(200, "page", x_cache_status="STALE")
+
+
 def test_a_dry_run_lists_the_first(w1):
     words(w1, *SHOP)
     answer = purge(w1, tags=["products"], dry_run=True, limit=3)
