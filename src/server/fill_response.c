@@ -185,11 +185,12 @@ is_failure_for_riders(const struct fill *f, const struct head *h)
 	    (!f->has_authorization || p->authorization_covered);
 }
 
-/* Tells the riders, when the response has its object. */
+/* Tells the riders, when the response has its object. That the answer to a HEAD is not kept says nothing of what GET gets. */
 static void
 announce(struct fill *f, struct object *o, bool for_all)
 {
-	bool is_remembered = f->verdict != STORE_STORED && !status_is_failure(o->facts.status);
+	bool is_remembered = f->verdict != STORE_STORED && !status_is_failure(o->facts.status) &&
+	    f->method != METHOD_HEAD;
 
 	if (f->lock != NULL && is_remembered && !for_all)
 		fetchlock_disband(f->lock, FILL_UNSHARED_MS);

@@ -200,3 +200,16 @@ def test_the_origins_lives_are_spread_too(origin, forebay, clock):
     clock.advance(750)
     fresh = [c.get(f"/{n}").cache_status for n in range(40)].count("HIT")
     assert 5 <= fresh <= 35
+
+
+def test_a_refresh_by_head_does_not_end_sharing(origin, forebay, client, clock):
+    stale = dict(cache_control="max-age=10, stale-while-revalidate=60")
+    origin.on("GET /news").reply(200, "one", etag='"1"', **stale)
+    origin.on("HEAD /news").reply(200, etag='"2"', content_length=3, **stale)
+    w1 = forebay(app=origin)
+    w1.get("/news", host="a").expect(200, "one", x_cache_status="MISS")
+    clock.advance(15)
+    w1.head("/news", host="a").expect(200, x_cache_status="STALE")
+    asked = '{"url": "http://a/news"}'
+    wait_until(lambda: w1.admin("POST", "/explain", asked).json()["stored"][0]["purged"] != "no", "HEAD to tell that it has changed")
+    assert w1.admin("POST", "/explain", asked).json()["is_unshared"] is False
