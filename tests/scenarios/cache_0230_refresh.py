@@ -174,13 +174,13 @@ def test_a_sliding_life_that_ended_does_not_begin_again_from_redis(origin, foreb
     config = "cache: {redis: {url: '@redis@', timeout: 5s}}\nroutes: [{match: /**, cache: {ttl: 60s, sliding: 30m}}]"
     origin.on("GET /session").reply(200, "one").reply(200, "two")
     w1 = forebay(config, app=origin, redis=redis)
-    w1.wait_metric("forebay_redis_up", 1)
+    w1.wait_redis()
     w1.get("/session", host="a").expect(200, "one", x_cache_status="MISS")
     w1.wait_metric("forebay_redis_requests_total", 1, op="put", result="done")
     [key] = [k for k in redis.keys() if ":o:" in k]
     clock.advance(200)
     redis.cli("PEXPIRE", key, str(int(redis.cli("PTTL", key)) - 200_000))     # time goes by there, too
-    w1.wait_metric("forebay_purgelog_connected", 1)
+    w1.wait_redis()
     w1.get("/session", host="a").expect(200, "two", x_cache_status="EXPIRED")
 
 

@@ -59,13 +59,13 @@ def test_what_is_older_than_memory_may_keep_it_is_used_and_kept_so_long_from_the
     w1.get("/news", host="a").expect(200, "one")
     stored(redis)
     clock.advance(400)
-    w2.wait_metric("forebay_purgelog_connected", 1)
+    w2.wait_redis()
     with origin.hold():
         w2.get("/news", host="a").expect(200, "one", x_cache_status="HIT", cache_status=re.compile("detail=redis"))
         clock.advance(55)
         w2.get("/news", host="a").expect(200, "one", x_cache_status="HIT", cache_status=re.compile(r"hit; ttl=\d$"))
         clock.advance(10)
-        w2.wait_metric("forebay_purgelog_connected", 1)
+        w2.wait_redis()
         w2.get("/news", host="a").expect(200, "one", x_cache_status="HIT", cache_status=re.compile("detail=redis"))
 
 
