@@ -1,7 +1,7 @@
 """What the unit forbids, the daemon can do without.
 
-Serves, reloads and stops under strace with memory that is never both written and executed; then every system call it made
-must be one that the unit's SystemCallFilter lets pass."""
+Serves, purges into its journal because its Redis is away, reloads and stops under strace with memory that is never both written
+and executed; then every system call it made must be one that the unit's SystemCallFilter lets pass."""
 
 import ctypes
 import http.server
@@ -24,7 +24,10 @@ listen: "127.0.0.1:{port}"
 admin: {{address: "127.0.0.1:{admin}"}}
 log: {{access: {{path: "{directory}/access.log"}}}}
 upstreams: {{app: "127.0.0.1:{origin}"}}
+cache: {{redis: {{url: "redis://127.0.0.1:{redis}/0"}}}}
 routes:
+  - match: PUT /page
+    purge: {{urls: [/page]}}
   - match: {{path_regex: "^/a[0-9]+$"}}
     respond: {{status: 204}}
   - match: /**
@@ -41,6 +44,10 @@ class Origin(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "5000")
         self.end_headers()
         self.wfile.write(b"a page" * 833 + b"..")
+
+    def do_PUT(self):
+        self.send_response(204)
+        self.end_headers()
 
     def log_message(self, *words):
         pass
@@ -71,11 +78,11 @@ def allowed():
     return names
 
 
-def get(url, patience_s=20):
+def get(url, patience_s=20, method="GET"):
     until = time.monotonic() + patience_s
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=patience_s) as answer:
+            with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=patience_s) as answer:
                 answer.read()
                 return answer.status
         except OSError:
@@ -93,14 +100,17 @@ def play(directory):
     threading.Thread(target=origin.serve_forever, daemon=True).start()
     port, admin = free_port(), free_port()
     configuration = Path(directory, "forebay.yaml")
-    configuration.write_text(CONFIGURATION.format(port=port, admin=admin, origin=origin.server_port, directory=directory))
+    configuration.write_text(CONFIGURATION.format(port=port, admin=admin, origin=origin.server_port, redis=free_port(),
+                                                  directory=directory))
     log = Path(directory, "strace")
     strace = subprocess.Popen(["strace", "-f", "-qq", "-o", log, ROOT / "build/forebay", "serve", "-c", configuration],
-                              preexec_fn=refuse_executable_memory)
+                              env={**os.environ, "STATE_DIRECTORY": directory}, preexec_fn=refuse_executable_memory)
     try:
         assert get(f"http://127.0.0.1:{port}/a12") == 204, "the regular expression does not match when it is interpreted"
         for target in ("/page", "/page"):
             assert get(f"http://127.0.0.1:{port}{target}") == 200
+        assert get(f"http://127.0.0.1:{port}/page", method="PUT") == 204
+        assert Path(directory, "purges.journal").stat().st_size > 0, "the purge is not in the journal"
         get(f"http://127.0.0.1:{admin}/health")
         get(f"http://127.0.0.1:{admin}/metrics")
         daemon = child_of(strace.pid)
