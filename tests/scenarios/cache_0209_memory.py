@@ -45,7 +45,7 @@ def test_eight_times_what_fits(origin, forebay):
             assert held <= 8 * MIB
     assert peak > 4 * MIB and w1.metric("forebay_cache_limit_bytes") == 8 * MIB     # and what it may have it uses
     assert w1.metric("forebay_cache_evictions_total") > 100
-    if "-asan" not in w1.binary and "-tsan" not in w1.binary:
+    if not w1.is_sanitized:
         assert w1.rss_kib() - before < 24 * 1024
 
 
@@ -142,9 +142,9 @@ def test_a_large_body_streams_through_in_little_memory(origin, forebay):
     while got < 96 * MIB and c.reader.fill(deadline_in(30)):        # the play itself keeps nothing either
         got += len(c.reader.take(len(c.reader.buffer)))
         if got % 100 == 0:
-            assert w1.rss_kib() - before < (16 if "san" not in w1.binary else 200) * 1024
+            assert w1.rss_kib() - before < (16 if not w1.is_sanitized else 200) * 1024
     assert got == 96 * MIB
-    assert w1.rss_kib() - before < (16 if "san" not in w1.binary else 200) * 1024
+    assert w1.rss_kib() - before < (16 if not w1.is_sanitized else 200) * 1024
     assert r.status == 200
 
 

@@ -106,4 +106,4 @@ def test_a_flood_of_rules_for_queries_stays_small(origin, forebay):
     for n in range(3000):
         c1.get(f"/{n}?a=1").expect(200)
     assert c1.get("/2999?a=2").cache_status == "HIT"
-    assert w1.rss_kib() - before < (12 if "san" not in w1.binary else 200) * 1024
+    assert w1.rss_kib() - before < (12 if not w1.is_sanitized else 200) * 1024

@@ -156,7 +156,7 @@ def test_a_damaged_body_is_not_passed_off_as_whole(origin, forebay, how, cached)
         r = w1.get("/gz")
         assert r.status == 502 or not r.complete, r
         assert w1.get("/gz", accept_encoding="gzip").expect(200).body == body       # as it came, for who can judge for himself
-    assert w1.rss_kib() - before < (60 if "san" not in w1.binary else 500) * 1024
+    assert w1.rss_kib() - before < (60 if not w1.is_sanitized else 500) * 1024
 
 
 def bomb():
@@ -172,4 +172,4 @@ def test_a_large_body_is_coded_in_little_memory(origin, forebay):
     for coding in ("gzip", "br"):
         r = w1.get("/log", accept_encoding=coding).expect(200, content_encoding=coding)
         assert decoded(r) == piece * 400
-    assert w1.rss_kib() - before < (24 if "san" not in w1.binary else 500) * 1024
+    assert w1.rss_kib() - before < (24 if not w1.is_sanitized else 500) * 1024

@@ -181,4 +181,4 @@ def test_a_flood_of_addresses_grows_nothing_and_forgives_no_offender(forebay):
             if block % 20 == 0:
                 offender.get("/", x_forwarded_for="6.6.6.6").expect(429)
     assert w1.metric("forebay_ratelimit_bytes") <= 1 << 20
-    assert w1.rss_kib() - before < (8 if "san" not in w1.binary else 800) * 1024
+    assert w1.rss_kib() - before < (8 if not w1.is_sanitized else 800) * 1024

@@ -172,7 +172,7 @@ def test_garbage_instead_of_redis(pages, forebay, says):
         w1 = forebay(CONFIG, app=pages, redis=stranger)
         read(w1, 0, 40)
         assert w1.metric(ASKED, op="get", result="hit") == 0
-        assert w1.rss_kib() < (200 if "san" not in w1.binary else 900) * 1024
+        assert w1.rss_kib() < (200 if not w1.is_sanitized else 900) * 1024
     finally:
         stranger.close()
 
@@ -225,7 +225,7 @@ def test_a_huge_value_is_not_taken_in(pages, forebay, redis, size):
     w2 = forebay(CONFIG.replace("200ms", "5s"), app=pages, redis=redis)
     w2.wait_redis()
     w2.get("/1", host=w1.address).expect(200, "page /1", x_cache_status="MISS")
-    assert w2.rss_kib() < (100 if "san" not in w2.binary else 900) * 1024
+    assert w2.rss_kib() < (100 if not w2.is_sanitized else 900) * 1024
     read(w2, 100, 10)
 
 

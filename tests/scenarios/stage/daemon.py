@@ -12,6 +12,7 @@ its admin port and its directory; @PORT2@, @TLS@ and any other word in capitals 
 added: listen, admin, workers, log, routes, and upstreams from the origins of the cast.
 """
 
+import functools
 import json
 import os
 import re
@@ -28,6 +29,12 @@ from stage.waiting import USUAL_S, patiently, ports, wait_until
 ROOT = Path(__file__).resolve().parents[3]
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|LeakSanitizer|SUMMARY: \w+Sanitizer")
 START_S, STOP_S = 20, 15
+
+
+@functools.cache
+def _is_sanitized(path):
+    code = Path(path).read_bytes()
+    return b"__asan_init" in code or b"__tsan_init" in code
 
 
 def binary():
@@ -178,6 +185,11 @@ class Forebay:
     @property
     def follows_clock(self):
         return not self.process.is_running or self.process.maps(self.clock.path)
+
+    @property
+    def is_sanitized(self):
+        """Then it needs more memory than the same without."""
+        return _is_sanitized(self.binary)
 
     def rss_kib(self):
         return self.process.rss_kib()
