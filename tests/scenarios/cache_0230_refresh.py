@@ -31,6 +31,7 @@ def slow(origin, forebay, clock):
     return make
 
 
+@pytest.mark.tsan
 def test_what_is_hot_is_refreshed_before_it_expires_and_by_one_only(slow, origin, clock):
     w1, later = slow()
     clock.advance(54)                                               # 2 s are left of what took 4 s to fetch

@@ -53,6 +53,7 @@ def test_a_seek_into_2_gib_fetches_only_what_is_looked_at(film, forebay, origin)
     assert len(film.parts) == 3
 
 
+@pytest.mark.tsan
 def test_all_of_it_is_what_the_origin_has_and_is_asked_for_once(origin, forebay, tmp_path):
     film = Film(64 * MIB + 7)
     origin.on("/film").do(film)
@@ -136,6 +137,7 @@ def test_two_viewers_at_one_spot_are_one_request(film, forebay, origin):
     assert film.asked(FAR_SLICE) == 1
 
 
+@pytest.mark.tsan
 def test_many_who_come_first_are_one_request_too(film, forebay, origin):
     w1 = forebay(f"workers: 2\n{SLICED}", app=origin)
     gate = Gate()
@@ -381,6 +383,7 @@ def test_small_things_stay_while_a_film_is_shown(origin, forebay, client):
     assert sum(w1.get(f"/small/{n}").cache_status == "HIT" for n in range(300)) > 290
 
 
+@pytest.mark.tsan
 def test_another_instance_finds_the_slices_in_redis(short, forebay, origin, redis):
     config = f"cache: {{slice: 1MiB, redis: {{url: {redis}, timeout: 5s}}}}"
     w1 = forebay(config, app=origin)

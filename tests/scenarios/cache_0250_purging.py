@@ -53,6 +53,7 @@ SHOP = [f"/products/{n}" for n in range(12)]
     ({"tags": ["product:1*"]}, 3, [1, 10, 11]),
     ({"all": True}, 12, range(12)),
 ])
+@pytest.mark.tsan
 def test_each_form_takes_what_it_names_and_tells_how_many(w1, order, count, gone):
     words(w1, *SHOP)
     dry = purge(w1, **order, dry_run=True)

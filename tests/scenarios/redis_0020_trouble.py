@@ -64,6 +64,7 @@ def test_down_at_the_start(pages, forebay, redis, clock):
     used_again(w1, 100)
 
 
+@pytest.mark.tsan
 def test_killed_under_load(pages, forebay, redis, clock):
     w1 = forebay(CONFIG, app=pages, redis=redis)
     w1.wait_redis()

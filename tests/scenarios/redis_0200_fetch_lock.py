@@ -6,6 +6,8 @@ from stage.gate import Gate
 from stage.origin import Reply
 from stage.waiting import wait_until
 
+pytestmark = pytest.mark.tsan
+
 LOCKS = "forebay_fetch_locks_total"
 
 

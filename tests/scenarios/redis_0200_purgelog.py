@@ -6,6 +6,8 @@ from stage.client import Client
 from stage.gate import Gate
 from stage.waiting import wait_until
 
+pytestmark = pytest.mark.tsan
+
 SITE = {"host": "a.test"}               # the same for all instances
 CONFIG = """
     workers: 2

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.tsan
+
 SITE = {"host": "a.test"}
 CONFIG = """
     state_dir: "@DIR@"

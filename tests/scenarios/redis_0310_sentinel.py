@@ -50,6 +50,7 @@ def readers(w, stop, count=3):
     return [read(k) for k in range(count)]
 
 
+@pytest.mark.tsan
 def test_a_fail_over_is_followed_while_requests_flow(pages, forebay, watched):
     w1 = forebay(CONFIG, app=pages, redis=watched)
     settled(w1)

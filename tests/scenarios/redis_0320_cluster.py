@@ -71,6 +71,7 @@ def test_what_is_stored_is_spread_over_all_nodes_and_found(pages, forebay, clust
 
 
 @pytest.mark.patience(120)
+@pytest.mark.tsan
 def test_slots_move_while_requests_flow(pages, forebay, cluster):
     w1 = forebay(CONFIG, app=pages, redis=cluster)
     settled(w1)
