@@ -1,8 +1,8 @@
 /* LINK: cache/store cache/index cache/object cache/body cache/slab cache/purgelog cache/key http/vary http/negotiate http/head http/fields base/buf base/hash base/mem */
-/* How often the store has what is asked for, beside a plain LRU that counts the same bytes.
+/* How often the store has what is asked for, beside other policies that count the same bytes.
  *
- * The store is the real one, with its slots, index and ghosts; the LRU is a model that is charged
- * what the store charges for each object and wastes nothing. Every miss is followed by a put.
+ * The store is the real one, with its slots, index and ghosts; the others are models (evict_models.h) that are charged
+ * what the store charges for each object and waste nothing. Every miss is followed by a put.
  * Prints one row per trace and size of cache, and what one look-up and one put took.
  */
 #include "cache/store.h"
@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "cache/slab.h"
+#include "evict_models.h"
 
 #define KEYS 200000
 #define REQUESTS 2000000
@@ -108,55 +109,6 @@ body_bytes_of(unsigned number)
 	return 500 + x % 7000;
 }
 
-/* --- the model: an LRU of bytes --- */
-
-struct lru {
-	size_t limit_bytes, bytes;
-	struct lru_entry {
-		struct link link;
-		unsigned charge; /* 0: not in */
-	} * entries;
-	struct link order; /* the latest used first */
-};
-
-static void
-lru_init(struct lru *l, size_t limit_bytes)
-{
-	l->limit_bytes = limit_bytes;
-	l->bytes = 0;
-	l->entries = must_calloc(SCAN_FIRST + REQUESTS, sizeof(*l->entries));
-	list_init(&l->order);
-}
-
-static bool
-lru_find(struct lru *l, unsigned number)
-{
-	struct lru_entry *e = &l->entries[number];
-
-	if (e->charge == 0)
-		return false;
-	list_leave(&e->link);
-	list_push_front(&l->order, &e->link);
-	return true;
-}
-
-static void
-lru_put(struct lru *l, unsigned number, unsigned charge)
-{
-	struct lru_entry *e = &l->entries[number];
-
-	while (l->bytes + charge > l->limit_bytes && !list_is_empty(&l->order)) {
-		struct lru_entry *last = CONTAINER_OF(l->order.prev, struct lru_entry, link);
-
-		list_leave(&last->link);
-		l->bytes -= last->charge;
-		last->charge = 0;
-	}
-	e->charge = charge;
-	l->bytes += charge;
-	list_push_front(&l->order, &e->link);
-}
-
 /* --- the store --- */
 
 static struct cache_key
@@ -201,36 +153,52 @@ store_put_number(struct store *s, const struct cache_key *key, size_t bytes)
 
 /* --- the race --- */
 
+#define NUMBERS (SCAN_FIRST + REQUESTS)
+
+static unsigned trace[REQUESTS], charges[NUMBERS];
+
 struct score {
-	uint64_t store_hits, lru_hits;
+	uint64_t hits, puts;
 	double put_s, find_s;
-	uint64_t puts;
 };
 
 static void
-run_request(struct store *s, struct lru *l, unsigned number, struct score *score)
+run_request(struct store *s, unsigned number, struct score *score)
 {
 	char text[64];
 	struct cache_key key = key_of(number, text);
 	double began = now_s();
 	struct object *o = store_find(s, &key, NULL, NULL);
-	unsigned charge;
 
 	score->find_s += now_s() - began;
 	if (o != NULL) {
-		score->store_hits++;
-		charge = o->charged_bytes;
+		score->hits++;
 		object_unref(&o);
-	} else {
-		began = now_s();
-		charge = store_put_number(s, &key, body_bytes_of(number));
-		score->put_s += now_s() - began;
-		score->puts++;
+		return;
 	}
-	if (lru_find(l, number))
-		score->lru_hits++;
-	else
-		lru_put(l, number, charge);
+	began = now_s();
+	charges[number] = store_put_number(s, &key, body_bytes_of(number));
+	score->put_s += now_s() - began;
+	score->puts++;
+}
+
+static double
+percent(uint64_t hits)
+{
+	return 100.0 * (double)hits / REQUESTS;
+}
+
+static double
+run_model(bool (*ask)(struct model *m, unsigned number, unsigned charge), size_t limit_bytes)
+{
+	struct model m;
+	uint64_t hits = 0;
+
+	model_init(&m, limit_bytes, NUMBERS);
+	for (unsigned i = 0; i < REQUESTS; i++)
+		hits += ask(&m, trace[i], charges[trace[i]]);
+	free(m.entries);
+	return percent(hits);
 }
 
 static void
@@ -238,21 +206,23 @@ run(const char *name, unsigned (*next)(unsigned i), size_t limit_bytes)
 {
 	struct store *s = store_new(limit_bytes);
 	struct score score = {0};
-	struct lru l;
+	uint64_t used;
 
 	if (s == NULL)
 		bug("no store");
-	lru_init(&l, limit_bytes);
 	dice = 1;
 	for (unsigned i = 0; i < REQUESTS; i++)
-		run_request(s, &l, next(i), &score);
-	printf("%-6s %5zu MiB   %6.2f %%  %6.2f %%   %6.0f ns  %6.0f ns   %5.1f %%\n", name,
-	    limit_bytes >> 20, 100.0 * (double)score.store_hits / REQUESTS,
-	    100.0 * (double)score.lru_hits / REQUESTS, score.find_s / REQUESTS * 1e9,
-	    score.put_s / (double)score.puts * 1e9,
-	    100.0 * (double)store_usage(s).bytes / (double)limit_bytes);
-	free(l.entries);
+		run_request(s, trace[i] = next(i), &score);
+	used = store_usage(s).bytes;
 	store_free(&s);
+	printf("%-6s %5zu MiB   %6.2f %%  %6.2f %%  %6.2f %%  %6.2f %%  %6.2f %%   %6.0f ns  %6.0f "
+	       "ns   %5.1f %%\n",
+	    name, limit_bytes >> 20, percent(score.hits), run_model(lru_ask, limit_bytes),
+	    run_model(sieve_ask, limit_bytes), run_model(arc_ask, limit_bytes),
+	    percent(optimum(trace, REQUESTS, charges, NUMBERS, limit_bytes)),
+	    score.find_s / REQUESTS * 1e9, score.put_s / (double)score.puts * 1e9,
+	    100.0 * (double)used / (double)limit_bytes);
+	fflush(stdout);
 }
 
 int
@@ -266,7 +236,8 @@ main(void)
 	const size_t sizes[] = {(size_t)16 << 20, (size_t)64 << 20, (size_t)256 << 20};
 
 	zipf_init(0.9);
-	printf("trace      cache    S3-FIFO       LRU   look-up        put    used\n");
+	printf("trace      cache      store       LRU     SIEVE       ARC   optimum    look-up     "
+	       "   put    used\n");
 	for (size_t t = 0; t < sizeof(traces) / sizeof(traces[0]); t++)
 		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 			run(traces[t].name, traces[t].next, sizes[i]);
