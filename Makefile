@@ -79,8 +79,8 @@ bench: $(BUILD)/forebay $(BUILD)/bench/bench_serve ; @git log -1 --format='commi
 bench-evict: $(BUILD)/bench/bench_evict ; @$<
 # A purge of 100,000 among a million objects, and who is held up by it.
 bench-purge: $(BUILD)/bench/bench_purge ; @$<
-# Readers and writers for SOAK_SECONDS (600) in bad weather; SEED makes a run again.
-soak: $(BUILD)/forebay | deps-test ; @tests/load/soak && tests/load/flood && tests/invalidation/run --long
+# Readers and writers for SOAK_SECONDS (600) in bad weather, then bodies of random sizes for CHURN_SECONDS (600); SEED makes a run again.
+soak: $(BUILD)/forebay | deps-test ; @tests/load/soak && tests/load/flood && tests/load/churn && tests/invalidation/run --long
 
 # A configuration that is there is left alone.
 install: $(BUILD)/forebay
