@@ -82,6 +82,7 @@ static void collect_process(struct page *p);
 	X("forebay_cache_limit_bytes",        gauge,   "",                 store,         STORE(limit_bytes),      "What it may hold at most (cache.memory)") \
 	X("forebay_cache_objects",            gauge,   "",                 store,         STORE(objects),          "Responses in the memory cache") \
 	X("forebay_cache_evictions_total",    counter, "",                 store,         STORE(evictions),        "Responses evicted for want of memory") \
+	X("forebay_cache_restored_total",     counter, "",                 store,         STORE(restored),         "Objects that came from the process before") \
 	X("forebay_cache_ghost_hits_total",   counter, "",                 store,         STORE(ghost_hits),       "Responses that came back soon after their eviction: more memory would have kept them") \
 	X("forebay_redis_up",                 gauge,   "",                 redis_up,      0,                       "Part of the workers whose link to Redis is in use, 0 to 1; missing without Redis") \
 	X("forebay_redis_requests_total",     counter, "op, result",       redis,         0,                       "Asked of Redis, by how it ended") \

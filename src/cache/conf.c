@@ -22,6 +22,8 @@ check_tls(
 	tls_client_unref(&c);
 }
 
+const struct conf_word persist_words[] = {{"restart", PERSIST_RESTART, false},
+    {"file", PERSIST_FILE, false}, {"off", PERSIST_OFF, false}, {0}};
 const struct conf_word coherence_words[] = {
     {"eventual", COHERENCE_EVENTUAL, false}, {"strict", COHERENCE_STRICT, false}, {0}};
 

@@ -39,6 +39,9 @@
 
 #define CACHE_DIRECTIVES(X)                                                                                       \
 	X(memory, size, "256MiB", "1MiB", "1TiB", "Memory for everything the cache holds: bodies, heads, index")  \
+	X(persist, choice(persist_words), "restart", NULL, NULL, "What becomes of it when Forebay stops in good order. `restart`: the next " \
+		"process begins with it, handed over by systemd, else by a file in the state directory. `file`: by the file also " \
+		"under systemd, so that it outlives a stop and a reboot. `off`: it is gone") \
 	X(warm, map(struct warm_conf, warm_table), "off", NULL, NULL, "Pages that are asked for before clients do", .may_be_off = true) \
 	X(redis, map(struct redis_conf, redis_table), "off", NULL, NULL, "A second level behind the memory, shared by instances", \
 		.may_be_off = true) \
@@ -46,6 +49,8 @@
 		"`eventual`: each that is connected has one within milliseconds. `strict`: none answers from memory that may not have it")
 /* clang-format on */
 
+enum persist { PERSIST_RESTART, PERSIST_FILE, PERSIST_OFF };
+extern const struct conf_word persist_words[];
 enum coherence { COHERENCE_EVENTUAL, COHERENCE_STRICT };
 extern const struct conf_word coherence_words[];
 

@@ -32,7 +32,7 @@ struct shard {
 	struct index index;
 	struct queue queues[QUEUE_MAIN + 1]; /* by enum queue_name; the first stays empty */
 	_Atomic size_t bytes;		     /* of both; written under the lock */
-	uint64_t evictions, ghost_hits;
+	uint64_t evictions, ghost_hits, restored;
 };
 
 struct store {
@@ -645,6 +645,100 @@ store_walk(struct store *s, void (*see)(struct object *o, void *arg), void *arg)
 		shard_walk(&s->shards[i], see, arg);
 }
 
+/* --- from one process to the next --- */
+
+static size_t
+shard_list_queue(struct shard *sh, enum queue_name q, struct object **out)
+{
+	size_t n = 0;
+
+	for (struct link *l = sh->queues[q].list.next; l != &sh->queues[q].list; l = l->next)
+		out[n++] = object_ref(CONTAINER_OF(l, struct object, in_queue));
+	return n;
+}
+
+struct object **
+store_all(struct store *s, size_t *count_out)
+{
+	static const enum queue_name order[] = {QUEUE_MAIN, QUEUE_SMALL};
+	size_t cap = 1, n = 0;
+	struct object **all;
+
+	for (unsigned i = 0; i < s->shards_count; i++)
+		pthread_mutex_lock(&s->shards[i].lock);
+	for (unsigned i = 0; i < s->shards_count; i++)
+		cap += s->shards[i].index.objects;
+	all = must_malloc(cap * sizeof(struct object *));
+	for (size_t q = 0; q < 2; q++)
+		for (unsigned i = 0; i < s->shards_count; i++)
+			n += shard_list_queue(&s->shards[i], order[q], all + n);
+	for (unsigned i = 0; i < s->shards_count; i++)
+		pthread_mutex_unlock(&s->shards[i].lock);
+	*count_out = n;
+	return all;
+}
+
+bool
+store_is_main(const struct object *o)
+{
+	return o->queue == QUEUE_MAIN;
+}
+
+static void
+shard_put_last(struct shard *sh, struct object *o)
+{
+	list_leave(&o->in_queue);
+	list_push_back(&sh->queues[o->queue].list, &o->in_queue);
+}
+
+/* Whether there is something newer of that key and variant, or no place for another. */
+static bool
+is_outdated(struct shard *sh, const struct object *o)
+{
+	return shard_find_replaced(sh, o) != NULL;
+}
+
+bool
+store_restore(struct store *s, struct object *o, bool is_main)
+{
+	struct shard *sh = shard_of(s, o->hash);
+	size_t bytes = object_memory_bytes(o);
+	bool listed = false, wants;
+
+	if (!is_bounded(s, o))
+		return false;
+	object_tag(o);
+	pthread_mutex_lock(&sh->lock);
+	if (!is_outdated(sh, o)) {
+		o->charged_bytes = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
+		shard_list(s, sh, object_ref(o), is_main ? QUEUE_MAIN : QUEUE_SMALL);
+		shard_put_last(sh, o);
+		sh->restored++;
+		listed = true;
+	}
+	wants = index_wants_segment(&sh->index);
+	pthread_mutex_unlock(&sh->lock);
+	if (listed)
+		tell(s, o, true);
+	if (wants)
+		shard_grow(s, sh);
+	return listed;
+}
+
+void
+store_move_last(struct store *s, uint64_t hash, const struct object *o)
+{
+	struct shard *sh = shard_of(s, hash);
+	struct object *x;
+
+	pthread_mutex_lock(&sh->lock);
+	for (x = index_chain(&sh->index, hash); x != NULL && x != o; x = x->chain)
+		;
+	if (x != NULL)
+		shard_put_last(sh, x);
+	pthread_mutex_unlock(&sh->lock);
+}
+
 struct sweep {
 	struct store *store;
 	struct purgelog *log;
@@ -705,6 +799,7 @@ store_usage(struct store *s)
 		u.objects += sh->index.objects;
 		u.evictions += sh->evictions;
 		u.ghost_hits += sh->ghost_hits;
+		u.restored += sh->restored;
 		u.index_slots += sh->index.slots;
 		pthread_mutex_unlock(&sh->lock);
 	}

@@ -33,6 +33,7 @@ struct store_usage {
 	uint64_t evictions; /* since start */
 	uint64_t index_slots;
 	uint64_t ghost_hits;
+	uint64_t restored; /* objects that came from the process before */
 };
 
 /* A store of at most limit_bytes altogether. NULL and errno on failure. */
@@ -72,6 +73,15 @@ int store_add_variant(struct store *s, struct object *o, uint8_t encoding, struc
 /* Calls see for every listed object, shard by shard in small steps, never with a lock held. see may
  * call store_remove. */
 void store_walk(struct store *s, void (*see)(struct object *o, void *arg), void *arg);
+/* All listed objects, the one most worth keeping first: a list the caller frees, each with a reference. */
+struct object **store_all(struct store *s, size_t *count_out);
+/* Whether it is in the main queue: it was asked for again. */
+bool store_is_main(const struct object *o);
+/* Lists o, which an earlier process stored, behind all others of that queue; not where something newer is there already, nor what
+ * is not all in the slab. A reference is taken if it is listed. */
+bool store_restore(struct store *s, struct object *o, bool is_main);
+/* Puts o, which has that hash, behind all others of its queue, if it is still listed: o is only compared. */
+void store_move_last(struct store *s, uint64_t hash, const struct object *o);
 /* Judges every object by the purge log, takes out what is gone, and tells the log that its patterns
  * up to then are not needed any more. Returns how many were taken out. */
 size_t store_sweep(struct store *s, struct purgelog *l);

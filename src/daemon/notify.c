@@ -1,6 +1,8 @@
 #include "daemon/notify.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +20,8 @@
 
 #define MESSAGE_BYTES 1024
 #define SEND_MOST_S 2
+#define HANDED_FIRST 3 /* sd_listen_fds(3) */
+#define HANDED_MAX 65536
 
 struct notify {
 	int fd;
@@ -233,4 +237,64 @@ notify_drop_fd(struct notify *n, const char *name)
 	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
 	if (is_fd_name(name))
 		tell(n, text);
+}
+
+int
+notify_barrier(struct notify *n, int64_t ms)
+{
+	struct pollfd p = {.events = 0}; /* the other end is closed when it is read */
+	int ends[2], r;
+
+	if (n == NULL)
+		return 0;
+	if (pipe2(ends, O_CLOEXEC) == -1)
+		return -1;
+	r = send_message(n, "BARRIER=1", ends[1]);
+	close(ends[1]);
+	p.fd = ends[0];
+	if (r == 0) {
+		do
+			r = poll(&p, 1, (int)ms);
+		while (r == -1 && errno == EINTR);
+		if (r == 0)
+			errno = ETIMEDOUT;
+		r = r == 1 ? 0 : -1;
+	}
+	close(ends[0]);
+	return r;
+}
+
+/* The names are parted by colons, in the order of the descriptors. */
+static bool
+next_name_is(const char **names, const char *name)
+{
+	size_t n = *names == NULL ? 0 : strcspn(*names, ":");
+	bool same = n == strlen(name) && n > 0 && memcmp(*names, name, n) == 0;
+
+	if (*names != NULL)
+		*names += n + ((*names)[n] == ':');
+	return same;
+}
+
+int
+notify_handed_fd(const char *name)
+{
+	const char *names = getenv("LISTEN_FDNAMES");
+	int64_t count = env_number("LISTEN_PID") == getpid() ? env_number("LISTEN_FDS") : 0;
+	int found = -1;
+
+	if (count > HANDED_MAX)
+		count = HANDED_MAX;
+	for (int fd = HANDED_FIRST; fd < HANDED_FIRST + count; fd++) {
+		if (next_name_is(&names, name) && found == -1)
+			found = fd;
+		else
+			close(fd);
+	}
+	if (found != -1)
+		fcntl(found, F_SETFD, FD_CLOEXEC);
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+	return found;
 }

@@ -35,6 +35,12 @@ int64_t notify_watchdog_ms(const struct notify *n);
  * under this name (letters, digits, and what is not ':' or a control character). 0, or -1 (errno).
  */
 int notify_store_fd(struct notify *n, const char *name, int fd);
+/* Waits until the service manager has read all that was told so far: it may not look at what a process
+ * has said that has ended. 0, or -1 (errno; ETIMEDOUT after ms). */
+int notify_barrier(struct notify *n, int64_t ms);
+/* The descriptor that the process before us left under this name; the caller's. -1: none. Takes LISTEN_FDS and its kin out of
+ * the environment and closes what else they name: to be called once, with or without a struct notify. */
+int notify_handed_fd(const char *name);
 /* Takes back all that was stored under the name. */
 void notify_drop_fd(struct notify *n, const char *name);
 

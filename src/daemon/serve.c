@@ -17,6 +17,7 @@
 #include "cache/clerk.h"
 #include "cache/redis.h"
 #include "conf/diagnostic.h"
+#include "daemon/handover.h"
 #include "daemon/instance.h"
 #include "daemon/limits.h"
 #include "daemon/notify.h"
@@ -39,9 +40,12 @@ struct daemon {
 	struct buf l2_print;	/* what the workers' l2_conf was made from; empty: none */
 	struct buf clerk_print; /* the same for the clerk */
 	char *state_dir;	/* NULL: none */
+	enum persist persist;	/* what becomes of the cache at the end */
+	struct handover *handover;
 	struct warming *warming;
 	struct buf shared_print; /* likewise their shared_conf */
 	unsigned workers_count, connections;
+	bool is_serving; /* it came to that */
 };
 
 /* --- what is read from a configuration --- */
@@ -309,6 +313,7 @@ publish(struct daemon *d, const struct server_conf *conf, struct site *site, str
 	d->admin_site = admin;
 	atomic_store(&workers_commons(d->workers)->generation, site->generation);
 	warming_use(d->warming, &conf->cache.warm);
+	d->persist = conf->cache.conf.is_off ? PERSIST_OFF : (enum persist)conf->cache.persist;
 	return 0;
 }
 
@@ -429,6 +434,8 @@ start_with(
 		site_unref(&site);
 		goto out;
 	}
+	d->handover = handover_begin(
+	    workers_commons(d->workers), d->notify, d->state_dir, d->persist != PERSIST_OFF);
 	r = 0;
 out:
 	if (why.n > 0)
@@ -470,6 +477,10 @@ stop(struct daemon *d)
 		accesslog_free(&d->access_log);
 	}
 	warming_free(&d->warming);
+	handover_end(&d->handover);
+	if (d->is_serving && d->persist != PERSIST_OFF)
+		handover_save(workers_commons(d->workers), d->notify, d->state_dir,
+		    d->persist == PERSIST_FILE);
 	workers_free(&d->workers);
 	if (d->site != NULL)
 		site_unref(&d->site);
@@ -592,6 +603,7 @@ daemon_serve(int argc, char **argv)
 	}
 	log_info("forebay %s serves with %u workers, configuration %s", FOREBAY_VERSION,
 	    d.workers_count, d.path);
+	d.is_serving = true;
 	notify_ready(d.notify);
 	run(&d, &set);
 	stop(&d);

@@ -21,7 +21,7 @@ def index(*urls):
 
 def warm(forebay, origin, what, **how):
     return forebay(f"""
-        cache: {{warm: {{base: "http://www.a.test", {what}}}}}
+        cache: {{persist: off, warm: {{base: "http://www.a.test", {what}}}}}
         routes:
           - match: GET /private/**
             cache: off

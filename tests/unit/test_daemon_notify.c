@@ -1,6 +1,7 @@
 /* LINK: daemon/notify base/log base/clock base/mem */
 #include "daemon/notify.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -216,6 +217,76 @@ a_manager_that_is_gone_holds_nobody_up(void **state)
 	notify_free(&n);
 }
 
+static void
+a_barrier_waits_until_all_is_read(void **state)
+{
+	struct manager m;
+	char where[64];
+	struct notify *n;
+	struct msghdr h = {0};
+	char text[64];
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {text, sizeof(text)};
+	int end;
+
+	snprintf(where, sizeof(where), "@forebay-barrier-%d", (int)getpid());
+	listen_at(&m, where);
+	n = notify_new();
+	assert_int_equal(notify_barrier(n, 20), -1);
+	assert_int_equal(errno, ETIMEDOUT);
+	h = (struct msghdr){.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = &control,
+	    .msg_controllen = sizeof(control)};
+	assert_int_equal(recvmsg(m.fd, &h, 0), 9);
+	assert_memory_equal(text, "BARRIER=1", 9);
+	memcpy(&end, CMSG_DATA(&control.head), sizeof(end));
+	close(end);
+	assert_int_equal(notify_barrier(NULL, 20), 0);
+	notify_free(&n);
+	stop_listening(&m);
+}
+
+static void
+what_the_process_before_left_is_found_by_its_name(void **state)
+{
+	char text[16];
+	int fds[2];
+
+	/* As after exec: 3 is the first. What the test runner has there is put aside. */
+	int aside[2] = {dup(3), dup(4)};
+
+	assert_int_equal(pipe(fds), 0);
+	dup2(fds[0], 3);
+	dup2(fds[1], 4);
+	snprintf(text, sizeof(text), "%d", (int)getpid());
+	setenv("LISTEN_PID", text, 1);
+	setenv("LISTEN_FDS", "2", 1);
+	setenv("LISTEN_FDNAMES", "other:ours", 1);
+	assert_int_equal(notify_handed_fd("ours"), 4);
+	assert_int_equal(fcntl(4, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(fcntl(3, F_GETFD), -1);
+	assert_null(getenv("LISTEN_FDS"));
+	assert_int_equal(notify_handed_fd("ours"), -1);
+	setenv("LISTEN_PID", "1", 1); /* meant for another process */
+	setenv("LISTEN_FDS", "2", 1);
+	setenv("LISTEN_FDNAMES", "other:ours", 1);
+	assert_int_equal(notify_handed_fd("ours"), -1);
+	assert_int_equal(fcntl(4, F_GETFD), FD_CLOEXEC);
+	for (int i = 0; i < 2; i++) {
+		if (fds[i] > 4)
+			close(fds[i]);
+		close(3 + i);
+		if (aside[i] != -1) {
+			dup2(aside[i], 3 + i);
+			close(aside[i]);
+		}
+	}
+}
+
 int
 main(void)
 {
@@ -228,6 +299,8 @@ main(void)
 	    cmocka_unit_test(the_watchdog_is_fed_twice_as_often_as_it_must_be),
 	    cmocka_unit_test(a_descriptor_left_with_the_manager_is_the_same_file),
 	    cmocka_unit_test(a_manager_that_is_gone_holds_nobody_up),
+	    cmocka_unit_test(a_barrier_waits_until_all_is_read),
+	    cmocka_unit_test(what_the_process_before_left_is_found_by_its_name),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
