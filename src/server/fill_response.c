@@ -320,11 +320,19 @@ renew(struct fill *f, struct object *old, const struct head *says, struct life *
 	return o;
 }
 
+/* Of the asker, that is, and not of what there is: others' stays as it was. */
+static bool
+is_about_asker(enum store_verdict v)
+{
+	return v == STORE_REQUEST_NO_STORE || v == STORE_AUTHORIZATION || v == STORE_COOKIE;
+}
+
 static void
 store_renewed(struct fill *f, struct object *old, struct object *renewed)
 {
 	if (f->verdict != STORE_STORED) {
-		store_remove(f->worker->commons->store, old);
+		if (!is_about_asker(f->verdict))
+			store_remove(f->worker->commons->store, old);
 		return;
 	}
 	store_put(f->worker->commons->store, renewed);

@@ -111,3 +111,15 @@ def test_a_304_that_sets_a_cookie_sets_it_for_nobody_else(origin, forebay, clock
     clock.advance(11)
     w1.get("/news").expect(200, "body")
     w1.get("/news").expect(200, "body", set_cookie=None)
+
+
+@pytest.mark.parametrize("asker", [dict(cache_control="no-store"), dict(authorization="Basic eA==")])
+def test_a_304_to_who_may_not_have_it_stored_leaves_what_is_stored_for_others(origin, forebay, clock, asker):
+    origin.on("GET /news").reply(200, "body", cache_control="max-age=10", etag='"7"', revalidates=True)
+    w1 = forebay(app=origin)
+    w1.get("/news").expect(200, "body", x_cache_status="MISS")
+    clock.advance(11)
+    w1.get("/news", **asker).expect(200, "body", x_cache_status="REVALIDATED")
+    w1.get("/news").expect(200, "body", x_cache_status="REVALIDATED")
+    w1.get("/news").expect(200, "body", x_cache_status="HIT")
+    assert [r.headers.get("If-None-Match") for r in origin.requests] == [None, '"7"', '"7"']
