@@ -18,9 +18,10 @@ enum exchange_next
 step_board(struct exchange *x)
 {
 	struct commons *c = x->worker->commons;
-	/* What must be validated for each use is not gathered for either. */
-	bool alone =
-	    x->fwd == CACHE_FWD_REQUEST || (x->stale != NULL && x->reuse == REUSE_IS_NO_CACHE);
+	/* What must be validated for each use is not gathered for either; nor is what the asker forbids to store: who gathered
+	 * would be sent off to fetch each for himself. */
+	bool alone = x->fwd == CACHE_FWD_REQUEST || x->cc.no_store ||
+	    (x->stale != NULL && x->reuse == REUSE_IS_NO_CACHE);
 
 	if (!message_is_incremental(&x->head) && !x->client->ops->upload_is_here(x->client))
 		return EXCHANGE_WAIT;

@@ -118,15 +118,16 @@ exchange_use_object(struct exchange *x, struct object *o)
 
 enum refresh { REFRESH_BEGUN, REFRESH_IS_UNDER_WAY, REFRESH_NOT_NOW };
 
-/* One refresh begins behind the answer, whoever asks and on whichever worker. After one that came to nothing the origin
- * is left in peace for a moment. */
+/* One refresh begins behind the answer, whoever asks and on whichever worker, unless what it brings may not be stored by the
+ * asker's word. After one that came to nothing the origin is left in peace for a moment. */
 static enum refresh
 refresh_behind(struct exchange *x, struct object *o)
 {
 	struct commons *c = x->worker->commons;
 	struct flight *f;
 
-	if (x->is_dry || object_refresh_just_failed(o, loop_now_ms(x->worker->loop)))
+	if (x->is_dry || x->cc.no_store ||
+	    object_refresh_just_failed(o, loop_now_ms(x->worker->loop)))
 		return REFRESH_NOT_NOW;
 	if (atomic_exchange_explicit(&o->refreshing, true, memory_order_relaxed))
 		return REFRESH_IS_UNDER_WAY;

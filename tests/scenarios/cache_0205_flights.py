@@ -320,3 +320,16 @@ def test_a_key_that_can_be_kept_after_all_is_gathered_for_again(origin, forebay,
     for c in clients:
         c.answer().expect(200, "three")
     assert len(origin.requests) == 3
+
+
+def test_who_forbids_to_store_gathers_nobody(origin, forebay):
+    gate = origin.on("GET /news").reply(200, "spring flood", cache_control="max-age=60").hold()
+    w1 = forebay("workers: 2", app=origin)
+    alone = w1.client().ask("GET", "/news", cache_control="no-store")
+    origin.wait_asked(1)
+    clients = crowd(w1, 5)
+    all_ride(w1, 4)
+    gate.release()
+    for c in [alone, *clients]:
+        c.answer().expect(200, "spring flood")
+    assert len(origin.requests) == 2
