@@ -105,7 +105,8 @@ def test_it_is_done_again_every_so_often(origin, forebay, clock):
 
     clock.advance(3601)
 
-    wait_until(lambda: origin.count("GET /a") == 2, "the second run")
+    wait_until(lambda: w.log.count("warming done") == 2, "the second run")
+    assert origin.count("GET /a") == 2
     assert words(w, "/a") == ["HIT"]
 
 

@@ -39,7 +39,7 @@ from stage.origin import Origin  # noqa: E402
 from stage.redis import Redis  # noqa: E402
 from stage.redises import Cluster, Watched  # noqa: E402
 from stage.shop import Shop  # noqa: E402
-from stage.waiting import patiently  # noqa: E402
+from stage.waiting import patiently, ports  # noqa: E402
 
 USUAL_PATIENCE_S = 60
 GRACE_S = 30
@@ -225,6 +225,7 @@ def pytest_runtest_protocol(item):
     faulthandler.cancel_dump_traceback_later()
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
+    ports.give_back()
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -11,7 +11,7 @@ from stage.metrics import Metrics
 from stage.origin import Origin
 from stage.peers import curl
 from stage.redis import RedisError
-from stage.waiting import ports, wait_until
+from stage.waiting import Ports, ports, wait_until
 from stage.wire import BadMessage, Hangup, NoAnswer
 
 pytestmark = pytest.mark.smoke
@@ -261,6 +261,18 @@ def test_ports_are_claimed_once():
     assert len(set(claimed)) == 50
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", claimed[0]))
+
+
+def test_ports_that_were_given_back_can_be_claimed_again_and_are_not_picked_next():
+    ours, others = Ports(), Ports()
+    claimed = [ours.free() for _ in range(50)]
+    assert others.free() not in claimed
+    ours.give_back()
+    assert ours.free() not in claimed
+    others = Ports()
+    assert others.free() in claimed
+    ours.give_back()
+    others.give_back()
 
 
 def test_metrics_are_summed_by_their_labels():

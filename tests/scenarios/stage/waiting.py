@@ -35,7 +35,7 @@ def wait_until(predicate, what, timeout=USUAL_S):
 
 
 class Ports:
-    """TCP ports nobody else on this machine will pick while this process lives.
+    """TCP ports nobody else on this machine will pick until they are given back.
 
     They lie below the ephemeral range, so that no outgoing connection takes one, and each is claimed by a name in the
     abstract socket name space, which the kernel gives back when the process ends, however it ends.
@@ -57,6 +57,11 @@ class Ports:
             self._claims.append(claim)
             return port
         raise AssertionError("no free port on this machine")
+
+    def give_back(self):
+        """All of them, at the end of a scenario: several runs at once have enough. They are not the next to be picked."""
+        while self._claims:
+            self._claims.pop().close()
 
     def _claim(self, port):
         claim = socket.socket(socket.AF_UNIX)
