@@ -219,7 +219,7 @@ shared_of(const struct server_conf *conf, struct shared_conf *out)
 		is_wanted |= conf->rate_limits.items[i].scope != 0;
 	if (!is_wanted)
 		return false;
-	*out = (struct shared_conf){.url = r->url,
+	*out = (struct shared_conf){.url = r->state_url != NULL ? r->state_url : r->url,
 	    .prefix = r->prefix,
 	    .timeout_ms = conf->limits.rate_timeout,
 	    .instances = conf->limits.rate_instances == CONF_AUTO
