@@ -42,7 +42,7 @@ def build(changes, directory):
 
 
 def is_found(name, mode, binary, seed):
-    done = subprocess.run([sys.executable, HERE / "checker.py", "--binary", binary, "--mode", mode, "--rounds", str(ROUNDS), "--seed", str(seed), "--calm", "0.7"],
+    done = subprocess.run([sys.executable, HERE / "checker.py", "--binary", binary, "--mode", mode, "--rounds", str(ROUNDS), "--seed", str(seed), "--calm", "0.3"],
                           capture_output=True, text=True)
     wrong = [line for line in done.stdout.splitlines() if "WRONG" in line]
     if done.returncode == 1 and wrong:

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """The origin of the invalidation checker: origin.py PORT. Each key has a version; a PUT makes the next one.
 
-GET /k/ID   the version as it was when the request arrived: "ID VERSION". What the query's `late` says in ms passes before the answer goes out, so
-            that reads overtake writes.
+GET /k/ID   the version as it was when the request arrived: "ID VERSION". What X-Late says in ms passes before the answer goes out, so
+            that writes overtake reads.
 PUT /k/ID   the next version, which counts from now on, whatever becomes of the answer. X-Do: ok; fail (500, though it was done); reset; late (the answer).
 GET /peek/ID  the version now, never stored.
 """
@@ -20,16 +20,15 @@ def answer(status, body, *fields):
 
 
 async def serve_one(method, target, fields, writer):
-    path, _, query = target.partition("?")
-    kind, key = path[1:].split("/", 1)
+    kind, key = target[1:].split("/", 1)
     if method == "PUT":
         versions[key] = versions.get(key, 0) + 1
     text = f"{key} {versions.get(key, 0)}"
     if kind == "peek":
         writer.write(answer("200 OK", text, "Cache-Control: no-store"))
     elif method in ("GET", "HEAD"):
-        if query.startswith("late="):
-            await asyncio.sleep(int(query[5:]) / 1000)
+        if "x-late" in fields:
+            await asyncio.sleep(int(fields["x-late"]) / 1000)
         writer.write(answer("200 OK", text, f"Cache-Control: {LIFE}", f"Cache-Tag: k{key}, group{int(key) % 8}", f'ETag: "{text.split()[1]}"'))
     else:
         what = fields.get("x-do", "ok")

@@ -2,7 +2,7 @@
 """What lies between an instance and Redis: relay.py PORT TARGET_PORT. Told by lines on standard input what the network does.
 
 hold up|down|both|some MS   what goes to Redis, comes from it, both, or either way on each connection by chance, is kept for so long, in order, and comes then
-late MS                     answers come a second late, on some connections after so long; what is said half a second from now is kept for so long, too
+late MS                     answers come a second late, now and then on some connections after so long; what is said half a second from now is kept for so long, too
 slow MS                     each piece takes so long; 0 ends it
 cut                         all connections are reset
 refuse MS                   and no new ones are to be had for so long
@@ -71,10 +71,10 @@ def obey(words):
             if words[1] in ("both", "some", pipe.way):
                 pipe.held_until = max(pipe.held_until, now() + ms / 1000)
     elif words[0] == "late":
-        long_s = int(words[1]) / 1000
+        long_s, is_mixed = int(words[1]) / 1000, random.random() < 0.3
         for pipe in pipes:
             if pipe.way == "down":
-                pipe.held_until = max(pipe.held_until, now() + random.choice([random.uniform(0.7, 1.3), long_s]))
+                pipe.held_until = max(pipe.held_until, now() + (long_s if is_mixed and random.random() < 0.5 else random.uniform(0.7, 1.3)))
         asyncio.get_running_loop().call_later(0.55, hold_up, long_s)
     elif words[0] == "slow":
         slow_s = int(words[1]) / 1000
