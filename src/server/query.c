@@ -32,8 +32,12 @@ exchange_collect_query(struct exchange *x)
 void
 exchange_key_add_query(const struct exchange *x, struct buf *key)
 {
-	static const enum field_id about[] = {
-	    FIELD_CONTENT_TYPE, FIELD_CONTENT_ENCODING, FIELD_CONTENT_LANGUAGE};
+	static const struct {
+		enum field_id id;
+		const char *name; /* however the client writes it */
+	} about[] = {{FIELD_CONTENT_TYPE, "Content-Type"},
+	    {FIELD_CONTENT_ENCODING, "Content-Encoding"},
+	    {FIELD_CONTENT_LANGUAGE, "Content-Language"}};
 	static const char digits[] = "0123456789abcdef";
 	unsigned char sum[EVP_MAX_MD_SIZE];
 	unsigned n = 0;
@@ -47,10 +51,10 @@ exchange_key_add_query(const struct exchange *x, struct buf *key)
 		buf_add_char(key, digits[sum[i] & 15]);
 	}
 	for (size_t i = 0; i < sizeof(about) / sizeof(*about); i++)
-		for (const struct field *f = head_find(&x->head, about[i]); f != NULL;
+		for (const struct field *f = head_find(&x->head, about[i].id); f != NULL;
 		     f = head_next(&x->head, f)) {
 			buf_add_char(key, '\n');
-			buf_add_slice(key, field_name(&x->head, f));
+			buf_add_slice(key, slice_from(about[i].name));
 			buf_add_char(key, ':');
 			buf_add_slice(key, field_value(&x->head, f));
 		}

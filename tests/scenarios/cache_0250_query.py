@@ -38,6 +38,12 @@ def test_what_the_content_is_counts_too(search, forebay):
     assert words == ["MISS", "MISS", "MISS", "MISS", "HIT"]
 
 
+def test_how_a_client_writes_names_of_fields_does_not_count(search, forebay):
+    w1 = forebay(app=search)
+    for name, word in ("Content-Type", "MISS"), ("content-type", "HIT"):
+        w1.request("QUERY", "/search", "a", [(name, "text/plain")]).expect(200, x_cache_status=word)
+
+
 def test_it_is_none_of_get_and_of_other_urls(search, forebay):
     search.on("GET /search").reply(200, "page", cache_control="max-age=60")
     w1 = forebay(app=search)
