@@ -58,7 +58,7 @@ key_part(struct slice part)
 		char kind;
 		const char *what;
 	} kinds[] = {{'h', "header "}, {'c', "cookie "}, {'f', "forwarded "}, {'m', "condition "},
-	    {'v', "offered "}};
+	    {'v', "offered "}, {'q', "content "}};
 	struct slice values = slice_skip(part, slice_index(part, '\n'));
 	struct slice name = slice_of(part.p, part.n - values.n);
 	struct buf b = {0};
@@ -71,7 +71,7 @@ key_part(struct slice part)
 			break;
 		}
 	buf_add_slice(&b, name);
-	if (values.n == 0)
+	if (values.n == 0 && part.p[0] != 'q')
 		buf_add_lit(&b, " (absent)");
 	for (size_t i = 0; i < values.n; i++)
 		if (values.p[i] != '\n')
@@ -167,24 +167,43 @@ about_key(const struct exchange *x)
 	    texts(x->tags));
 }
 
+/* As fills ask it (server/fill.c). */
+static bool
+asks_redis(const struct exchange *x)
+{
+	return x->step == STEP_board && x->is_shared && x->head.method != METHOD_HEAD &&
+	    x->stale == NULL && x->worker->l2 != NULL && !cache_key_is_loose(x->key.text);
+}
+
+static bool
+is_unshared(const struct exchange *x)
+{
+	return x->key.text.n > 0 &&
+	    flights_is_unshared(
+		x->worker->commons->flights, x->key.hash, loop_now_ms(x->worker->loop));
+}
+
 static const char *
 deed(const struct exchange *x)
 {
-	bool has_l2 = x->worker->l2 != NULL;
+	bool alone = exchange_goes_alone(x) || is_unshared(x);
 
 	if (x->step == STEP_respond && x->answer == ANSWER_OWN)
 		return "answers by itself";
 	if (x->step == STEP_respond && x->reuse == REUSE_IS_WHILE_REVALIDATE)
 		return "answers from memory, and refreshes it behind";
+	if (x->step == STEP_respond && x->word == CACHE_WORD_MISS)
+		return "asks the origin for the part that is not stored";
 	if (x->step == STEP_respond)
 		return "answers from memory";
 	if (x->stale != NULL)
 		return "asks the origin whether the stored response is still good";
-	if (!x->is_shared)
-		return "asks the origin, for this request alone";
-	return has_l2
-	    ? "looks into Redis, then asks the origin; who asks meanwhile shares the answer"
-	    : "asks the origin; who asks meanwhile shares the answer";
+	if (asks_redis(x))
+		return alone ? "looks into Redis, then asks the origin, for this request alone"
+			     : "looks into Redis, then asks the origin; who asks meanwhile shares "
+			       "the answer";
+	return alone ? "asks the origin, for this request alone"
+		     : "asks the origin; who asks meanwhile shares the answer";
 }
 
 static json_t *
@@ -192,7 +211,7 @@ about_outcome(const struct exchange *x)
 {
 	return json_pack("{s:s,s:s,s:s,s:o}", "status", cache_word_name(x->word), "does", deed(x),
 	    "reason", x->reason, "code",
-	    x->answer == ANSWER_OWN ? json_integer(x->status) : json_null());
+	    x->step == STEP_respond ? json_integer(x->status) : json_null());
 }
 
 static json_t *
@@ -226,10 +245,11 @@ about_object(const struct exchange *x, struct object *o)
 {
 	const struct object_facts kept = object_facts(o), *f = &kept;
 	int64_t age_ms = object_age_ms(o, loop_now_ms(x->worker->loop));
+	int64_t life_ms = object_life_ms(o);
 	json_t *j = json_pack("{s:o,s:I,s:I,s:o,s:o,s:o,s:o}", "vary", vary_fields(object_vary(o)),
 	    "status", (json_int_t)f->status, "bytes", (json_int_t)body_length(o->body), "codings",
-	    about_codings(o), "age", seconds(age_ms), "life", seconds(f->life_ms), "left",
-	    seconds(f->life_ms - age_ms));
+	    about_codings(o), "age", seconds(age_ms), "life", seconds(life_ms), "left",
+	    seconds(life_ms - age_ms));
 
 	json_object_update_new(j,
 	    json_pack("{s:o,s:o,s:b,s:b,s:s,s:o,s:b}", "stale_while_revalidate", seconds(f->swr_ms),
@@ -303,10 +323,7 @@ describe(const struct exchange *x)
 	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:n,s:o}", "request", about_request(x),
 	    "route", about_route(x), "limits", about_limits(x), "key", about_key(x), "outcome",
 	    about_outcome(x), "stored", about_stored(x), "last_response", about_last(x),
-	    "is_unshared",
-	    x->key.text.n > 0 &&
-		flights_is_unshared(c->flights, x->key.hash, loop_now_ms(x->worker->loop)),
-	    "redis", "purge_log", about_purge_log(c));
+	    "is_unshared", is_unshared(x), "redis", "purge_log", about_purge_log(c));
 }
 
 /* --- the question --- */
@@ -343,6 +360,16 @@ answer_text(const struct question *q)
 	return json_dumps(q->answer, JSON_COMPACT);
 }
 
+/* By the same rules as what is found in memory (server/fill_l2.c); an outline says nothing of its parts. */
+static bool
+may_answer(const struct exchange *x, const struct object *o)
+{
+	struct reuse_stored s = exchange_stored_facts(x, o, false);
+	struct reuse_request r = exchange_request_facts(x);
+
+	return asks_redis(x) && o->facts.status != 206 && reuse_judge(&s, &r) == REUSE_IS_FRESH;
+}
+
 static void
 on_redis(void *arg, struct object *o)
 {
@@ -355,7 +382,12 @@ on_redis(void *arg, struct object *o)
 	if (o != NULL) {
 		json_object_set_new(
 		    found, "age", seconds(object_age_ms(o, loop_now_ms(x->worker->loop))));
-		json_object_set_new(found, "life", seconds(o->facts.life_ms));
+		json_object_set_new(found, "life", seconds(object_life_ms(o)));
+		if (may_answer(x, o))
+			json_object_update_new(json_object_get(q->answer, "outcome"),
+			    json_pack("{s:s,s:s,s:s}", "status", cache_word_name(CACHE_WORD_HIT),
+				"does", "answers from Redis, and keeps it in memory", "reason",
+				"in Redis"));
 	}
 	json_object_set_new(q->answer, "redis", found);
 	json = answer_text(q);
@@ -415,10 +447,10 @@ write_head(const json_t *body, struct buf *head, bool *is_tls_out)
 }
 
 static void
-explain(struct exchange *x, struct slice head, bool is_tls)
+explain(struct exchange *x, struct slice head, struct slice body, bool is_tls)
 {
 	struct question *q;
-	struct dryrun *run = dryrun_new(exchange_worker(x), head, is_tls);
+	struct dryrun *run = dryrun_new(exchange_worker(x), head, body, is_tls);
 	const struct exchange *dry;
 	char *json;
 
@@ -432,7 +464,7 @@ explain(struct exchange *x, struct slice head, bool is_tls)
 	q->answer = describe(dry);
 	later_begin(&q->later, x, on_over);
 	if (dry->worker->l2 != NULL && dry->key.text.n > 0)
-		q->l2 = l2_get(dry->worker->l2, &dry->key, &dry->head, on_redis, q);
+		q->l2 = l2_look(dry->worker->l2, &dry->key, &dry->head, on_redis, q);
 	if (q->l2 != NULL)
 		return;
 	json = answer_text(q);
@@ -446,13 +478,16 @@ explain_serve(struct exchange *x)
 {
 	struct slice body = exchange_body(x);
 	json_t *top = json_loadb(body.p, body.n, 0, NULL);
+	const json_t *content = json_object_get(top, "body");
+	struct slice sent = slice_of(json_string_value(content), json_string_length(content));
 	struct buf head = {0};
 	bool is_tls;
 
-	if (top != NULL && write_head(top, &head, &is_tls))
-		explain(x, buf_slice(&head), is_tls);
+	if (top != NULL && (content == NULL || json_is_string(content)) &&
+	    write_head(top, &head, &is_tls))
+		explain(x, buf_slice(&head), sent, is_tls);
 	else
-		refuse(x, "the body is not {url, method, headers: [\\\"Name: value\\\"]}");
+		refuse(x, "the body is not {url, method, headers: [\\\"Name: value\\\"], body}");
 	buf_fini(&head);
 	json_decref(top);
 }

@@ -104,7 +104,8 @@ struct l2_get {
 	int64_t due_ms;
 	char name[KEY_BYTES]; /* of what is asked for now */
 	size_t name_len;
-	bool is_variant;			   /* second round trip */
+	bool is_variant; /* second round trip */
+	bool only_looks; /* counts nowhere, takes none of the cache's memory */
 	void (*done)(void *arg, struct object *o); /* NULL: cancelled; what is borrowed is gone */
 	void *arg;
 };
@@ -315,7 +316,8 @@ get_end(struct l2_get *g, enum l2_result result, struct object *o)
 	void (*done)(void *, struct object *) = g->done;
 	void *arg = g->arg;
 
-	tally(g->l2, L2_OP_get, done == NULL ? L2_cancelled : result);
+	if (!g->only_looks)
+		tally(g->l2, L2_OP_get, done == NULL ? L2_cancelled : result);
 	get_free(g);
 	if (done != NULL)
 		done(arg, o);
@@ -422,7 +424,7 @@ get_value(struct l2_get *g, struct slice bytes)
 		get_end(g, L2_purged, NULL);
 		return;
 	}
-	o = l2_value_object(&v, g->key.hash, l->slab);
+	o = l2_value_object(&v, g->key.hash, g->only_looks ? NULL : l->slab);
 	get_end(g, o == NULL ? L2_memory : L2_hit, o);
 }
 
@@ -458,21 +460,25 @@ on_get_answer(void *arg, enum redisio_end end, const struct redis_reply *reply)
 	}
 }
 
-struct l2_get *
-l2_get(struct l2 *l, const struct cache_key *key, const struct head *request,
-    void (*done)(void *arg, struct object *o), void *arg)
+/* Why it cannot be asked now; L2_hit: it can. */
+static enum l2_result
+get_obstacle(const struct l2 *l)
+{
+	if (l->reads.breaker.is_open)
+		return L2_breaker;
+	return sharedlog_is_current(l->log, loop_now_ms(l->loop)) ? L2_hit : L2_purged;
+}
+
+/* NULL: it was not sent, *result_out says why. */
+static struct l2_get *
+get_begin(struct l2 *l, const struct cache_key *key, const struct head *request,
+    void (*done)(void *arg, struct object *o), void *arg, enum l2_result *result_out)
 {
 	struct l2_get *g;
 	enum redisio_sent sent;
 
-	if (l->reads.breaker.is_open) {
-		tally(l, L2_OP_get, L2_breaker);
+	if ((*result_out = get_obstacle(l)) != L2_hit)
 		return NULL;
-	}
-	if (!sharedlog_is_current(l->log, loop_now_ms(l->loop))) {
-		tally(l, L2_OP_get, L2_purged);
-		return NULL;
-	}
 	g = must_calloc(1, sizeof(*g));
 	g->l2 = l;
 	g->key = *key;
@@ -485,9 +491,33 @@ l2_get(struct l2 *l, const struct cache_key *key, const struct head *request,
 	sent = get_send(g, l->reads.timeout_ms);
 	if (sent == REDISIO_SENT)
 		return g;
-	tally(l, L2_OP_get, sent == REDISIO_BUSY ? L2_busy : L2_breaker);
+	*result_out = sent == REDISIO_BUSY ? L2_busy : L2_breaker;
 	get_free(g);
 	return NULL;
+}
+
+struct l2_get *
+l2_get(struct l2 *l, const struct cache_key *key, const struct head *request,
+    void (*done)(void *arg, struct object *o), void *arg)
+{
+	enum l2_result result;
+	struct l2_get *g = get_begin(l, key, request, done, arg, &result);
+
+	if (g == NULL)
+		tally(l, L2_OP_get, result);
+	return g;
+}
+
+struct l2_get *
+l2_look(struct l2 *l, const struct cache_key *key, const struct head *request,
+    void (*done)(void *arg, struct object *o), void *arg)
+{
+	enum l2_result result;
+	struct l2_get *g = get_begin(l, key, request, done, arg, &result);
+
+	if (g != NULL)
+		g->only_looks = true;
+	return g;
 }
 
 void

@@ -102,6 +102,9 @@ const char *l2_trouble(const struct l2 *l);
  * comes. */
 struct l2_get *l2_get(struct l2 *l, const struct cache_key *key, const struct head *request,
     void (*done)(void *arg, struct object *o), void *arg);
+/* The same for who only looks: it is not counted, and what is found takes none of the cache's memory. */
+struct l2_get *l2_look(struct l2 *l, const struct cache_key *key, const struct head *request,
+    void (*done)(void *arg, struct object *o), void *arg);
 /* No callback will come. Sets *gp to NULL; NULL is allowed. */
 void l2_get_cancel(struct l2_get **gp);
 

@@ -190,9 +190,18 @@ is_for_request(const struct object *o, const struct head *request)
 
 /* --- looking up --- */
 
-struct object *
-store_find(struct store *s, const struct cache_key *key, const struct head *request,
-    bool *other_variant_out)
+static void
+count_find(struct object *o)
+{
+	unsigned hits = atomic_load_explicit(&o->hits, memory_order_relaxed);
+
+	if (hits < HITS_MAX)
+		atomic_store_explicit(&o->hits, (uint8_t)(hits + 1), memory_order_relaxed);
+}
+
+static struct object *
+find(struct store *s, const struct cache_key *key, const struct head *request,
+    bool *other_variant_out, bool counts)
 {
 	struct shard *sh = shard_of(s, key->hash);
 	struct object *o;
@@ -207,16 +216,28 @@ store_find(struct store *s, const struct cache_key *key, const struct head *requ
 		others = true;
 	}
 	if (o != NULL) {
-		unsigned hits = atomic_load_explicit(&o->hits, memory_order_relaxed);
-
-		if (hits < HITS_MAX)
-			atomic_store_explicit(&o->hits, (uint8_t)(hits + 1), memory_order_relaxed);
+		if (counts)
+			count_find(o);
 		object_ref(o);
 	}
 	pthread_mutex_unlock(&sh->lock);
 	if (other_variant_out != NULL)
 		*other_variant_out = others;
 	return o;
+}
+
+struct object *
+store_find(struct store *s, const struct cache_key *key, const struct head *request,
+    bool *other_variant_out)
+{
+	return find(s, key, request, other_variant_out, true);
+}
+
+struct object *
+store_look(struct store *s, const struct cache_key *key, const struct head *request,
+    bool *other_variant_out)
+{
+	return find(s, key, request, other_variant_out, false);
 }
 
 size_t

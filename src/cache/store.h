@@ -47,6 +47,9 @@ struct slab *store_slab(struct store *s);
  * key exist which only differ by Vary. */
 struct object *store_find(struct store *s, const struct cache_key *key, const struct head *request,
     bool *other_variant_out);
+/* The same for who only looks: it is not worth more for that. */
+struct object *store_look(struct store *s, const struct cache_key *key, const struct head *request,
+    bool *other_variant_out);
 /* All variants of the key, each with a reference, the newest first. Returns how many there are, at most `most`. */
 size_t store_list(struct store *s, const struct cache_key *key, struct object **out, size_t most);
 /* Lists o (a reference is taken), in place of the object with the same key and vary key if there is

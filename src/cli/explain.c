@@ -10,7 +10,8 @@
 #include "cli/exits.h"
 
 static const char usage[] =
-    "usage: forebay explain URL [--request 'Name: value']... [--method METHOD] [--json]\n"
+    "usage: forebay explain URL [--request 'Name: value']... [--method METHOD]\n"
+    "                           [--data TEXT] [--json]\n"
     "\n"
     "Says what a request would get from the Forebay of this machine now, and why: its route, its\n"
     "key, what is stored under it, how long that lives, why the last response was stored or not.\n"
@@ -21,6 +22,7 @@ static const char usage[] =
     "                     stored under\n"
     "  --request FIELD    a field of the request, as in 'Cookie: session=1'; may be repeated\n"
     "  --method METHOD    instead of GET\n"
+    "  --data TEXT        the request's body, as of a QUERY\n"
     "  --json             for programs: the answer of POST /explain\n"
     "  -c, --config FILE  whose admin.address is asked; instead of conf/forebay.yaml here or "
     "beside\n"
@@ -56,6 +58,9 @@ take_option(struct explain_call *c, int o)
 	case 'm':
 		json_object_set_new(c->question, "method", json_string(optarg));
 		return true;
+	case 'd':
+		json_object_set_new(c->question, "body", json_string(optarg));
+		return true;
 	case 'j':
 		return c->json = true;
 	case 'h':
@@ -70,8 +75,8 @@ read_options(int argc, char **argv, struct explain_call *c)
 {
 	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
 	    {"address", required_argument, NULL, 'a'}, {"request", required_argument, NULL, 'r'},
-	    {"method", required_argument, NULL, 'm'}, {"json", no_argument, NULL, 'j'},
-	    {"help", no_argument, NULL, 'h'}, {0}};
+	    {"method", required_argument, NULL, 'm'}, {"data", required_argument, NULL, 'd'},
+	    {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
 	int o;
 
 	optind = 0;

@@ -14,20 +14,24 @@ fly_alone(struct exchange *x)
 	return exchange_to(x, STEP_await);
 }
 
+/* A HEAD without a fresh answer goes as it is (a stale one may still stand in). What must be validated for each use is not
+ * gathered for either; nor is what the asker forbids to store: who gathered would be sent off to fetch each for himself. */
+bool
+exchange_goes_alone(const struct exchange *x)
+{
+	return !x->is_shared || x->head.method == METHOD_HEAD || x->restarts > 0 ||
+	    x->fwd == CACHE_FWD_REQUEST || x->cc.no_store ||
+	    (x->stale != NULL && x->reuse == REUSE_IS_NO_CACHE);
+}
+
 enum exchange_next
 step_board(struct exchange *x)
 {
 	struct commons *c = x->worker->commons;
-	/* What must be validated for each use is not gathered for either; nor is what the asker forbids to store: who gathered
-	 * would be sent off to fetch each for himself. */
-	bool alone = x->fwd == CACHE_FWD_REQUEST || x->cc.no_store ||
-	    (x->stale != NULL && x->reuse == REUSE_IS_NO_CACHE);
 
 	if (!message_is_incremental(&x->head) && !x->client->ops->upload_is_here(x->client))
 		return EXCHANGE_WAIT;
 	x->tier = TIER_origin;
-	/* A HEAD without a fresh answer goes as it is (a stale one may still stand in), and so does a range of what is known
-	 * to be too much to keep. */
 	if (x->head.method == METHOD_HEAD)
 		x->is_shared = false;
 	/* What is known not to be kept, the origin may answer with less than the whole. */
@@ -35,8 +39,8 @@ step_board(struct exchange *x)
 	    (x->restarts > 0 ||
 		flights_is_unshared(c->flights, x->key.hash, loop_now_ms(x->worker->loop)));
 	if (x->passes_conditions && head_has(&x->head, FIELD_RANGE))
-		x->is_shared = false;
-	if (!x->is_shared || x->restarts > 0 || alone)
+		x->is_shared = false; /* too much to keep, perhaps */
+	if (exchange_goes_alone(x))
 		return fly_alone(x);
 	switch (flight_board(
 	    c->flights, &x->key, &x->rider, loop_now_ms(x->worker->loop), c->purges, x->tags)) {

@@ -11,13 +11,41 @@
 struct dryrun {
 	struct client client;
 	struct exchange *x;
-	struct buf head;
+	struct buf head, body;
+	size_t body_read;
 	struct address self;
 };
 
 static void
 dryrun_done(struct client *c, bool whole)
 {
+}
+
+static struct dryrun *
+dryrun_of(struct upload *u)
+{
+	return CONTAINER_OF(u, struct dryrun, client.upload);
+}
+
+static void
+body_begin(struct upload *u)
+{
+}
+
+static int
+body_peek_all(struct upload *u, struct iovec *iov, int max, bool *end_out)
+{
+	struct dryrun *d = dryrun_of(u);
+
+	iov[0] = (struct iovec){d->body.p + d->body_read, d->body.n - d->body_read};
+	*end_out = true;
+	return iov[0].iov_len > 0;
+}
+
+static void
+body_consume(struct upload *u, size_t n)
+{
+	dryrun_of(u)->body_read += n;
 }
 
 /* The walk ends before anything is sent. */
@@ -59,11 +87,12 @@ parse(struct dryrun *d)
 }
 
 struct dryrun *
-dryrun_new(struct worker *w, struct slice head, bool is_tls)
+dryrun_new(struct worker *w, struct slice head, struct slice body, bool is_tls)
 {
 	struct dryrun *d = must_calloc(1, sizeof(*d));
 
 	buf_add_slice(&d->head, head);
+	buf_add_slice(&d->body, body);
 	d->self = (struct address){.len = sizeof(d->self.u.in4)};
 	d->self.u.in4 =
 	    (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -73,6 +102,11 @@ dryrun_new(struct worker *w, struct slice head, bool is_tls)
 	    .local = &d->self,
 	    .is_tls = is_tls,
 	    .is_own = true};
+	d->client.has_upload = d->body.n > 0;
+	d->client.upload = (struct upload){.length = d->body.n,
+	    .begin = body_begin,
+	    .peek = body_peek_all,
+	    .consume = body_consume};
 	d->x = exchange_new(w, &d->client, false);
 	d->x->is_dry = true;
 	if (!parse(d)) {
@@ -81,6 +115,8 @@ dryrun_new(struct worker *w, struct slice head, bool is_tls)
 	}
 	request_identify_client(d->x);
 	walk(d->x);
+	if (d->x->answer == ANSWER_OBJECT)
+		exchange_foresee(d->x);
 	return d;
 }
 
@@ -102,5 +138,6 @@ dryrun_free(struct dryrun **dp)
 	object_unref(&d->x->stale);
 	exchange_drop(&d->x);
 	buf_fini(&d->head);
+	buf_fini(&d->body);
 	free(d);
 }

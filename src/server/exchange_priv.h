@@ -231,6 +231,14 @@ enum exchange_next exchange_answer_fault(
 enum exchange_next exchange_restart(struct exchange *x, const char *why);
 /* Gets off its flight, if it is on one; a fill that it leads hears of it. */
 void exchange_leave_flight(struct exchange *x);
+/* What is stored under key for this request, purged or not, with a reference; and takes it out, with the reference. */
+struct object *exchange_find(
+    const struct exchange *x, const struct cache_key *key, bool *others_out);
+void exchange_discard(const struct exchange *x, struct object **op);
+/* For a dry run that has come to an object: the status of the answer, and what the cache would do. */
+void exchange_foresee(struct exchange *x);
+/* Whether it takes part in no flight for its key, whatever is known of that. */
+bool exchange_goes_alone(const struct exchange *x);
 /* The object answers; takes over the reference. */
 void exchange_use_object(struct exchange *x, struct object *o);
 /* What reuse_judge is told of o and of the request. soft: a purge made it stale. */

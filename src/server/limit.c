@@ -144,12 +144,47 @@ exchange_leave_limits(struct exchange *x)
 	return false;
 }
 
+static bool
+is_by_client(const struct route_limit *l)
+{
+	for (unsigned i = 0; i < l->parts_count; i++)
+		if (l->parts[i].kind == LIMIT_KEY_CLIENT)
+			return true;
+	return false;
+}
+
+/* For a dry run: only what does not depend on whose address the client has, and what this instance counts. */
+static bool
+would_refuse(const struct exchange *x, const struct route_limit *l)
+{
+	const struct limit_conf *conf = limiter_conf(l->limiter);
+	struct limit_answer answer;
+	struct limit_key key;
+
+	if (conf->shared || conf->shadow || conf->queue > 0 || is_by_client(l))
+		return false;
+	build_limit_key(x, l, &key);
+	limiter_peek(l->limiter, limit_key_slice(&key), loop_now_ms(x->worker->loop), &answer);
+	return answer.verdict == LIMIT_REFUSED;
+}
+
+static enum exchange_next
+foresee_limits(struct exchange *x)
+{
+	for (unsigned i = 0; i < x->route->limits_count; i++)
+		if (would_refuse(x, &x->route->limits[i]))
+			return exchange_own(x, 429, x->route->limits[i].name);
+	return exchange_act(x);
+}
+
 /* Asks the limits in order; the one that queues us is asked again by its wake. */
 enum exchange_next
 step_limit(struct exchange *x)
 {
 	struct loop *loop = x->worker->loop;
 
+	if (x->is_dry)
+		return foresee_limits(x);
 	if (x->is_own)
 		return exchange_act(x);
 	if (x->is_queued) {

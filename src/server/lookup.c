@@ -57,19 +57,35 @@ exchange_request_facts(const struct exchange *x)
 	    .may_revalidate = rc->obey_request};
 }
 
+/* A dry run leaves everything as it is, what a purge has taken, too. */
+struct object *
+exchange_find(const struct exchange *x, const struct cache_key *key, bool *others_out)
+{
+	struct store *s = x->worker->commons->store;
+
+	return (x->is_dry ? store_look : store_find)(s, key, &x->head, others_out);
+}
+
+void
+exchange_discard(const struct exchange *x, struct object **op)
+{
+	if (!x->is_dry)
+		store_remove(x->worker->commons->store, *op);
+	object_unref(op);
+}
+
 /* The stored object for this request that no purge has taken, or NULL. *soft_out: it counts as stale. */
 static struct object *
 find_valid(struct exchange *x, const struct cache_key *key, bool *others_out, bool *soft_out)
 {
 	struct commons *c = x->worker->commons;
-	struct object *o = store_find(c->store, key, &x->head, others_out);
+	struct object *o = exchange_find(x, key, others_out);
 
 	*soft_out = false;
 	if (o == NULL)
 		return NULL;
 	if (object_is_outline(o) && x->route->cache.slice_bytes == 0) {
-		store_remove(c->store, o); /* kept in segments by a route that was */
-		object_unref(&o);
+		exchange_discard(x, &o); /* kept in segments by a route that was */
 		return NULL;
 	}
 	switch (purgelog_judge(c->purges, o)) {
@@ -79,8 +95,7 @@ find_valid(struct exchange *x, const struct cache_key *key, bool *others_out, bo
 		*soft_out = true;
 		return o;
 	case PURGE_GONE:
-		store_remove(c->store, o);
-		object_unref(&o);
+		exchange_discard(x, &o);
 		return NULL;
 	}
 	return o;

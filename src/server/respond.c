@@ -607,6 +607,28 @@ reach_first(struct exchange *x, const struct form *f)
 	return segments_reach(x, f->ranged == RANGE_PARTS ? f->ranges.at[0].from : 0);
 }
 
+void
+exchange_foresee(struct exchange *x)
+{
+	struct form f;
+
+	if (!head_of_stored(&x->origin, object_head(x->object)))
+		bug("a stored head does not parse");
+	if (object_is_outline(x->object) && !segments_begin(x)) {
+		exchange_own(x, 502, "what is stored does not say its length");
+		return;
+	}
+	choose_form(x, &f);
+	if (f.is_not_modified)
+		x->status = 304;
+	else if (f.ranged == RANGE_UNSATISFIABLE)
+		x->status = 416;
+	else if (f.ranged == RANGE_PARTS)
+		x->status = 206;
+	if (x->segments.is_on && !f.bodyless && x->status != 304 && x->status != 416)
+		segments_foresee(x, f.ranged == RANGE_PARTS ? f.ranges.at[0].from : 0);
+}
+
 static enum exchange_next
 respond_object(struct exchange *x)
 {

@@ -58,15 +58,14 @@ find_stored(struct exchange *x, uint64_t number)
 {
 	struct commons *c = x->worker->commons;
 	struct cache_key key = key_of(x, number);
-	struct object *o = store_find(c->store, &key, &x->head, NULL);
+	struct object *o = exchange_find(x, &key, NULL);
 
 	if (o == NULL)
 		return NULL;
 	if (purgelog_judge(c->purges, o) != PURGE_GONE &&
 	    body_length(o->body) == length_of(&x->segments, number))
 		return o;
-	store_remove(c->store, o);
-	object_unref(&o);
+	exchange_discard(x, &o);
 	return NULL;
 }
 
@@ -263,6 +262,16 @@ segments_reach(struct exchange *x, uint64_t position)
 		forget_ahead(s);
 	}
 	return look_at_flight(x, position);
+}
+
+void
+segments_foresee(struct exchange *x, uint64_t position)
+{
+	struct object *o = find_stored(x, position / x->segments.size);
+
+	if (o == NULL)
+		note_origin(x);
+	object_unref(&o);
 }
 
 /* --- trouble --- */

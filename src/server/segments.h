@@ -28,6 +28,8 @@ enum segments_reach {
 	SEGMENT_LOST,  /* it cannot be had, or not in this version */
 };
 enum segments_reach segments_reach(struct exchange *x, uint64_t position);
+/* For a dry run: what the look-up said becomes what is so when the segment that position lies in is not stored. */
+void segments_foresee(struct exchange *x, uint64_t position);
 /* SEGMENT_LOST before the head has been sent: the whole is asked for anew, once, or an error is the answer. */
 enum exchange_next segments_lost(struct exchange *x);
 /* SEGMENT_LOST afterwards: what the log says of it. */
