@@ -16,8 +16,11 @@
 #include "server/pace.h"
 
 #define UPLOAD_BYTES 65536
-#define LINGER_MS 1000
-#define LINGER_BYTES (256 * 1024)
+#define LINGER_MS 1000	     /* without a byte from the client */
+#define LINGER_MOST_MS 10000 /* in all */
+#define LINGER_BYTES \
+	(16 * 1024 * \
+	    1024) /* more than both kernels hold of an upload whose sender has not looked up yet */
 
 enum phase { PHASE_IDLE, PHASE_HEAD, PHASE_SERVING, PHASE_LINGERING, PHASE_CLOSED };
 enum outgoing { OUT_NOTHING, OUT_LENGTH, OUT_CHUNKED, OUT_UNTIL_CLOSE };
@@ -64,6 +67,7 @@ struct h1conn {
 	bool out_ended;
 	struct pace down_pace;
 	size_t linger_read;
+	int64_t linger_until_ms;
 };
 
 static void conn_walk(struct h1conn *c);
@@ -155,6 +159,7 @@ conn_linger(struct h1conn *c)
 	c->phase = PHASE_LINGERING;
 	stream_shutdown_write(c->stream);
 	stream_want_read(c->stream, true);
+	c->linger_until_ms = now_ms(c) + LINGER_MOST_MS;
 	arm(c, now_ms(c) + LINGER_MS);
 }
 
@@ -646,11 +651,15 @@ linger_read(struct h1conn *c)
 {
 	char waste[16384];
 	ssize_t got = stream_read(c->stream, waste, sizeof(waste));
+	int64_t due_ms;
 
 	if (got == STREAM_AGAIN)
 		return;
-	if (got > 0 && (c->linger_read += (size_t)got) < LINGER_BYTES)
+	if (got > 0 && (c->linger_read += (size_t)got) < LINGER_BYTES) {
+		due_ms = now_ms(c) + LINGER_MS;
+		arm(c, due_ms < c->linger_until_ms ? due_ms : c->linger_until_ms);
 		return;
+	}
 	conn_close(c);
 }
 

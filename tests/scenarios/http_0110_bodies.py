@@ -106,6 +106,14 @@ def test_an_answer_instead_of_continue_closes_without_the_body(origin, forebay):
     assert not origin.last().complete
 
 
+def test_a_refusal_is_read_by_who_sends_much_before_he_looks(origin, forebay):
+    w1 = forebay("limits: {body_size: 1MiB}", app=origin)
+    c1 = w1.client()
+    c1.send(b"POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: 8388608\r\n\r\n" + bytes(6 * MIB))
+    c1.answer().expect(413, connection="close")
+    c1.wait_closed()
+
+
 def test_head_has_the_fields_of_get_and_no_body(origin, forebay):
     origin.on("HEAD /length").reply(200, "x" * 500, cache_control="no-store")
     origin.on("HEAD /chunked").reply(200, ["x"], cache_control="no-store")

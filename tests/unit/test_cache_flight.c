@@ -367,11 +367,12 @@ the_ends_are_right_whoever_moves(void **state)
 		board(&askers[i], "k");
 	}
 	for (unsigned turn = 0; turn < 20000; turn++) {
-		struct asker *a = &askers[(dice = dice * 1664525 + 1013904223) >> 8 & 63];
+		unsigned who = (dice = dice * 1664525 + 1013904223) >> 8 & 63;
+		struct asker *a = &askers[who < CROWD ? who : 0];
 		struct flight *f = askers[0].rider.flight;
 		uint64_t least = UINT64_MAX, most = 0;
 
-		if (a >= askers + CROWD)
+		if (who >= CROWD)
 			continue;
 		if ((dice >> 20) % 16 == 0 && a != askers) {
 			flight_leave(&a->rider);

@@ -12,8 +12,11 @@ rule(const char *fields)
 	struct head h = head_of(fields);
 	struct buf b = {0};
 
-	if (!search_rule_read(&h, &b))
+	if (!search_rule_read(&h, &b)) {
+		assert_int_equal(b.n, 0);
+		buf_fini(&b);
 		return "-";
+	}
 	memcpy(text, b.p, b.n);
 	text[b.n] = '\0';
 	buf_fini(&b);
