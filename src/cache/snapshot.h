@@ -62,6 +62,8 @@ struct snapshot_reader;
 enum snapshot_flaw snapshot_open(
     int fd, const struct snapshot_clocks *now, struct snapshot_reader **out);
 void snapshot_close(struct snapshot_reader **rp);
+/* From now on nobody takes what is in fd for a snapshot any more; who has opened it reads on. 0, or -1 (errno). */
+int snapshot_use_up(int fd);
 uint64_t snapshot_count(const struct snapshot_reader *r);
 /* About what its objects take in memory. */
 uint64_t snapshot_bytes(const struct snapshot_reader *r);

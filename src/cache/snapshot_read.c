@@ -13,7 +13,8 @@
 #include "cache/snapshot_wire.h"
 #include "http/h1.h"
 
-#define GIVE_BACK_BYTES ((uint64_t)8 << 20)
+#define CLOCK_BITS 50
+#define LET_GO_BYTES ((uint64_t)8 << 20)
 
 const char *const snapshot_flaw_texts[] = {
 #define X(flaw, text) [SNAPSHOT_##flaw] = text,
@@ -28,8 +29,8 @@ struct snapshot_reader {
 	struct snapshot_head head;
 	int64_t shift_ms; /* from the monotonic clock it was written by to ours */
 	int64_t now_ms;
-	uint64_t at;	     /* of the next record */
-	uint64_t given_back; /* of the file, from its beginning */
+	uint64_t at;	 /* of the next record */
+	uint64_t let_go; /* up to there it is not held in memory by us; from the file's beginning */
 };
 
 void
@@ -95,8 +96,23 @@ whole_seal_holds(const struct snapshot_reader *r)
 	return seal == r->head.seal;
 }
 
+/* What has been looked at, up to that position of the records, need not count as our memory. Returns how much of the file that is,
+ * if it is worth it. */
+static uint64_t
+let_go(struct snapshot_reader *r, uint64_t at)
+{
+	uint64_t upto = (SNAPSHOT_HEAD_BYTES + at) / SNAPSHOT_HEAD_BYTES * SNAPSHOT_HEAD_BYTES;
+	uint64_t bytes = upto - r->let_go;
+
+	if (bytes < LET_GO_BYTES)
+		return 0;
+	madvise((void *)(uintptr_t)(r->map + r->let_go), bytes, MADV_DONTNEED);
+	r->let_go = upto;
+	return bytes;
+}
+
 static bool
-block_seals_hold(const struct snapshot_reader *r)
+block_seals_hold(struct snapshot_reader *r)
 {
 	const char *seals = records(r) + r->head.bytes;
 
@@ -107,7 +123,35 @@ block_seals_hold(const struct snapshot_reader *r)
 		if (XXH3_64bits(records(r) + at,
 			left < SNAPSHOT_BLOCK_BYTES ? left : SNAPSHOT_BLOCK_BYTES) != seal)
 			return false;
+		let_go(r, at);
 	}
+	r->let_go = 0;
+	return true;
+}
+
+static bool
+fits_signed(int64_t v, unsigned bits)
+{
+	int64_t most = (int64_t)(UINT64_MAX >> (65 - bits));
+
+	return v >= -most - 1 && v <= most;
+}
+
+static bool
+fits_unsigned(int64_t v, unsigned bits)
+{
+	return (uint64_t)v >> bits == 0;
+}
+
+/* They come from an object, so an object can hold them; and times of that size can be added up. */
+static bool
+facts_fit(const struct snapshot_record *rec)
+{
+#define X(type, name, kept, bits)                \
+	if (!fits_##kept(rec->facts.name, bits)) \
+		return false;
+	OBJECT_FACTS(X)
+#undef X
 	return true;
 }
 
@@ -121,6 +165,8 @@ record_fits(const struct snapshot_reader *r, uint64_t at)
 	if (left < sizeof(rec))
 		return false;
 	memcpy(&rec, records(r) + at, sizeof(rec));
+	if (!facts_fit(&rec))
+		return false;
 	need +=
 	    (uint64_t)rec.key_len + rec.vary_len + rec.tags_len + rec.head_len + rec.trailers_len;
 	if (rec.record_bytes > left || rec.record_bytes % SNAPSHOT_ALIGN != 0 ||
@@ -142,7 +188,7 @@ record_fits(const struct snapshot_reader *r, uint64_t at)
 }
 
 static bool
-records_fit(const struct snapshot_reader *r)
+records_fit(struct snapshot_reader *r)
 {
 	uint64_t at = 0, count = 0, bytes;
 
@@ -150,7 +196,9 @@ records_fit(const struct snapshot_reader *r)
 		if (!record_fits(r, at))
 			return false;
 		memcpy(&bytes, records(r) + at, sizeof(bytes));
+		let_go(r, at);
 	}
+	r->let_go = 0;
 	return count == r->head.count;
 }
 
@@ -158,8 +206,11 @@ records_fit(const struct snapshot_reader *r)
 static bool
 set_clock(struct snapshot_reader *r, const struct snapshot_clocks *now)
 {
-	int64_t passed_ms = now->wall_ms - r->head.wall_ms;
+	int64_t passed_ms;
 
+	if (!fits_signed(r->head.wall_ms, CLOCK_BITS) || !fits_signed(r->head.mono_ms, CLOCK_BITS))
+		return false;
+	passed_ms = now->wall_ms - r->head.wall_ms;
 	r->now_ms = now->mono_ms;
 	if (now->boot[0] != '\0' && memcmp(now->boot, r->head.boot, sizeof(r->head.boot)) == 0)
 		return now->mono_ms >= r->head.mono_ms;
@@ -212,6 +263,17 @@ snapshot_open(int fd, const struct snapshot_clocks *now, struct snapshot_reader 
 	return SNAPSHOT_none;
 }
 
+int
+snapshot_use_up(int fd)
+{
+	static const uint64_t none;
+
+	return pwrite(fd, &none, sizeof(none), offsetof(struct snapshot_head, magic)) ==
+		sizeof(none)
+	    ? 0
+	    : -1;
+}
+
 void
 snapshot_close(struct snapshot_reader **rp)
 {
@@ -247,14 +309,12 @@ snapshot_stamp(const struct snapshot_reader *r)
 static void
 give_back(struct snapshot_reader *r)
 {
-	uint64_t upto = (SNAPSHOT_HEAD_BYTES + r->at) / SNAPSHOT_HEAD_BYTES * SNAPSHOT_HEAD_BYTES;
+	uint64_t bytes = let_go(r, r->at);
 
-	if (upto - r->given_back < GIVE_BACK_BYTES)
-		return;
 	/* Where the file cannot have holes its memory is free when all is read. */
-	(void)fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)r->given_back,
-	    (off_t)(upto - r->given_back));
-	r->given_back = upto;
+	if (bytes > 0)
+		(void)fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		    (off_t)(r->let_go - bytes), (off_t)bytes);
 }
 
 static struct slice
@@ -295,6 +355,8 @@ snapshot_next(struct snapshot_reader *r, bool gives_back, struct snapshot_item *
 
 	if (gives_back)
 		give_back(r);
+	else
+		let_go(r, r->at);
 	if (r->at >= r->head.bytes)
 		return false;
 	at = records(r) + r->at;

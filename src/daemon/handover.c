@@ -6,18 +6,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cache/clerk.h"
+#include "cache/key.h"
+#include "cache/searchrules.h"
 #include "cache/snapshot.h"
 #include "cache/store.h"
+#include "http/h1.h"
+#include "http/searchrule.h"
 
 #define FD_NAME "forebay-cache"
 #define FILE_NAME "cache.snapshot"
 #define BARRIER_MS 5000	  /* for the service manager to take the descriptor */
+#define PATIENCE_MS 30000 /* of the service manager, while the snapshot is written */
 #define LOG_WAIT_MS 60000 /* for the purge log that instances share */
 #define LOG_LOOK_US 10000
 #define SPARED_DIVISOR 16 /* of the cache, that stays free for what is fetched meanwhile */
@@ -119,19 +125,33 @@ stamp_now(struct commons *c)
 	return stamp;
 }
 
+/* A stop takes as long as there is something to write: a time-out would leave nothing of it. */
+static void
+ask_for_patience(struct notify *n, int64_t *next_ms)
+{
+	int64_t now_ms = clock_mono_ms();
+
+	if (now_ms < *next_ms)
+		return;
+	notify_stop_goes_on(n, PATIENCE_MS);
+	*next_ms = now_ms + PATIENCE_MS / 10;
+}
+
 /* Returns how many were written; -1 (errno) when that failed. */
 static int64_t
-write_snapshot(struct commons *c, int fd)
+write_snapshot(struct commons *c, struct notify *n, int fd)
 {
 	struct snapshot_clocks now = clocks_now();
 	struct l2_stamp stamp = stamp_now(c); /* before anything is judged */
 	struct snapshot_writer *w = snapshot_begin(fd);
 	size_t count;
 	struct leaving *leaving = list_leaving(c, now.mono_ms, &count);
+	int64_t next_ms = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		struct object *o = leaving[i].o;
 
+		ask_for_patience(n, &next_ms);
 		/* A failure is told at the end. */
 		(void)snapshot_add(w, o, leaving[i].rank, store_is_main(o));
 		store_remove(c->store, o);
@@ -151,7 +171,7 @@ save_to_manager(struct commons *c, struct notify *n)
 		log_warn("no memory to hand the cache over in: %s", strerror(errno));
 		return false;
 	}
-	count = write_snapshot(c, fd);
+	count = write_snapshot(c, n, fd);
 	if (count == -1 || notify_store_fd(n, FD_NAME, fd) != 0 ||
 	    notify_barrier(n, BARRIER_MS) != 0)
 		log_warn("the cache is not handed over: %s", strerror(errno));
@@ -163,14 +183,16 @@ save_to_manager(struct commons *c, struct notify *n)
 }
 
 static void
-save_to_file(struct commons *c, const char *state_dir)
+save_to_file(struct commons *c, struct notify *n, const char *state_dir)
 {
 	char *path = path_in(state_dir, ""), *new = path_in(state_dir, ".new");
 	int64_t began_ms = clock_mono_ms(), count = -1;
-	int fd = open(new, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd;
 
+	unlink(new); /* a new file, whatever lies there */
+	fd = open(new, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd != -1)
-		count = write_snapshot(c, fd);
+		count = write_snapshot(c, n, fd);
 	if (count == -1 || rename(new, path) != 0) {
 		log_warn("the cache is not kept in %s: %s", path, strerror(errno));
 		unlink(new);
@@ -193,7 +215,7 @@ handover_save(struct commons *c, struct notify *n, const char *state_dir, bool i
 	else if (!in_file && n != NULL && save_to_manager(c, n))
 		return;
 	else if (state_dir != NULL)
-		save_to_file(c, state_dir);
+		save_to_file(c, n, state_dir);
 }
 
 /* --- at the start --- */
@@ -264,6 +286,24 @@ is_valid(struct handover *h, const struct l2_stamp *stamp, const struct snapshot
 	    sharedlog_judge(log, stamp, item->key, item->tags, clock_mono_ms(), log_pos_out);
 }
 
+/* What its origin said of queries, unless it has said something since: else a look-up would not know of the key. */
+static void
+learn_search_rule(struct commons *c, const struct snapshot_item *item)
+{
+	struct slice url = cache_key_url(item->key);
+	char known[SEARCH_RULE_MAX];
+	struct buf rule = {0};
+	struct head head;
+
+	if (!cache_key_is_loose(item->key))
+		return;
+	url.n = slice_index(url, '?');
+	if (searchrules_find(c->searches, url, known).n == 0 && head_of_stored(&head, item->head) &&
+	    search_rule_read(&head, &rule))
+		searchrules_learn(c->searches, url, buf_slice(&rule));
+	buf_fini(&rule);
+}
+
 static void
 restore_one(struct handover *h, const struct snapshot_reader *r, const struct l2_stamp *stamp,
     const struct snapshot_item *item)
@@ -292,6 +332,7 @@ restore_one(struct handover *h, const struct snapshot_reader *r, const struct l2
 			h->arrived = must_realloc(h->arrived, h->cap * sizeof(*h->arrived));
 		}
 		h->arrived[h->count++] = (struct arrived){o, o->hash, item->rank};
+		learn_search_rule(c, item);
 	}
 	object_unref(&o);
 }
@@ -356,10 +397,19 @@ tell(const struct handover *h, uint64_t of, int64_t took_ms)
 		    (unsigned long long)h->flawed);
 }
 
-static void *
-restore_main(void *arg)
+/* Whoever else has the descriptor, its memory is free again. */
+static void
+give_up(int *fd)
 {
-	struct handover *h = arg;
+	if (ftruncate(*fd, 0) != 0)
+		log_warn("the cache of the process before still takes memory: %s", strerror(errno));
+	close(*fd);
+	*fd = -1;
+}
+
+static void
+restore(struct handover *h)
+{
 	struct snapshot_clocks now = clocks_now();
 	struct snapshot_reader *r = NULL;
 	enum snapshot_flaw flaw = snapshot_open(h->fd, &now, &r);
@@ -369,16 +419,44 @@ restore_main(void *arg)
 	if (flaw != SNAPSHOT_none) {
 		log_warn(
 		    "the cache of the process before is refused: %s", snapshot_flaw_texts[flaw]);
-		return NULL;
+		return;
 	}
 	stamp = snapshot_stamp(r);
-	if (await_log(h, &stamp)) {
+	if (snapshot_use_up(h->fd) != 0)
+		log_warn("the cache of the process before is dropped: %s", strerror(errno));
+	else if (await_log(h, &stamp)) {
 		began_ms = now.mono_ms;
 		restore_all(h, r);
 		tell(h, snapshot_count(r), clock_mono_ms() - began_ms);
 	}
 	snapshot_close(&r);
+}
+
+static void *
+restore_main(void *arg)
+{
+	struct handover *h = arg;
+
+	restore(h);
+	give_up(&h->fd);
 	return NULL;
+}
+
+/* Whoever could have written it could say what every client is answered with. NULL: it is as we leave it. */
+static const char *
+why_not_ours(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return strerror(errno);
+	if (!S_ISREG(st.st_mode))
+		return "it is no file";
+	if (st.st_uid != geteuid())
+		return "it is another user's";
+	if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+		return "others may read or write it";
+	return st.st_nlink != 1 ? "it has another name, too" : NULL;
 }
 
 /* What a stop that was cut short has left is nothing. */
@@ -386,13 +464,15 @@ static int
 take_file(const char *state_dir)
 {
 	char *path = path_in(state_dir, ""), *new = path_in(state_dir, ".new");
-	int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	const char *why = fd != -1 ? why_not_ours(fd) : errno != ENOENT ? strerror(errno) : NULL;
 
-	if (fd == -1 && errno != ENOENT)
-		log_warn("the cache kept in %s is not used: %s", path, strerror(errno));
-	if (fd != -1 && unlink(path) != 0) {
-		/* It would be used again and again, and each time be older. */
-		log_warn("the cache kept in %s is not used: %s", path, strerror(errno));
+	/* Left there it would be used again and again, and each time be older. */
+	if ((fd != -1 || why != NULL) && unlink(path) != 0)
+		why = strerror(errno);
+	if (why != NULL)
+		log_warn("the cache kept in %s is not used: %s", path, why);
+	if (why != NULL && fd != -1) {
 		close(fd);
 		fd = -1;
 	}
@@ -414,7 +494,7 @@ take_what_is_left(struct notify *n, const char *state_dir)
 	if (fd == -1)
 		return file;
 	if (file != -1)
-		close(file);
+		give_up(&file);
 	return fd;
 }
 
@@ -431,7 +511,7 @@ handover_begin(struct commons *c, struct notify *n, const char *state_dir, bool 
 	h->fd = fd;
 	if (is_wanted && pthread_create(&h->thread, NULL, restore_main, h) == 0)
 		return h;
-	close(fd);
+	give_up(&fd);
 	free(h);
 	return NULL;
 }
@@ -446,6 +526,5 @@ handover_end(struct handover **hp)
 		return;
 	atomic_store(&h->is_over, true);
 	pthread_join(h->thread, NULL);
-	close(h->fd);
 	free(h);
 }

@@ -177,6 +177,15 @@ notify_stopping(struct notify *n)
 }
 
 void
+notify_stop_goes_on(struct notify *n, int64_t ms)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "EXTEND_TIMEOUT_USEC=%lld", (long long)ms * 1000);
+	tell(n, text);
+}
+
+void
 notify_status(struct notify *n, const char *fmt, ...)
 {
 	char text[MESSAGE_BYTES] = "STATUS=";

@@ -23,6 +23,8 @@ void notify_ready(struct notify *n);
  * not. */
 void notify_reloading(struct notify *n);
 void notify_stopping(struct notify *n);
+/* The stop goes on for at most so much longer, whatever TimeoutStopSec says; to be called again before that is over. */
+void notify_stop_goes_on(struct notify *n, int64_t ms);
 /* One line for `systemctl status`. */
 void notify_status(struct notify *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

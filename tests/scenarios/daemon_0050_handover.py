@@ -1,7 +1,9 @@
 """The cache outlives a stop in good order: by the service manager's descriptor or a file, used once, whole or not at all."""
 
 import os
+import re
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +105,7 @@ def test_the_file_is_used_where_it_is_asked_for(pages, forebay, manager):
     w1.stop()
     assert snapshot(w1).exists() and not manager.stored
     assert snapshot(w1).stat().st_mode & 0o777 == 0o600
+    assert {"EXTEND_TIMEOUT_USEC": "30000000"} in manager.told, "TimeoutStopSec must not cut it short"
     w1.start()
     restored(w1, 3)
 
@@ -138,6 +141,30 @@ def test_variants_tags_and_what_was_coded_come_along(origin, forebay):
     w1.get("/1", x_kind="a", if_none_match='"1"').expect(304)
     w1.request("PUT", "/2").expect(204)
     w1.get("/1", x_kind="a").expect(200, x_cache_status="MISS")
+
+
+def test_slices_queries_errors_and_rules_for_queries_come_along(origin, forebay):
+    data = bytes(range(256)) * 2048
+
+    def film(exchange):
+        first, last = map(int, re.match(r"bytes=(\d+)-(\d+)", exchange.request.headers["range"]).groups())
+        exchange.head(206, [("Content-Length", last - first + 1), ("Content-Range", f"bytes {first}-{last}/{len(data)}"), ("ETag", '"1"'),
+                            ("Cache-Control", "max-age=60")])
+        exchange.send(data[first:last + 1])
+
+    origin.on("GET /film").do(film)
+    origin.on("GET /list").reply(200, "list", cache_control="max-age=60", no_vary_search='params=("a")')
+    origin.on("GET /gone").reply(404, "gone", cache_control="max-age=60")
+    origin.on("QUERY /search").reply(200, "found", cache_control="max-age=60")
+    w1 = forebay("routes: [{match: GET /film, cache: {slice: 64KiB}}, {match: /**}]", app=origin)
+    asked = [("GET", "/film", None, dict(range="bytes=0-9")), ("GET", "/film", None, dict(range="bytes=200000-200009")),
+             ("GET", "/list?a=1&b=1", None, {}), ("GET", "/gone", None, {}), ("QUERY", "/search", "ab", dict(content_type="a/b"))]
+    first = [w1.request(method, target, body, **fields) for method, target, body, fields in asked]
+    again(w1)
+    restored(w1, 6)
+    asked[2] = ("GET", "/list?a=2&b=1", None, {})
+    for (method, target, body, fields), was in zip(asked, first):
+        w1.request(method, target, body, **fields).expect(was.status, was.body, x_cache_status="HIT")
 
 
 def test_what_expired_or_was_purged_before_the_stop_does_not_come_back(pages, forebay, clock):
@@ -245,6 +272,17 @@ class TestSharedLog:
         w1.get("/shop/tool/1", **SITE).expect(200, x_cache_status="HIT")
         w1.get("/shop/toy/1", **SITE).expect(200, x_cache_status="MISS")
 
+    def test_where_the_log_was_cut_meanwhile_nothing_is_believed(self, cast, redis):
+        w1, w2 = cast
+
+        def purge_and_cut():
+            for _ in range(5):
+                w2.request("PUT", "/kinds/other", **SITE).expect(204)
+            redis.cli("XTRIM", "{forebay}:log", "MAXLEN", 2)
+        stop_and(w1, purge_and_cut)
+        told(w1, "0 of 2 objects are in the cache again")
+        w1.get("/shop/tool/1", **SITE).expect(200)
+
     def test_a_log_that_began_anew_cannot_tell(self, cast, redis):
         w1, w2 = cast
         w2.stop()
@@ -279,3 +317,89 @@ def test_a_stop_during_the_restoring_is_not_held_up(origin, forebay):
     w1.process.ended_by_test = True
     w1.signal(signal.SIGTERM)
     assert w1.wait_exit(10) == 0
+
+
+def open_files(w):
+    return [os.readlink(link) for link in Path(f"/proc/{w.pid}/fd").iterdir()]
+
+
+@pytest.mark.parametrize("harm", [lambda f: None, lambda f: f.write_bytes(f.read_bytes()[:-100])], ids=["restored", "refused"])
+def test_what_was_left_takes_no_room_once_it_is_read_or_refused(pages, forebay, harm):
+    w1 = forebay(app=pages)
+    fill(w1, 3)
+    w1.stop()
+    harm(snapshot(w1))
+    w1.start()
+    wait_until(lambda: "in the cache again" in w1.log or "is refused" in w1.log, "the snapshot to be looked at")
+    wait_until(lambda: not any("cache.snapshot" in name for name in open_files(w1)), lambda: f"it to be closed: {open_files(w1)}")
+
+
+@pytest.mark.parametrize("persist", ["restart", "off"])
+def test_what_the_service_manager_still_has_is_empty_and_of_no_use(pages, forebay, manager, persist):
+    w1 = forebay(app=pages, env=manager.env)
+    fill(w1, 3)
+    w1.stop()
+    kept = os.dup(manager.stored["forebay-cache"])
+    w1.configure(f"cache: {{persist: {persist}}}")
+    w1.binary = manager.binary(w1.binary, w1.directory)
+    w1.start()
+    wait_until(lambda: os.fstat(kept).st_size == 0, "the memory to be given up")
+    os.close(kept)
+
+
+def other_user(file):
+    os.chown(file, 12345, -1)
+
+
+def linked(file):
+    os.link(file, file.with_name("other"))
+
+
+def replaced_by_a_link(file):
+    os.symlink(file.rename(file.with_name("other")), file)
+
+
+def replaced_by_a_pipe(file):
+    file.unlink()
+    os.mkfifo(file, 0o600)
+
+
+@pytest.mark.parametrize("harm, says", [
+    (other_user, "another user's"), (lambda file: file.chmod(0o640), "others may read or write it"), (linked, "another name"),
+    (replaced_by_a_link, "symbolic links"), (replaced_by_a_pipe, "it is no file")], ids=["owner", "mode", "link", "symlink", "pipe"])
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_that_others_could_have_written_is_not_used(pages, forebay, harm, says):
+    w1 = forebay(app=pages)
+    fill(w1, 3)
+    w1.stop()
+    harm(snapshot(w1))
+    w1.start()
+    told(w1, f"{snapshot(w1)} is not used: ")
+    assert says in w1.log
+    w1.get("/1").expect(200, x_cache_status="MISS")
+    assert not os.path.lexists(snapshot(w1))
+
+
+@pytest.mark.parametrize("plant", [os.link, lambda victim, trap: os.symlink(victim, trap)], ids=["link", "symlink"])
+def test_nothing_but_a_file_of_its_own_is_written_to(pages, forebay, tmp_path, plant):
+    w1 = forebay(app=pages)
+    fill(w1, 3)
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    plant(victim, w1.directory / "cache.snapshot.new")
+    w1.stop()
+    assert victim.read_text() == "precious" and snapshot(w1).stat().st_mode & 0o777 == 0o600
+    w1.start()
+    restored(w1, 3)
+
+
+def test_more_than_there_is_room_for_is_read_in_little_memory(origin, forebay):
+    origin.on("GET /*").do(answering("x" * 200000, Cache_Control="max-age=60"))
+    w1 = forebay("cache: {memory: 128MiB, max_object: 1MiB}", app=origin)
+    fill(w1, 500)
+    w1.stop()
+    w1.configure("cache: {memory: 4MiB}")
+    w1.start()
+    told(w1, "there is no room for more")
+    peak = int(re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{w1.pid}/status").read_text(), re.M)[1])
+    assert w1.is_sanitized or peak < 1.15 * 4096 + 40 * 1024
