@@ -14,10 +14,15 @@
 #define SHARD_LEAST_BYTES ((size_t)4 << 20) /* of the limit, before there is another shard */
 #define SMALL_DIVISOR 10		    /* the small queue's part of its shard */
 #define HITS_MAX 3			    /* S3-FIFO's counter */
-#define HITS_TO_MOVE 1	     /* small to main; 2 kept less on each trace of bench_evict.c */
-#define EVICT_BATCH 16	     /* objects taken out under one hold of a lock */
-#define EVICT_STEPS 64	     /* and queue ends looked at */
-#define FREE_SLOTS_DIVISOR 8 /* more than this part in free slots: large needs empty a page first */
+#define HITS_TO_MOVE 1 /* small to main; 2 kept less on each trace of bench_evict.c */
+#define EVICT_BATCH 16 /* objects taken out under one hold of a lock */
+#define EVICT_STEPS 64 /* and queue ends looked at */
+/* What may stand in free slots before pages are emptied (bench_evict.c: half of it costs hits, since pages hold what is
+ * asked for, too; twice of it as well). */
+#define FREE_SLOTS_DIVISOR 32
+#define FREE_SLOTS_BYTES ((size_t)2 << 20)
+#define FREE_SLOTS_DIVISOR_LEAST 6
+#define PRESSING_ATTEMPT 40
 #define WALK_BATCH 64
 
 enum queue_name { QUEUE_NONE, QUEUE_SMALL, QUEUE_MAIN };
@@ -404,28 +409,32 @@ evict_page(struct store *s, size_t bytes)
 	return any;
 }
 
+/* Whether so much stands in free slots of sizes that nobody asks for that emptying a page costs less than it gives. */
 static bool
 has_many_free_slots(struct store *s)
 {
 	struct slab_usage u = slab_usage(s->slab);
+	size_t most = u.limit_bytes / FREE_SLOTS_DIVISOR + FREE_SLOTS_BYTES;
 
-	return u.page_bytes - u.used_bytes > u.limit_bytes / FREE_SLOTS_DIVISOR;
+	if (most > u.limit_bytes / FREE_SLOTS_DIVISOR_LEAST)
+		most = u.limit_bytes / FREE_SLOTS_DIVISOR_LEAST;
+	return u.page_bytes - u.used_bytes > most;
 }
 
-/* The queues' order comes first. If that left free slots of other classes only, pages are
- * emptied in turn with it. For a large need with much memory in free slots a page comes first: it costs less
- * than it gives. */
+/* The queues' order comes first, also where it leaves slots of other sizes: they are not lost, the next object of that
+ * size takes one. A page is emptied, whatever lies on it, only where many slots stand free already; and in turn with the
+ * queues, where nothing else helps. */
 static bool
 on_slab_pressure(void *arg, size_t bytes, unsigned attempt)
 {
 	struct store *s = arg;
 	unsigned start = atomic_fetch_add_explicit(&s->hand, 1, memory_order_relaxed);
-	bool page_first = attempt >= 2 ? attempt % 2 == 0
-				       : bytes >= SLAB_PAGE_BYTES / 4 && has_many_free_slots(s);
+	bool is_pressing = attempt >= PRESSING_ATTEMPT;
+	bool page_first = is_pressing ? attempt % 2 == 0 : has_many_free_slots(s);
 
 	if (page_first && evict_page(s, bytes))
 		return true;
-	if (make_room(s, start, attempt < 2 ? bytes : SLAB_PAGE_BYTES))
+	if (make_room(s, start, is_pressing ? SLAB_PAGE_BYTES : bytes))
 		return true;
 	return !page_first && evict_page(s, bytes);
 }

@@ -215,10 +215,12 @@ run(const char *name, unsigned (*next)(unsigned i), size_t limit_bytes)
 		run_request(s, trace[i] = next(i), &score);
 	used = store_usage(s).bytes;
 	store_free(&s);
-	printf("%-6s %5zu MiB   %6.2f %%  %6.2f %%  %6.2f %%  %6.2f %%  %6.2f %%   %6.0f ns  %6.0f "
+	printf("%-6s %5zu MiB   %6.2f %%  %6.2f %%  %6.2f %%  %6.2f %%  %6.2f %%  %6.2f %%   %6.0f "
+	       "ns  %6.0f "
 	       "ns   %5.1f %%\n",
 	    name, limit_bytes >> 20, percent(score.hits), run_model(lru_ask, limit_bytes),
-	    run_model(sieve_ask, limit_bytes), run_model(arc_ask, limit_bytes),
+	    run_model(s3_ask, limit_bytes), run_model(sieve_ask, limit_bytes),
+	    run_model(arc_ask, limit_bytes),
 	    percent(optimum(trace, REQUESTS, charges, NUMBERS, limit_bytes)),
 	    score.find_s / REQUESTS * 1e9, score.put_s / (double)score.puts * 1e9,
 	    100.0 * (double)used / (double)limit_bytes);
@@ -236,7 +238,8 @@ main(void)
 	const size_t sizes[] = {(size_t)16 << 20, (size_t)64 << 20, (size_t)256 << 20};
 
 	zipf_init(0.9);
-	printf("trace      cache      store       LRU     SIEVE       ARC   optimum    look-up     "
+	printf("trace      cache      store       LRU   S3-FIFO     SIEVE       ARC   optimum    "
+	       "look-up     "
 	       "   put    used\n");
 	for (size_t t = 0; t < sizeof(traces) / sizeof(traces[0]); t++)
 		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)

@@ -1,5 +1,5 @@
 /* tests/bench/evict_models.h - policies that the store's is compared with, each a model that counts bytes and wastes none:
- * LRU; SIEVE (Zhang et al., NSDI 2024); ARC (Megiddo and Modha, FAST 2003), which counts bytes here; and the offline optimum:
+ * LRU; SIEVE (Zhang et al., NSDI 2024); S3-FIFO, the store's own (Yang et al., SOSP 2023); ARC (Megiddo and Modha, FAST 2003), which counts bytes here; and the offline optimum:
  * it knows when each object is asked for next and keeps what comes soonest, which is best where all are of one size and near
  * it where they are not (finding the best is NP-hard there).
  */
@@ -16,8 +16,9 @@
 struct entry {
 	struct link link;
 	unsigned charge; /* 0: not in */
-	uint8_t in;	 /* ARC: which list */
+	uint8_t in;	 /* S3-FIFO, ARC: which list; 0: none */
 	bool visited;	 /* SIEVE */
+	uint8_t hits;	 /* S3-FIFO */
 };
 
 struct model {
@@ -25,10 +26,10 @@ struct model {
 	struct entry *entries; /* by number */
 	struct link order;     /* LRU, SIEVE: the newest first */
 	struct link *hand;     /* SIEVE */
-	/* ARC: */
+	/* S3-FIFO, ARC: */
 	struct link lists[5];
 	size_t held[5];
-	double part;
+	double part; /* ARC */
 };
 
 static inline void
@@ -106,17 +107,17 @@ sieve_ask(struct model *m, unsigned number, unsigned charge)
 	return false;
 }
 
-enum arc_list { ARC_OUT, ARC_T1, ARC_T2, ARC_B1, ARC_B2 };
+enum s3_list { S3_OUT, S3_SMALL, S3_MAIN, S3_GHOST };
 
 static inline void
-arc_move(struct model *m, struct entry *e, enum arc_list to)
+list_change(struct model *m, struct entry *e, unsigned to)
 {
-	if (e->in != ARC_OUT) {
+	if (e->in != 0) {
 		list_leave(&e->link);
 		m->held[e->in] -= e->charge;
 	}
 	e->in = (uint8_t)to;
-	if (to == ARC_OUT) {
+	if (to == 0) {
 		e->charge = 0;
 		return;
 	}
@@ -125,10 +126,50 @@ arc_move(struct model *m, struct entry *e, enum arc_list to)
 }
 
 static inline struct entry *
-arc_last(struct model *m, enum arc_list l)
+list_last(struct model *m, unsigned l)
 {
 	return CONTAINER_OF(m->lists[l].prev, struct entry, link);
 }
+
+/* One look at a queue's end. */
+static inline void
+s3_step(struct model *m)
+{
+	bool small = m->held[S3_MAIN] == 0 ||
+	    (m->held[S3_SMALL] > 0 &&
+		m->held[S3_SMALL] >= (m->held[S3_SMALL] + m->held[S3_MAIN]) / 10);
+	struct entry *e = list_last(m, small ? S3_SMALL : S3_MAIN);
+
+	if (e->hits > 0) {
+		e->hits--;
+		list_change(m, e, S3_MAIN);
+		return;
+	}
+	list_change(m, e, small ? S3_GHOST : S3_OUT);
+	while (m->held[S3_GHOST] > m->limit_bytes)
+		list_change(m, list_last(m, S3_GHOST), S3_OUT);
+}
+
+static inline bool
+s3_ask(struct model *m, unsigned number, unsigned charge)
+{
+	struct entry *e = &m->entries[number];
+	bool was_ghost = e->in == S3_GHOST;
+
+	if (e->in == S3_SMALL || e->in == S3_MAIN) {
+		e->hits += e->hits < 3;
+		return true;
+	}
+	list_change(m, e, S3_OUT);
+	while (m->held[S3_SMALL] + m->held[S3_MAIN] + charge > m->limit_bytes)
+		s3_step(m);
+	e->charge = charge;
+	e->hits = 0;
+	list_change(m, e, was_ghost ? S3_MAIN : S3_SMALL);
+	return false;
+}
+
+enum arc_list { ARC_OUT, ARC_T1, ARC_T2, ARC_B1, ARC_B2 };
 
 static inline void
 arc_make_room(struct model *m, unsigned charge, bool from_b2)
@@ -140,7 +181,7 @@ arc_make_room(struct model *m, unsigned charge, bool from_b2)
 
 		if (!first && m->held[ARC_T2] == 0)
 			return;
-		arc_move(m, arc_last(m, first ? ARC_T1 : ARC_T2), first ? ARC_B1 : ARC_B2);
+		list_change(m, list_last(m, first ? ARC_T1 : ARC_T2), first ? ARC_B1 : ARC_B2);
 	}
 }
 
@@ -148,11 +189,11 @@ static inline void
 arc_forget(struct model *m)
 {
 	while (m->held[ARC_T1] + m->held[ARC_B1] > m->limit_bytes && m->held[ARC_B1] > 0)
-		arc_move(m, arc_last(m, ARC_B1), ARC_OUT);
+		list_change(m, list_last(m, ARC_B1), ARC_OUT);
 	while (m->held[ARC_T1] + m->held[ARC_T2] + m->held[ARC_B1] + m->held[ARC_B2] >
 		2 * m->limit_bytes &&
 	    m->held[ARC_B2] > 0)
-		arc_move(m, arc_last(m, ARC_B2), ARC_OUT);
+		list_change(m, list_last(m, ARC_B2), ARC_OUT);
 }
 
 static inline bool
@@ -163,7 +204,7 @@ arc_ask(struct model *m, unsigned number, unsigned charge)
 	enum arc_list was = (enum arc_list)e->in;
 
 	if (was == ARC_T1 || was == ARC_T2) {
-		arc_move(m, e, ARC_T2);
+		list_change(m, e, ARC_T2);
 		return true;
 	}
 	if (was == ARC_B1) {
@@ -176,10 +217,10 @@ arc_ask(struct model *m, unsigned number, unsigned charge)
 			m->part = 0;
 	}
 	if (was != ARC_OUT)
-		arc_move(m, e, ARC_OUT);
+		list_change(m, e, ARC_OUT);
 	arc_make_room(m, charge, was == ARC_B2);
 	e->charge = charge;
-	arc_move(m, e, was == ARC_OUT ? ARC_T1 : ARC_T2);
+	list_change(m, e, was == ARC_OUT ? ARC_T1 : ARC_T2);
 	arc_forget(m);
 	return false;
 }

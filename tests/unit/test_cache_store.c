@@ -611,6 +611,29 @@ what_is_asked_for_often_survives_a_scan(void **state)
 	store_free(&s);
 }
 
+/* Where objects lie must not decide which of them go. */
+static void
+what_is_asked_for_often_survives_a_scan_of_all_sizes(void **state)
+{
+	struct store *s = store_new(32 * MIB);
+	uint64_t dice = 7;
+	unsigned kept = 0;
+
+	for (int round = 0; round < 3; round++)
+		for (unsigned i = 0; i < 1000; i++)
+			if (!ask(s, i))
+				put(s, i, 500 + next_random(&dice) % 7000);
+	for (unsigned i = 0; i < 50000; i++) {
+		put(s, 10000 + i, 500 + next_random(&dice) % 7000);
+		if (i % 10 == 0)
+			ask(s, i / 10 % 1000);
+	}
+	for (unsigned i = 0; i < 1000; i++)
+		kept += ask(s, i);
+	assert_in_range(kept, 950, 1000);
+	store_free(&s);
+}
+
 static void
 what_is_still_asked_for_stays_in_the_main_queue(void **state)
 {
@@ -740,6 +763,7 @@ main(void)
 	    cmocka_unit_test(a_walk_that_empties_the_store_misses_nothing),
 	    cmocka_unit_test(a_sweep_takes_out_what_was_purged),
 	    cmocka_unit_test(what_is_asked_for_often_survives_a_scan),
+	    cmocka_unit_test(what_is_asked_for_often_survives_a_scan_of_all_sizes),
 	    cmocka_unit_test(what_is_still_asked_for_stays_in_the_main_queue),
 	    cmocka_unit_test(what_comes_back_soon_after_eviction_stays),
 	    cmocka_unit_test(workers_share_the_store),
