@@ -1,0 +1,98 @@
+/* server/h1conn_priv.h - what the files of a connection share: h1conn.c (from request to request), h1upload.c (a request's body), h1reply.c (the
+ * response).
+ */
+#ifndef SERVER_H1CONN_PRIV_H
+#define SERVER_H1CONN_PRIV_H
+
+#include "http/chunker.h"
+#include "http/h1.h"
+#include "server/exchange.h"
+#include "server/h1conn.h"
+#include "server/pace.h"
+
+enum phase { PHASE_IDLE, PHASE_HEAD, PHASE_SERVING, PHASE_LINGERING, PHASE_CLOSED };
+enum outgoing { OUT_NOTHING, OUT_LENGTH, OUT_CHUNKED, OUT_UNTIL_CLOSE };
+
+struct h1conn {
+	struct client client; /* first: ops get it */
+	struct link link;     /* in worker->conns */
+	struct worker *worker;
+	struct door *door;
+	struct stream *stream;
+	struct address peer;
+	enum phase phase;
+	enum connection_state counted; /* as what the metrics hold it */
+	bool walking;		       /* conn_walk is on the stack */
+	bool keep;		       /* may serve another request */
+	bool retiring;
+	bool is_spoilt; /* half of something was sent: nothing can follow */
+	struct task walk, bury;
+	struct timer deadline;
+	/* What came in: the head being parsed begins at 0; the exchange's head points here. */
+	char *in;
+	size_t in_cap, in_len;
+	struct h1_parser parser;
+	struct exchange *x;
+	size_t head_len;
+	/* The request's body */
+	struct framing up;
+	struct h1_chunked chunked;
+	struct buf trailers; /* of the upload */
+	char *raw;	     /* bytes not yet decoded: raw[raw_at..raw_len) */
+	size_t raw_at, raw_len, raw_cap;
+	struct slice payload; /* decoded, not yet consumed; lies in raw */
+	uint64_t up_left;
+	bool up_ended, continued;
+	struct pace up_pace;
+	/* The response */
+	struct reply reply;
+	bool replying;
+	struct buf lines; /* what frames it and concerns the connection, with the empty line */
+	size_t head_bytes, head_sent;
+	enum outgoing out;
+	uint64_t out_left;
+	struct chunker chunker;
+	bool out_ended;
+	struct pace down_pace;
+	size_t linger_read;
+	int64_t linger_until_ms;
+};
+
+static inline int64_t
+h1_now_ms(const struct h1conn *c)
+{
+	return loop_now_ms(c->worker->loop);
+}
+
+static inline const struct site *
+h1_site(const struct h1conn *c)
+{
+	return c->door->is_admin ? c->worker->admin_site : c->worker->site;
+}
+
+static inline void
+h1_arm(struct h1conn *c, int64_t due_ms)
+{
+	timer_arm(c->worker->loop, &c->deadline, due_ms);
+}
+
+/* h1conn.c: */
+/* No callback comes any more; the memory goes when the turn ends. The exchange and the stream have gone before. */
+void h1_leave(struct h1conn *c);
+void h1_close(struct h1conn *c);
+void h1_linger(struct h1conn *c);
+/* After an exchange: what is left in the buffers is the beginning of the next request. */
+void h1_next_request(struct h1conn *c);
+
+/* h1upload.c: */
+/* The bytes behind the head belong to the body: they move to a buffer of their own. */
+void h1_begin_upload(struct h1conn *c);
+bool h1_upload_is_read(const struct h1conn *c);
+/* What is here of a body that nobody wants: where that is all of it, the connection goes on behind it. */
+void h1_skip_upload(struct h1conn *c);
+bool h1_upload_is_here(struct client *client);
+
+/* h1reply.c: */
+extern const struct client_ops h1_ops;
+
+#endif
