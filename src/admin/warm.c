@@ -156,6 +156,8 @@ warm_serve(struct exchange *x)
 			begin_configured(x, &conf->cache.warm);
 		break;
 	case METHOD_DELETE:
+		if (atomic_exchange(&w->commons->warming_asked, false))
+			warmer_release(w->commons->warmer); /* it had not begun */
 		warmer_stop(w->commons->warmer);
 		audit_order("stop warming", "api", x);
 		answer(x, 202);

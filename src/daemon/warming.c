@@ -30,7 +30,7 @@ struct warming {
 	int64_t save_ms;
 	bool is_starting; /* the run at the start has not come to anything yet */
 	unsigned starts;
-	int64_t started_ms; /* the first of them */
+	int64_t since_ms; /* when a run was due last, or the schedule began; 0: there is none */
 };
 
 /* --- lists --- */
@@ -182,7 +182,7 @@ start_again(struct warming *w, int64_t now_ms)
 		begin_unless_under_way(w);
 	}
 	w->next_ms = w->is_starting ? now_ms + AGAIN_MS
-	    : w->conf->every > 0    ? w->started_ms + w->conf->every
+	    : w->conf->every > 0    ? w->since_ms + w->conf->every
 				    : 0;
 }
 
@@ -198,7 +198,7 @@ warming_tick(struct warming *w, int64_t now_ms)
 	}
 	if (w->starts == 0 && w->conf->at_start) {
 		w->starts = 1;
-		w->started_ms = now_ms;
+		w->since_ms = now_ms;
 		w->is_starting = true;
 		w->next_ms = now_ms + AGAIN_MS;
 		if (!is_asked)
@@ -206,6 +206,7 @@ warming_tick(struct warming *w, int64_t now_ms)
 	} else if (w->is_starting)
 		start_again(w, now_ms);
 	else if (w->next_ms != 0 && now_ms >= w->next_ms) {
+		w->since_ms = now_ms;
 		w->next_ms = now_ms + w->conf->every;
 		begin_unless_under_way(w);
 	}
@@ -222,12 +223,14 @@ void
 warming_use(struct warming *w, const struct warm_conf *c)
 {
 	w->conf = c;
-	w->next_ms = 0;
 	arena_reset(&w->mem);
 	w->file = c->file == NULL ? NULL : server_conf_path(&w->mem, &c->conf, c->file);
-	if (w->is_starting || c->conf.is_off || c->every == 0)
-		return;
-	w->next_ms = clock_mono_ms() + c->every;
+	if (c->conf.is_off || c->every == 0)
+		w->since_ms = 0;
+	else if (w->since_ms == 0)
+		w->since_ms = clock_mono_ms();
+	if (!w->is_starting)
+		w->next_ms = w->since_ms == 0 ? 0 : w->since_ms + c->every;
 }
 
 struct warming *

@@ -7,6 +7,11 @@
 
 #define ANY_WRAPPER (15 + 16) /* the largest window; gzip's header and trailer */
 #define UNFOLD_BYTES 32768
+#define RATIO_MAX 200 /* once RATIO_FREE_BYTES have come out */
+#define RATIO_FREE_BYTES ((size_t)1 << 20)
+#define DEPTH_MAX 32
+#define PIECE_MAX \
+	65536 /* what the parser must see whole: it keeps it, and may begin anew with each further byte */
 
 struct sitemap {
 	const struct sitemap_handler *handler;
@@ -14,7 +19,7 @@ struct sitemap {
 	XML_Parser xml;
 	enum sitemap_flaw flaw;
 	size_t bytes; /* unfolded so far */
-	unsigned locs;
+	unsigned locs, depth;
 	/* gzip */
 	bool is_begun, is_gzip, gzip_ended;
 	z_stream gzip;
@@ -60,7 +65,9 @@ on_element(void *arg, const char *element, const char **attributes)
 {
 	struct sitemap *s = arg;
 
-	if (is_called(element, "url"))
+	if (++s->depth > DEPTH_MAX)
+		fail(s, SITEMAP_too_deep);
+	else if (is_called(element, "url"))
 		s->within = IN_PAGE;
 	else if (is_called(element, "sitemap"))
 		s->within = IN_SITEMAP;
@@ -118,6 +125,7 @@ on_element_end(void *arg, const char *element)
 {
 	struct sitemap *s = arg;
 
+	s->depth--;
 	if (s->in_loc && is_called(element, "loc"))
 		loc_ended(s);
 	else if (is_called(element, "url") || is_called(element, "sitemap"))
@@ -132,19 +140,38 @@ on_entity(void *arg, const char *name, int is_parameter, const char *value, int 
 	fail(arg, SITEMAP_entities);
 }
 
+/* At most UNFOLD_BYTES. */
 static void
-read_xml(struct sitemap *s, struct slice bytes, bool is_last)
+parse(struct sitemap *s, struct slice bytes, bool is_last)
 {
+	XML_Index seen;
+
 	s->bytes += bytes.n;
 	if (s->bytes > SITEMAP_BYTES_MAX) {
 		s->flaw = SITEMAP_too_large;
 		return;
 	}
-	if (XML_Parse(s->xml, bytes.p, (int)bytes.n, is_last) == XML_STATUS_OK ||
-	    s->flaw != SITEMAP_none)
+	if (XML_Parse(s->xml, bytes.p, (int)bytes.n, is_last) != XML_STATUS_OK) {
+		if (s->flaw == SITEMAP_none)
+			s->flaw = XML_GetErrorCode(s->xml) == XML_ERROR_NO_ELEMENTS
+			    ? SITEMAP_cut_short
+			    : SITEMAP_xml;
 		return;
-	s->flaw =
-	    XML_GetErrorCode(s->xml) == XML_ERROR_NO_ELEMENTS ? SITEMAP_cut_short : SITEMAP_xml;
+	}
+	seen = XML_GetCurrentByteIndex(s->xml); /* -1: nothing yet */
+	if (!is_last && s->bytes - (size_t)(seen < 0 ? 0 : seen) > PIECE_MAX + UNFOLD_BYTES)
+		s->flaw = SITEMAP_long_piece;
+}
+
+static void
+read_xml(struct sitemap *s, struct slice bytes)
+{
+	while (bytes.n > 0 && s->flaw == SITEMAP_none) {
+		size_t n = bytes.n < UNFOLD_BYTES ? bytes.n : UNFOLD_BYTES;
+
+		parse(s, slice_of(bytes.p, n), false);
+		bytes = slice_skip(bytes, n);
+	}
 }
 
 /* --- gzip --- */
@@ -165,7 +192,10 @@ read_gzip(struct sitemap *s, struct slice bytes)
 			s->flaw = SITEMAP_gzip;
 			return;
 		}
-		read_xml(s, slice_of(out, sizeof(out) - s->gzip.avail_out), false);
+		read_xml(s, slice_of(out, sizeof(out) - s->gzip.avail_out));
+		if (s->flaw == SITEMAP_none && s->bytes > RATIO_FREE_BYTES &&
+		    s->bytes / RATIO_MAX > s->gzip.total_in)
+			s->flaw = SITEMAP_bomb;
 		if (r == Z_STREAM_END)
 			s->gzip_ended = true;
 	} while (r == Z_OK && s->flaw == SITEMAP_none);
@@ -216,7 +246,7 @@ sitemap_read(struct sitemap *s, struct slice bytes)
 	if (s->flaw == SITEMAP_none && s->is_gzip && !s->gzip_ended)
 		read_gzip(s, bytes);
 	else if (s->flaw == SITEMAP_none && !s->is_gzip)
-		read_xml(s, bytes, false);
+		read_xml(s, bytes);
 	return s->flaw;
 }
 
@@ -226,7 +256,7 @@ sitemap_end(struct sitemap *s)
 	if (s->flaw == SITEMAP_none && s->is_gzip && !s->gzip_ended)
 		s->flaw = SITEMAP_cut_short;
 	if (s->flaw == SITEMAP_none)
-		read_xml(s, SLICE_NONE, true);
+		parse(s, SLICE_NONE, true);
 	return s->flaw;
 }
 

@@ -2,7 +2,8 @@
  *
  * A sitemap is XML, or gzip of it: which, its first bytes tell, whatever its name or type says. An urlset names pages, a
  * sitemapindex further sitemaps; every other element is passed over. What a sitemap may be is bounded as the protocol bounds it:
- * 50 MiB unfolded, 50,000 addresses, 2,048 bytes in each. Entities of its own making end it.
+ * 50 MiB unfolded, 50,000 addresses, 2,048 bytes in each. Entities of its own making end it, and so does what would cost far more to
+ * read than it is long: gzip of much more than XML folds to, elements within elements without end, endless comments and tags.
  */
 #ifndef HTTP_SITEMAP_H
 #define HTTP_SITEMAP_H
@@ -23,6 +24,9 @@ struct sitemap;
 	X(xml,       "it is not well-formed XML")                         \
 	X(entities,  "it declares entities")                              \
 	X(too_large, "it is larger than 50 MiB")                          \
+	X(bomb,      "it unfolds to more than 200 times its size")        \
+	X(too_deep,  "its elements lie more than 32 deep in one another") \
+	X(long_piece, "a tag or comment of it is longer than 64 KiB")     \
 	X(too_many,  "it has more than 50,000 addresses")                 \
 	X(cut_short, "it ends too early")
 /* clang-format on */

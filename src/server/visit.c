@@ -7,10 +7,13 @@
 #include "http/h1.h"
 #include "server/exchange_priv.h"
 
+#define TURN_BYTES \
+	8192 /* read in one turn: what unfolds and is parsed may be a hundred times as long */
+
 struct visit {
 	struct client client; /* first: what the exchange knows of us */
 	struct errand errand;
-	struct task start;
+	struct task start, turn;
 	struct exchange *x; /* NULL: over */
 	struct buf head;
 	bool has_reply;
@@ -31,6 +34,7 @@ visit_free(struct visit *v)
 {
 	list_leave(&v->errand.link);
 	task_cancel(&v->start);
+	task_cancel(&v->turn);
 	buf_fini(&v->head);
 	free(v);
 }
@@ -61,17 +65,21 @@ static ssize_t
 visit_write(struct client *c, struct iovec *iov, int n, bool last)
 {
 	struct visit *v = visit_of(c);
-	ssize_t taken = 0;
+	bool is_read = v->handler != NULL && v->handler->on_body != NULL;
+	size_t left = is_read ? TURN_BYTES : SIZE_MAX, taken = 0;
 
 	for (int i = 0; i < n; i++) {
 		const struct iovec *piece = &iov[CLIENT_IOV_FRONT + i];
+		size_t some = piece->iov_len < left ? piece->iov_len : left;
 
-		if (v->handler != NULL && v->handler->on_body != NULL)
-			v->handler->on_body(
-			    v->arg, v->end.status, slice_of(piece->iov_base, piece->iov_len));
-		taken += (ssize_t)piece->iov_len;
+		if (is_read && some > 0)
+			v->handler->on_body(v->arg, v->end.status, slice_of(piece->iov_base, some));
+		taken += some;
+		left -= some;
+		if (some < piece->iov_len)
+			loop_later(v->client.worker->loop, &v->turn);
 	}
-	return taken;
+	return (ssize_t)taken;
 }
 
 static void
@@ -127,6 +135,14 @@ on_visit_cut(struct errand *e)
 }
 
 static void
+on_visit_turn(void *arg)
+{
+	struct visit *v = arg;
+
+	exchange_wake(v->x);
+}
+
+static void
 on_visit_start(void *arg)
 {
 	struct visit *v = arg;
@@ -177,6 +193,7 @@ visit_begin(
 	v->errand.cut = on_visit_cut;
 	list_push_back(&w->errands, &v->errand.link);
 	task_init(&v->start, on_visit_start, v);
+	task_init(&v->turn, on_visit_turn, v);
 	write_head(v, request);
 	v->x = exchange_new(w, &v->client, false);
 	if (!parse_head(v)) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/absolute.h"
@@ -12,6 +13,7 @@
 #include "server/visit.h"
 
 #define BUSY_MS 50     /* between two looks at busy upstreams */
+#define LATE_MS 20     /* that a timer may be late by */
 #define VISITS_MAX 256 /* at a time */
 
 /* Addresses, one after the other. */
@@ -31,11 +33,12 @@ struct warmer {
 	struct warm_plan *plan; /* of the run under way; NULL: none */
 	struct queue page_queue, sitemap_queue;
 	unsigned sitemaps_known;
+	uint64_t known[WARM_SITEMAPS_MAX]; /* hashes of their addresses */
 	struct warm_visit visits[VISITS_MAX];
 	unsigned under_way;
 	bool reads_sitemap; /* one at a time: its pages may be many */
 	int64_t began_ms;
-	uint64_t launched;
+	int64_t next_us; /* when the next may go, by the rate */
 	struct timer timer;
 	struct letter stop;
 	_Atomic bool stop_asked; /* it is on its way */
@@ -104,19 +107,6 @@ queue_take(struct queue *q, struct slice *out)
 	*out = slice_of(rest.p, slice_index(rest, '\0'));
 	q->at += out->n + 1;
 	return true;
-}
-
-/* Also of those that were taken. */
-static bool
-queue_has_had(const struct queue *q, struct slice address)
-{
-	struct queue all = {.text = q->text};
-	struct slice s;
-
-	while (queue_take(&all, &s))
-		if (slice_eq(s, address))
-			return true;
-	return false;
 }
 
 static void
@@ -251,14 +241,17 @@ add_page(struct warmer *wm, struct slice address)
 static void
 add_sitemap(struct warmer *wm, struct slice address)
 {
-	if (queue_has_had(&wm->sitemap_queue, address))
-		return;
+	uint64_t hash = hash_bytes(address.p, address.n);
+
+	for (unsigned i = 0; i < wm->sitemaps_known; i++)
+		if (wm->known[i] == hash)
+			return;
 	if (!has_room(&wm->sitemap_queue, address) || wm->sitemaps_known == WARM_SITEMAPS_MAX) {
 		count(&wm->skipped);
 		return;
 	}
 	warm_plan_add(&wm->sitemap_queue.text, address);
-	wm->sitemaps_known++;
+	wm->known[wm->sitemaps_known++] = hash;
 }
 
 static void
@@ -305,6 +298,21 @@ on_sitemap_end(void *arg, const struct visit_end *end)
 	go_on(wm);
 }
 
+/* When the next may go, by the rate: what could not go in time is not made up for, beyond what timers are late by. */
+static int64_t
+next_us(const struct warmer *wm)
+{
+	int64_t least_us = (loop_now_ms(wm->worker->loop) - LATE_MS) * 1000;
+
+	return wm->next_us > least_us ? wm->next_us : least_us;
+}
+
+static int64_t
+next_ms(const struct warmer *wm)
+{
+	return (next_us(wm) + 999) / 1000;
+}
+
 static const struct visit_handler sitemap_handler = {
     .on_body = on_sitemap_body, .on_end = on_sitemap_end};
 
@@ -335,7 +343,7 @@ launch(struct warmer *wm, struct slice address, bool is_sitemap)
 		return false;
 	}
 	wm->under_way++;
-	wm->launched++;
+	wm->next_us = next_us(wm) + 1000000 / wm->plan->rate;
 	wm->reads_sitemap |= is_sitemap;
 	return true;
 }
@@ -376,13 +384,6 @@ is_busy(const struct warmer *wm)
 		}
 	}
 	return false;
-}
-
-/* When the next may go, by the rate. */
-static int64_t
-next_ms(const struct warmer *wm)
-{
-	return wm->began_ms + (int64_t)(wm->launched * 1000 / wm->plan->rate);
 }
 
 static void
@@ -442,9 +443,9 @@ on_plan(struct letter *letter)
 
 	clear_counts(wm);
 	wm->plan = plan;
-	wm->launched = 0;
 	wm->sitemaps_known = 0;
 	wm->began_ms = loop_now_ms(wm->worker->loop);
+	wm->next_us = wm->began_ms * 1000;
 	atomic_store(&wm->began_wall_ms, loop_wall_ms(wm->worker->loop));
 	atomic_store(&wm->state, WARM_running);
 	while (queue_take(&given, &address))

@@ -1,6 +1,7 @@
 """Pages are in the cache before the first client asks: lists, sitemaps, what was asked for most."""
 
 import gzip
+import time
 
 import pytest
 
@@ -171,3 +172,42 @@ def test_addresses_that_name_nothing_are_refused(origin, forebay, what, error):
     w = forebay(f"cache: {{warm: {{{what}}}}}", app=origin, start=False)
 
     assert error in w.cli("check", check=1).stderr
+
+
+def test_what_could_not_be_asked_for_in_time_is_not_made_up_for(origin, forebay, clock):
+    with origin.on("GET /*").reply(200, "page", **PAGE).hold():
+        warm(forebay, origin, f"urls: [{', '.join(f'/{i}' for i in range(50))}], concurrency: 1, rate: 2")
+        wait_until(lambda: origin.count("GET /*") == 1, "the first visit")
+        clock.advance(20)
+    began = time.monotonic()
+    wait_until(lambda: origin.count("GET /*") >= 4, "three more")
+    assert time.monotonic() - began > 0.8, "two a second"
+    assert origin.count("GET /*") < 7
+
+
+def test_a_reload_does_not_put_the_next_run_off(origin, forebay, clock):
+    origin.on("GET /a").reply(200, "page", **PAGE)
+    w = warm(forebay, origin, "urls: [/a], every: 1h, at_start: no")
+    for _ in range(3):
+        clock.advance(1250)
+        w.reload()
+    w.wait_log("warming done .* 1 fetched", 5)
+
+
+def test_a_long_sitemap_is_read_to_its_end(origin, forebay):
+    origin.on("GET /*").reply(200, "page", **PAGE)
+    origin.on("GET /sitemap.xml").reply(200, urlset(*(f"http://elsewhere.test/{i:0100}" for i in range(40000)), "/last"), **XML)
+    w = warm(forebay, origin, "sitemaps: [/sitemap.xml]")
+    w.wait_log("warming done .*of 1 pages 1 fetched")
+    assert words(w, "/last") == ["HIT"]
+
+
+@pytest.mark.parametrize("bomb, says", [
+    (gzip.compress(b"<urlset>" + b" " * (20 << 20)), "it unfolds to more than 200 times its size"),
+    (b"<a>" * 100000, "its elements lie more than 32 deep in one another"),
+    (b"<urlset><!--" + b"-x" * 500000, "a tag or comment of it is longer than 64 KiB"),
+], ids=["gzip", "depth", "comment"])
+def test_a_sitemap_that_costs_more_than_it_is_worth_is_left(origin, forebay, bomb, says):
+    origin.on("GET /sitemap.xml").reply(200, bomb, **XML)
+    w = warm(forebay, origin, "sitemaps: [/sitemap.xml]")
+    w.wait_log(f"last trouble: a sitemap is of no use: {says}")

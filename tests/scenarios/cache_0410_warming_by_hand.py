@@ -97,3 +97,16 @@ def test_nothing_is_named(pages, forebay):
     w = forebay(PLAIN, app=pages)
 
     assert "cache.warm names nothing" in w.cli("warm", check=1).stderr
+
+
+def test_what_is_stopped_before_it_begins_does_not_begin(pages, forebay):
+    w = forebay("""
+        cache: {warm: {base: "http://www.a.test", urls: [/a], at_start: no}}
+        routes: [{match: /**}]
+        """, app=pages)
+
+    w.admin("POST", "/warm").expect(202)
+    w.admin("DELETE", "/warm").expect(202)
+
+    wait_until(lambda: w.admin("GET", "/warm").json()["state"] in ("stopped", "done"), "an end")
+    assert w.admin("GET", "/warm").json()["state"] == "stopped" and pages.requests == []

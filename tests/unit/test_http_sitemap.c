@@ -169,9 +169,36 @@ a_small_file_that_unfolds_without_end_is_left(void **state)
 
 	memcpy(text, "<urlset>", 8);
 	text[n] = '\0';
-	assert_int_equal(flaw_of(packed(text, out, 1 << 20)), SITEMAP_too_large);
+	assert_int_equal(flaw_of(packed(text, out, 1 << 20)), SITEMAP_bomb);
+	assert_int_equal(flaw_of(slice_from(text)), SITEMAP_too_large);
 	test_free(text);
 	test_free(out);
+}
+
+static enum sitemap_flaw
+flaw_of_many(const char *before, const char *again, unsigned times)
+{
+	struct buf b = {0};
+	enum sitemap_flaw flaw;
+
+	buf_add(&b, before, strlen(before));
+	for (unsigned i = 0; i < times; i++)
+		buf_add(&b, again, strlen(again));
+	flaw = flaw_of(buf_slice(&b));
+	buf_fini(&b);
+	return flaw;
+}
+
+static void
+what_a_parser_would_have_to_keep_is_bounded(void **state)
+{
+	assert_int_equal(flaw_of_many("", "<a>", 1000000), SITEMAP_too_deep);
+	assert_int_equal(flaw_of_many("<a><b c='", "dddddddd", 1000000), SITEMAP_long_piece);
+	assert_int_equal(flaw_of_many("<a><!-- ", "no end, ", 1000000), SITEMAP_long_piece);
+	assert_int_equal(flaw_of_many("<", "name", 1000000), SITEMAP_long_piece);
+	assert_int_equal(flaw_of_many("<a>", "just text ", 1000000), SITEMAP_cut_short);
+	assert_int_equal(flaw_of_many("<a>", "<b/>", 1000000), SITEMAP_cut_short);
+	assert_int_equal(flaw_of_many("<a><![CDATA[", "text ", 100000), SITEMAP_xml);
 }
 
 int
@@ -185,6 +212,7 @@ main(void)
 	    cmocka_unit_test(what_is_too_much_is_not_read),
 	    cmocka_unit_test(an_address_that_is_too_long_is_passed_over),
 	    cmocka_unit_test(a_small_file_that_unfolds_without_end_is_left),
+	    cmocka_unit_test(what_a_parser_would_have_to_keep_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
