@@ -160,7 +160,17 @@ write_head(struct visit *v, const struct visit_request *r)
 	buf_add_lit(&v->head, "\r\n");
 }
 
-/* Whatever a list of URLs says: only a head that any client might send. */
+/* Lists of URLs are written by others: what ends a line would begin a field of the request. */
+static bool
+can_stand_in_head(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] <= ' ' || s.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+/* Only a head that any client might send. */
 static bool
 parse_head(struct visit *v)
 {
@@ -177,8 +187,11 @@ struct visit *
 visit_begin(
     struct worker *w, const struct visit_request *request, const struct visit_handler *h, void *arg)
 {
-	struct visit *v = must_calloc(1, sizeof(*v));
+	struct visit *v;
 
+	if (!can_stand_in_head(request->host) || !can_stand_in_head(request->target))
+		return NULL;
+	v = must_calloc(1, sizeof(*v));
 	v->self = (struct address){.len = sizeof(v->self.u.in4)};
 	v->self.u.in4 =
 	    (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

@@ -211,3 +211,13 @@ def test_a_sitemap_that_costs_more_than_it_is_worth_is_left(origin, forebay, bom
     origin.on("GET /sitemap.xml").reply(200, bomb, **XML)
     w = warm(forebay, origin, "sitemaps: [/sitemap.xml]")
     w.wait_log(f"last trouble: a sitemap is of no use: {says}")
+
+
+@pytest.mark.parametrize("loc", ["/a HTTP/1.1&#13;&#10;X-Forged: 1&#13;&#10;X-Rest:", "/a&#9;HTTP/1.1&#10;X-Forged: 1&#10;X-Rest:",
+                                 "http://www.a.test&#13;&#10;X-Forged: 1/a"])
+def test_an_address_cannot_say_more_than_an_address(origin, forebay, loc):
+    origin.on("GET /*").reply(200, "page", **PAGE)
+    origin.on("GET /sitemap.xml").reply(200, urlset(loc, "/b"), **XML)
+    w = warm(forebay, origin, "sitemaps: [/sitemap.xml]")
+    w.wait_log("warming done")
+    assert [r.target for r in origin.requests] == ["/sitemap.xml", "/b"]
