@@ -13,7 +13,9 @@
 
 #include <cmocka.h>
 
-#define PATIENCE_TURNS 1000 /* what does not happen until then is a failure */
+#include "base/clock.h"
+
+#define PATIENCE_MS 20000 /* what does not happen until then is a failure */
 
 /* One stream and what its owner was told; what it does in return. */
 struct owner {
@@ -51,12 +53,12 @@ turn(void)
 	loop_run(the_loop);
 }
 
-#define WAIT(condition)                                           \
-	do {                                                      \
-		int turns_ = 0;                                   \
-		while (!(condition) && turns_++ < PATIENCE_TURNS) \
-			turn();                                   \
-		assert_true(condition);                           \
+#define WAIT(condition)                                             \
+	do {                                                        \
+		int64_t until_ms_ = clock_mono_ms() + PATIENCE_MS;  \
+		while (!(condition) && clock_mono_ms() < until_ms_) \
+			turn();                                     \
+		assert_true(condition);                             \
 	} while (0)
 
 static void

@@ -14,14 +14,27 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "event/loop.h"
 
-#define PATIENCE_TURNS 100000 /* what does not happen until then is a failure */
+#define PATIENCE_S 30 /* what does not happen until then is a failure */
 #define DAY_S 86400
 
 /* --- turns --- */
+
+/* Whether it may still happen; *until_s is 0 at first. Turns are no measure: they take no time, and a busy machine's network does. */
+static inline bool
+is_patient(time_t *until_s)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (*until_s == 0)
+		*until_s = now.tv_sec + PATIENCE_S;
+	return now.tv_sec <= *until_s;
+}
 
 static inline void
 on_turn_over(void *arg)
@@ -226,7 +239,9 @@ peer_exchange(struct peer *p)
 static inline bool
 peer_greet(struct peer *p, struct loop *l)
 {
-	for (int i = 0; i < PATIENCE_TURNS; i++) {
+	time_t until_s = 0;
+
+	while (is_patient(&until_s)) {
 		int r, error;
 
 		ERR_clear_error();
