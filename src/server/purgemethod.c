@@ -78,7 +78,8 @@ exchange_purge(struct exchange *x)
 		return exchange_own(x, 405, "PURGE is not heard here (purge.allow)");
 	}
 	if (!address_is_in(&x->client_address, x->site->purgers, x->site->purgers_count)) {
-		observe_add(x->worker->observer, COUNT_admin_denied, 1);
+		if (!x->is_dry)
+			observe_add(x->worker->observer, COUNT_admin_denied, 1);
 		return exchange_own(x, 403, "PURGE from an address that purge.allow does not name");
 	}
 	if (x->is_dry)

@@ -185,3 +185,11 @@ def test_to_ask_about_a_purge_is_none(origin, forebay):
 
     assert (told["request"]["method"], told["purge_log"]["head"]) == ("PURGE", 0)
     w.get("/news", **HOST).expect(200, x_cache_status="HIT")
+
+
+def test_to_ask_whether_one_may_purge_is_no_attempt(origin, forebay):
+    w = forebay("purge: {allow: [192.0.2.1]}", app=origin)
+
+    told = w.admin("POST", "/explain", json.dumps({"url": URL + "/news", "method": "PURGE"})).expect(200).json()
+
+    assert (told["outcome"]["code"], w.metric("forebay_admin_denied_total") or 0) == (403, 0)
