@@ -1,4 +1,4 @@
-/* LINK: cache/redis cache/l2breaker cache/l2value cache/sharedlog cache/purgelog cache/key cache/object cache/body cache/slab http/vary http/negotiate http/head http/fields event/redisnet event/redisnet_call event/redisnet_node event/redisnet_map event/redisnode event/redisscout event/rediscluster event/redisio event/tlsclient event/tls event/tlscontext event/drain event/redisreply event/redisurl event/resolver event/stream event/loop base/clock base/buf base/mem base/log base/hash */
+/* LINK: cache/redis cache/redis_get cache/redis_put cache/l2breaker cache/l2value cache/sharedlog cache/purgelog cache/key cache/object cache/body cache/slab http/vary http/negotiate http/head http/fields event/redisnet event/redisnet_call event/redisnet_node event/redisnet_map event/redisnode event/redisscout event/rediscluster event/redisio event/tlsclient event/tls event/tlscontext event/drain event/redisreply event/redisurl event/resolver event/stream event/loop base/clock base/buf base/mem base/log base/hash */
 #include "cache/redis.h"
 
 #include <event2/event.h>

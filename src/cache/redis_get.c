@@ -1,0 +1,256 @@
+/* Look-ups in Redis: one round trip, or two where responses vary. */
+#include "cache/redis_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "http/vary.h"
+
+struct l2_get {
+	struct link link;
+	struct l2 *l2;
+	struct cache_key key;	    /* borrowed */
+	const struct head *request; /* borrowed */
+	int64_t due_ms;
+	char name[L2_KEY_BYTES]; /* of what is asked for now */
+	size_t name_len;
+	bool is_variant; /* second round trip */
+	bool only_looks; /* counts nowhere, takes none of the cache's memory */
+	void (*done)(void *arg, struct object *o); /* NULL: cancelled; what is borrowed is gone */
+	void *arg;
+};
+
+static void
+get_free(struct l2_get *g)
+{
+	list_leave(&g->link);
+	free(g);
+}
+
+/* Counts and calls back; the look-up is over, and the tier may be freed in the callback. */
+static void
+get_end(struct l2_get *g, enum l2_result result, struct object *o)
+{
+	void (*done)(void *, struct object *) = g->done;
+	void *arg = g->arg;
+
+	if (!g->only_looks)
+		l2_tally(g->l2, L2_OP_get, done == NULL ? L2_cancelled : result);
+	get_free(g);
+	if (done != NULL)
+		done(arg, o);
+	object_unref(&o);
+}
+
+static void on_get_answer(void *arg, enum redisio_end end, const struct redis_reply *reply);
+
+/* No more than we would take is asked for: a value that is longer than that by one byte is too large. */
+static enum redisio_sent
+get_send(struct l2_get *g, int64_t timeout_ms)
+{
+	struct l2 *l = g->l2;
+	char last[24];
+	const struct slice argv[] = {SLICE_LIT("GETRANGE"), slice_of(g->name, g->name_len),
+	    SLICE_LIT("0"),
+	    slice_of(last, (size_t)snprintf(last, sizeof(last), "%zu", l->value_max_bytes))};
+
+	return redisnet_send(l->reads.io,
+	    &(struct redisio_command){
+		.argv = argv, .argc = 4, .timeout_ms = timeout_ms, .done = on_get_answer, .arg = g},
+	    NULL);
+}
+
+/* A further round trip, within the same time. */
+static void
+get_send_again(struct l2_get *g)
+{
+	int64_t left_ms = g->due_ms - loop_now_ms(g->l2->loop);
+
+	if (left_ms <= 0)
+		get_end(g, L2_timeout, NULL);
+	else if (get_send(g, left_ms) != REDISIO_SENT)
+		get_end(g, L2_busy, NULL);
+}
+
+/* The vary key of this request, were the response to say "Vary: <names>". */
+static bool
+vary_key_of(struct slice names, const struct head *request, struct buf *b)
+{
+	struct head vary = {.base = names.p, .count = 1, .size = (uint32_t)names.n};
+
+	vary.fields[0] = (struct field){.value_len = (uint16_t)names.n, .id = FIELD_VARY};
+	vary.first[FIELD_VARY] = 1;
+	return vary_key(&vary, request, b);
+}
+
+/* The second round trip, to the variant for this request. */
+static void
+get_variant(struct l2_get *g, struct slice names)
+{
+	struct buf vary = {0};
+
+	if (g->is_variant || !vary_key_of(names, g->request, &vary)) {
+		get_end(g, L2_corrupt, NULL);
+	} else {
+		g->is_variant = true;
+		g->name_len = l2_key_of(g->l2, 'v', g->key.text, buf_slice(&vary), g->name).n;
+		get_send_again(g);
+	}
+	buf_fini(&vary);
+}
+
+/* Each kind of flaw is said once until all has been well again. */
+static enum l2_result
+result_of_flaw(struct side *s, enum l2_flaw flaw)
+{
+	if (flaw == L2_FLAW_expired)
+		return L2_expired;
+	if (s->l2->logs && (s->told_flaws & 1u << flaw) == 0)
+		log_warn(
+		    "redis %s: a value is not used: %s", redisnet_name(s->io), l2_flaw_text(flaw));
+	s->told_flaws |= 1u << flaw;
+	return L2_corrupt;
+}
+
+/* Bytes were found under the name; whether they are for this request. */
+static void
+get_value(struct l2_get *g, struct slice bytes)
+{
+	struct l2 *l = g->l2;
+	struct l2_clocks now = l2_now(l);
+	struct l2_value v;
+	enum l2_flaw flaw = l2_value_read(bytes, &now, &l->seal, &v);
+	struct object *o;
+
+	if (flaw != L2_FLAW_none) {
+		get_end(g, result_of_flaw(&l->reads, flaw), NULL);
+		return;
+	}
+	if (!slice_eq(v.key, g->key.text)) {
+		get_end(g, L2_miss, NULL);
+		return;
+	}
+	if (v.is_index) {
+		get_variant(g, v.vary);
+		return;
+	}
+	if (!vary_matches(v.vary, g->request)) {
+		get_end(g, L2_miss, NULL);
+		return;
+	}
+	if (!sharedlog_judge(l->log, &v.stamp, v.key, v.tags, now.mono_ms, &v.facts.log_pos)) {
+		get_end(g, L2_purged, NULL);
+		return;
+	}
+	o = l2_value_object(&v, g->key.hash, g->only_looks ? NULL : l->slab);
+	get_end(g, o == NULL ? L2_memory : L2_hit, o);
+}
+
+static void
+get_found(struct l2_get *g, struct slice bytes)
+{
+	if (bytes.n == 0 || g->done == NULL)
+		get_end(g, L2_miss, NULL);
+	else if (bytes.n > g->l2->value_max_bytes)
+		get_end(g, L2_too_large, NULL);
+	else
+		get_value(g, bytes);
+}
+
+static void
+on_get_answer(void *arg, enum redisio_end end, const struct redis_reply *reply)
+{
+	struct l2_get *g = arg;
+	struct side *s = &g->l2->reads;
+
+	if (end != REDISIO_ANSWERED) {
+		l2_side_failed(s, end);
+		get_end(g, end == REDISIO_TIMEOUT ? L2_timeout : L2_error, NULL);
+	} else if (reply->type == REPLY_ERROR) {
+		l2_side_refused(s, reply);
+		get_end(g, L2_error, NULL);
+	} else {
+		breaker_success(&s->breaker);
+		if (reply->type == REPLY_STRING)
+			get_found(g, reply->text);
+		else
+			get_end(g, L2_error, NULL);
+	}
+}
+
+/* Why it cannot be asked now; L2_hit: it can. */
+static enum l2_result
+get_obstacle(const struct l2 *l)
+{
+	if (l->reads.breaker.is_open)
+		return L2_breaker;
+	return sharedlog_is_current(l->log, loop_now_ms(l->loop)) ? L2_hit : L2_purged;
+}
+
+/* NULL: it was not sent, *result_out says why. */
+static struct l2_get *
+get_begin(struct l2 *l, const struct cache_key *key, const struct head *request,
+    void (*done)(void *arg, struct object *o), void *arg, enum l2_result *result_out)
+{
+	struct l2_get *g;
+	enum redisio_sent sent;
+
+	if ((*result_out = get_obstacle(l)) != L2_hit)
+		return NULL;
+	g = must_calloc(1, sizeof(*g));
+	g->l2 = l;
+	g->key = *key;
+	g->request = request;
+	g->due_ms = loop_now_ms(l->loop) + l->reads.timeout_ms;
+	g->done = done;
+	g->arg = arg;
+	list_push_back(&l->gets, &g->link);
+	g->name_len = l2_key_of(l, 'o', key->text, SLICE_NONE, g->name).n;
+	sent = get_send(g, l->reads.timeout_ms);
+	if (sent == REDISIO_SENT)
+		return g;
+	*result_out = sent == REDISIO_BUSY ? L2_busy : L2_breaker;
+	get_free(g);
+	return NULL;
+}
+
+struct l2_get *
+l2_get(struct l2 *l, const struct cache_key *key, const struct head *request,
+    void (*done)(void *arg, struct object *o), void *arg)
+{
+	enum l2_result result;
+	struct l2_get *g = get_begin(l, key, request, done, arg, &result);
+
+	if (g == NULL)
+		l2_tally(l, L2_OP_get, result);
+	return g;
+}
+
+struct l2_get *
+l2_look(struct l2 *l, const struct cache_key *key, const struct head *request,
+    void (*done)(void *arg, struct object *o), void *arg)
+{
+	enum l2_result result;
+	struct l2_get *g = get_begin(l, key, request, done, arg, &result);
+
+	if (g != NULL)
+		g->only_looks = true;
+	return g;
+}
+
+void
+l2_get_cancel(struct l2_get **gp)
+{
+	if (*gp != NULL)
+		(*gp)->done = NULL; /* it goes on, unheard: the breaker learns from it */
+	*gp = NULL;
+}
+
+void
+l2_gets_end(struct l2 *l)
+{
+	while (!list_is_empty(&l->gets))
+		get_end(list_first(&l->gets, struct l2_get, link), L2_error, NULL);
+}
