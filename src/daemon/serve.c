@@ -482,6 +482,7 @@ stop(struct daemon *d)
 		handover_save(workers_commons(d->workers), d->notify, d->state_dir,
 		    d->persist == PERSIST_FILE);
 	workers_free(&d->workers);
+	audit_stop();
 	if (d->site != NULL)
 		site_unref(&d->site);
 	if (d->admin_site != NULL)

@@ -7,20 +7,142 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/exchange_priv.h"
 
 #define USER_BYTES_MAX 64
 
+struct line {
+	struct link link;
+	char text[]; /* ends with NUL */
+};
+
+/* The file. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char *path_now;
 static _Atomic int fd_now = -1;
+
+/* What waits for it, and who writes it. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t came;
+	struct link lines; /* struct line, the oldest first */
+	size_t bytes;
+	pthread_t thread;
+	bool is_running, is_over;
+} writer = {.lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER};
 
 static int
 open_path(const char *path)
 {
 	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+}
+
+static void
+tell_log(const char *text)
+{
+	struct buf line = {0};
+
+	buf_printf(&line, "audit: %s", text);
+	buf_add_char(&line, '\0');
+	log_whole(line.p);
+	buf_fini(&line);
+}
+
+static bool
+write_line(char *text)
+{
+	size_t n = strlen(text);
+	bool is_told = false;
+
+	pthread_mutex_lock(&lock);
+	if (fd_now != -1) {
+		text[n] = '\n'; /* in place of its NUL */
+		is_told = write(fd_now, text, n + 1) == (ssize_t)n + 1;
+		text[n] = '\0';
+	}
+	pthread_mutex_unlock(&lock);
+	return is_told;
+}
+
+static void *
+write_lines(void *arg)
+{
+	pthread_mutex_lock(&writer.lock);
+	for (;;) {
+		struct line *l = list_first(&writer.lines, struct line, link);
+
+		if (l == NULL && writer.is_over)
+			break;
+		if (l == NULL) {
+			pthread_cond_wait(&writer.came, &writer.lock);
+			continue;
+		}
+		list_leave(&l->link);
+		writer.bytes -= strlen(l->text);
+		pthread_mutex_unlock(&writer.lock);
+		if (!write_line(l->text))
+			tell_log(l->text);
+		free(l);
+		pthread_mutex_lock(&writer.lock);
+	}
+	pthread_mutex_unlock(&writer.lock);
+	return NULL;
+}
+
+static int
+writer_start(void)
+{
+	int r;
+
+	if (writer.is_running)
+		return 0;
+	list_init(&writer.lines);
+	writer.is_over = false;
+	r = pthread_create(&writer.thread, NULL, write_lines, NULL);
+	if (r != 0) {
+		errno = r;
+		return -1;
+	}
+	writer.is_running = true;
+	return 0;
+}
+
+/* False: nobody writes, or too much waits. */
+static bool
+give_to_writer(const char *text)
+{
+	size_t n = strlen(text);
+	bool is_taken;
+
+	pthread_mutex_lock(&writer.lock);
+	is_taken = writer.is_running && !writer.is_over && writer.bytes + n <= AUDIT_WAITING_MOST;
+	if (is_taken) {
+		struct line *l = must_malloc(sizeof(*l) + n + 1);
+
+		memcpy(l->text, text, n + 1);
+		list_push_back(&writer.lines, &l->link);
+		writer.bytes += n;
+		pthread_cond_signal(&writer.came);
+	}
+	pthread_mutex_unlock(&writer.lock);
+	return is_taken;
+}
+
+void
+audit_stop(void)
+{
+	if (!writer.is_running)
+		return;
+	pthread_mutex_lock(&writer.lock);
+	writer.is_over = true;
+	pthread_cond_signal(&writer.came);
+	pthread_mutex_unlock(&writer.lock);
+	pthread_join(writer.thread, NULL);
+	writer.is_running = false;
+	audit_set_path(NULL);
 }
 
 int
@@ -30,6 +152,8 @@ audit_set_path(const char *path)
 
 	if (path != NULL && fd == -1)
 		return -1;
+	if (path != NULL && writer_start() != 0)
+		goto fail;
 	pthread_mutex_lock(&lock);
 	old = fd_now;
 	fd_now = fd;
@@ -39,6 +163,9 @@ audit_set_path(const char *path)
 	if (old != -1)
 		close(old);
 	return 0;
+fail:
+	close(fd);
+	return -1;
 }
 
 int
@@ -107,25 +234,11 @@ void
 audit_write(json_t **ep)
 {
 	char *text = json_dumps(*ep, JSON_COMPACT | JSON_ENSURE_ASCII);
-	size_t n = strlen(text);
-	struct buf line = {0};
-	bool is_told = false;
 
 	json_decref(*ep);
 	*ep = NULL;
-	pthread_mutex_lock(&lock);
-	if (fd_now != -1) {
-		text[n] = '\n'; /* in place of its NUL */
-		is_told = write(fd_now, text, n + 1) == (ssize_t)n + 1;
-		text[n] = '\0';
-	}
-	pthread_mutex_unlock(&lock);
-	if (!is_told) {
-		buf_printf(&line, "audit: %s", text);
-		buf_add_char(&line, '\0');
-		log_whole(line.p);
-		buf_fini(&line);
-	}
+	if (!audit_has_file() || !give_to_writer(text))
+		tell_log(text);
 	free(text);
 }
 

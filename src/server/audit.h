@@ -2,8 +2,9 @@
  *
  *	{"time", "action", "by" (address), "via" (api, method, route, signal), "user" (as the command line says), ...}
  *
- * A line is one write, at once, on whichever thread: an order that was carried out and cannot be found is worse than a
- * moment's wait. Any thread, but for audit_set_path.
+ * A line is one write, in the order in which they were given, by a thread of its own: whoever orders does not wait for a disk.
+ * What the file does not take, and what comes while more than AUDIT_WAITING_MOST bytes wait for it, stands in the log
+ * instead. Any thread, but for audit_set_path and audit_stop.
  */
 #ifndef SERVER_AUDIT_H
 #define SERVER_AUDIT_H
@@ -13,8 +14,12 @@
 #include "base/slice.h"
 #include "server/exchange.h"
 
+#define AUDIT_WAITING_MOST ((size_t)4 << 20)
+
 /* From now on into that file; NULL: into the log. 0, or -1 (errno) and nothing has changed. */
 int audit_set_path(const char *path);
+/* All that waits is written, or told in the log; afterwards lines go into the log. */
+void audit_stop(void);
 /* Opens the file again under its name. 0, or -1 (errno) and the old one stays. */
 int audit_reopen(void);
 /* Whether there is a file: then what routes do is told as well. */

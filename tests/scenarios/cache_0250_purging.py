@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from stage.waiting import wait_until
+
 PAGE = dict(cache_control="max-age=600")
 CONFIG = """
     log: {level: info, audit: "@DIR@/audit.log", access: {path: "@DIR@/access.log", format: json}}
@@ -34,8 +36,11 @@ def purge(w1, **order):
     return w1.admin("POST", "/purge", json.dumps(order)).expect(200).json()
 
 
-def audit(w1):
-    return [json.loads(line) for line in (w1.directory / "audit.log").read_text().splitlines()]
+def audit(w1, n):
+    """Its n lines, once they are there: they are written behind the requests."""
+    path = w1.directory / "audit.log"
+    wait_until(lambda: path.read_text().count("\n") >= n, f"{n} lines in the audit log")
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 SHOP = [f"/products/{n}" for n in range(12)]
@@ -188,7 +193,7 @@ def test_who_purged_stands_in_the_audit_log(w1):
     w1.cli("purge", "--tag", "products")
     w1.request("PUT", "/vehicles/7", "x", host=HOST).expect(204)
     purge(w1, all=True, soft=True)
-    first, declared, last = audit(w1)
+    first, declared, last = audit(w1, 3)
     assert (first["action"], first["via"], first["by"], first["count"], first["level"]) == ("purge", "api", "127.0.0.1", 12, "here")
     assert first["user"] and first["what"] == [{"tag": "products"}] and first["soft"] is False
     assert (declared["via"], declared["by"], declared["route"]) == ("route", "127.0.0.1", "PUT /vehicles/{id}")
@@ -200,6 +205,19 @@ def test_without_a_file_orders_stand_in_the_log(origin, forebay):
     w1 = forebay("routes: [{match: /**}]", app=origin)
     purge(w1, all=True)
     w1.wait_log(r'audit: .*"action":"purge"')
+
+
+def test_what_the_audit_log_does_not_take_stands_in_the_log(origin, forebay):
+    w1 = forebay("log: {level: info, audit: /dev/full}", app=origin)
+    purge(w1, all=True)
+    w1.wait_log(r'audit: .*"action":"purge"')
+
+
+def test_no_line_of_the_audit_log_is_lost_at_a_stop(w1):
+    for i in range(50):
+        w1.request("PUT", f"/vehicles/{i}", "x", host=HOST).expect(204)
+    w1.stop()
+    assert [line["what"][0]["tag"] for line in audit(w1, 50)] == [f"vehicle:{i}:*" for i in range(50)]
 
 
 METHOD = """
