@@ -1,6 +1,6 @@
 /* server/audit.h - who controlled what: a JSON line for each order, in the file of log.audit or, without one, in the log.
  *
- *	{"time", "action", "by" (address), "via" (api, method, route, signal), "user" (as the command line says), ...}
+ *	{"time", "action", "by" (address), "via" (api, method, route, origin, signal), "user" (as the command line says), ...}
  *
  * A line is one write, in the order in which they were given, by a thread of its own: whoever orders does not wait for a disk.
  * What the file does not take, and what comes while more than AUDIT_WAITING_MOST bytes wait for it, stands in the log

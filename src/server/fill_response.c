@@ -473,7 +473,7 @@ on_fill_head(void *arg, const struct head *h, const struct framing *framing)
 	if (f->x != NULL)
 		f->x->origin_us = f->head_us - f->sent_us;
 	claim = fill_post_claim(f, h);
-	purge_after_response(&f->purges, f->worker, h, f->x == NULL ? NULL : &f->x->told);
+	purge_after_response(&f->purges, f->worker, h, f->x);
 	fill_post_settle(f, &claim);
 	if (h->status == 304 && f->stale != NULL && f->stale_head.base != NULL) {
 		if (not_modified_is_about(&f->stale_head, h) && take_not_modified(f, h)) {

@@ -68,12 +68,6 @@ purge_forget(struct purge_ticket *t)
 	t->notice = NULL;
 }
 
-void
-purge_take(struct worker *w, const struct purge *p)
-{
-	take(w, p, 1);
-}
-
 /* --- what a route declares --- */
 
 /* While the set grows, what.p holds an offset into texts; carry_out turns it into a pointer. */
@@ -200,23 +194,23 @@ finish(struct purge_set *set, struct worker *w, uint64_t serial)
 	set->count = 0;
 }
 
-/* Before they are taken: then they can be counted. */
+/* Before they are taken: then they can be counted. The line's rest, which is written. */
 static void
-write_down(struct purge_set *set, struct worker *w, const struct purge *items)
+write_down(struct worker *w, json_t **line, const struct purge *items, size_t count, bool soft)
 {
 	bool is_exact;
 
-	if (set->audit == NULL)
+	if (*line == NULL)
 		return;
-	json_object_set_new(set->audit, "what", json_of_purges(items, set->count));
-	json_object_set_new(set->audit, "soft", json_boolean(set->soft));
-	if (!purges_want_walk(items, set->count)) {
-		uint64_t count = purges_count(w, items, set->count, &is_exact);
+	json_object_set_new(*line, "what", json_of_purges(items, count));
+	json_object_set_new(*line, "soft", json_boolean(soft));
+	if (!purges_want_walk(items, count)) {
+		uint64_t found = purges_count(w, items, count, &is_exact);
 
-		json_object_set_new(set->audit, "count", json_integer((json_int_t)count));
-		json_object_set_new(set->audit, "exact", json_boolean(is_exact));
+		json_object_set_new(*line, "count", json_integer((json_int_t)found));
+		json_object_set_new(*line, "exact", json_boolean(is_exact));
 	}
-	audit_write(&set->audit);
+	audit_write(line);
 }
 
 void
@@ -226,7 +220,7 @@ purge_set_carry_out(struct purge_set *set, struct worker *w, struct purge_ticket
 	uint64_t serial;
 
 	if (set->count > 0) {
-		write_down(set, w, items);
+		write_down(w, &set->audit, items, set->count, set->soft);
 		serial = take(w, items, set->count);
 		set->taken += set->count;
 		if (ticket != NULL)
@@ -244,11 +238,12 @@ purge_set_drop(struct purge_set *set, struct worker *w)
 
 /* --- what RFC 9111 section 4.4 says --- */
 
-static void
+/* Returns what to wait for. */
+static uint64_t
 purge_url(struct purge_set *set, struct worker *w, struct slice what)
 {
-	purge_take(w, &(struct purge){.kind = PURGE_EXACT, .what = what});
 	set->taken++;
+	return take(w, &(struct purge){.kind = PURGE_EXACT, .what = what}, 1);
 }
 
 /* The authority of an absolute reference taken off. False: it has none, or is of another kind than http. */
@@ -331,12 +326,12 @@ resolve(const struct purge_set *set, struct slice reference, struct buf *out)
 
 /* Location and Content-Location name what has changed as well, on the same host only. */
 static void
-purge_location(struct purge_set *set, struct worker *w, struct slice value)
+purge_location(struct purge_set *set, struct worker *w, struct slice value, uint64_t *serial)
 {
 	struct buf what = {0};
 
 	if (resolve(set, value, &what))
-		purge_url(set, w, buf_slice(&what));
+		*serial = purge_url(set, w, buf_slice(&what));
 	buf_fini(&what);
 }
 
@@ -351,24 +346,37 @@ purge_set_is_about(const struct purge_set *set, struct slice reference)
 	return is_it;
 }
 
-/* RFC 9875 section 3: what the origin says in so many words, whatever the status. Returns what to wait for; 0: nothing. */
+/* RFC 9875 section 3: what the origin says in so many words, whatever the status. x may be NULL. Returns what to wait for; 0:
+ * nothing. */
 static uint64_t
-purge_groups(struct purge_set *set, struct worker *w, const struct head *response)
+purge_groups(
+    struct purge_set *set, struct worker *w, const struct head *response, struct exchange *x)
 {
 	struct slice site =
 	    slice_of(set->texts.p + set->site_at, set->origin_at + set->origin_len - set->site_at);
+	struct purge *items;
 	struct slice rest;
 	struct buf tags = {0};
 	uint64_t serial = 0;
+	size_t count = 0;
 
 	origin_groups_to_purge(response, site, &tags);
-	for (rest = buf_slice(&tags); rest.n > 0;) {
+	items = must_calloc(tags.n + 1, sizeof(*items)); /* each takes a byte at least */
+	for (rest = buf_slice(&tags); rest.n > 0; count++) {
 		size_t n = slice_index(rest, '\0');
 
-		serial =
-		    take(w, &(struct purge){.kind = PURGE_TAG, .what = slice_of(rest.p, n)}, 1);
+		items[count] = (struct purge){.kind = PURGE_TAG, .what = slice_of(rest.p, n)};
 		rest = slice_skip(rest, n + 1);
 	}
+	if (count > 0 && audit_has_file()) {
+		json_t *line = audit_entry("purge", "origin", x);
+
+		write_down(w, &line, items, count, false);
+	}
+	if (count > 0)
+		serial = take(w, items, count);
+	set->taken += (unsigned)count;
+	free(items);
 	buf_fini(&tags);
 	return serial;
 }
@@ -387,34 +395,40 @@ declares(const struct purge_set *set, struct slice url)
 	return found;
 }
 
-static void
+static uint64_t
 purge_target(struct purge_set *set, struct worker *w, const struct head *response)
 {
 	struct slice url = slice_of(set->texts.p + set->url_at, set->url_len);
+	uint64_t serial = 0;
 
 	if (!declares(set, url))
-		purge_url(set, w, url);
-	purge_location(set, w, head_value(response, FIELD_LOCATION));
-	purge_location(set, w, head_value(response, FIELD_CONTENT_LOCATION));
+		serial = purge_url(set, w, url);
+	purge_location(set, w, head_value(response, FIELD_LOCATION), &serial);
+	purge_location(set, w, head_value(response, FIELD_CONTENT_LOCATION), &serial);
 	set->is_unsafe = false;
+	return serial;
 }
 
-/* The target goes first: who waits for what was declared, by the route or in groups, waits for it, too. */
+/* The target goes before what was declared: who waits for that waits for it, too. Under strict coherence nobody may find what
+ * has changed, declared or not; else a log-in or a search by POST need not wait for what the standard adds. */
 void
-purge_after_response(struct purge_set *set, struct worker *w, const struct head *response,
-    struct purge_ticket *ticket)
+purge_after_response(
+    struct purge_set *set, struct worker *w, const struct head *response, struct exchange *x)
 {
 	bool is_success = response->status < 400, is_doubt = response->status >= 500;
-	uint64_t groups = 0;
+	bool is_strict = clerk_is_strict(w->commons->clerk);
+	uint64_t serial = 0, target = 0;
 
 	if (set->is_unsafe && head_has(response, FIELD_CACHE_GROUP_INVALIDATION))
-		groups = purge_groups(set, w, response);
+		serial = purge_groups(set, w, response, x);
 	if (set->is_unsafe && is_success && set->texts.n > 0)
-		purge_target(set, w, response);
+		target = purge_target(set, w, response);
+	if (is_strict && target > 0)
+		serial = target;
 	if ((is_success || is_doubt) && set->count > 0)
-		purge_set_carry_out(set, w, ticket);
-	else if (groups > 0 && ticket != NULL)
-		await(w, groups, clerk_is_strict(w->commons->clerk), ticket);
+		purge_set_carry_out(set, w, x == NULL ? NULL : &x->told);
+	else if (serial > 0 && x != NULL)
+		await(w, serial, is_strict, &x->told);
 	purge_set_drop(set, w);
 }
 

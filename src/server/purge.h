@@ -49,16 +49,14 @@ void purge_order(struct worker *w, const struct purge *items, size_t count, bool
     struct purge_ticket *ticket);
 /* done will not be called; the purges go their way. w's thread. Nothing, when none is under way. */
 void purge_forget(struct purge_ticket *t);
-/* One purge, and nobody waits. */
-void purge_take(struct worker *w, const struct purge *p);
 /* Expands what the exchange's route declares, and notes it as an intent: the request is about to go upstream. */
 void purge_set_expand(struct purge_set *set, const struct exchange *x);
 /* Takes what was declared in, once. ticket: of who is not to be answered before; NULL: nobody waits. */
 void purge_set_carry_out(struct purge_set *set, struct worker *w, struct purge_ticket *ticket);
-/* The response's head is there and has not been passed on: carries out, or drops. The writer waits with his ticket for
- * what was declared. */
-void purge_after_response(struct purge_set *set, struct worker *w, const struct head *response,
-    struct purge_ticket *ticket);
+/* The response's head is there and has not been passed on: carries out, or drops. x, the writer's, waits with its ticket for
+ * what was declared or named in groups (strict coherence: for all); NULL: he has left. */
+void purge_after_response(
+    struct purge_set *set, struct worker *w, const struct head *response, struct exchange *x);
 /* What was not carried out is dropped. */
 void purge_set_drop(struct purge_set *set, struct worker *w);
 /* Whether a reference in the response to a write (its Content-Location) names the URL that was asked. */

@@ -207,6 +207,14 @@ def test_without_a_file_orders_stand_in_the_log(origin, forebay):
     w1.wait_log(r'audit: .*"action":"purge"')
 
 
+def test_groups_that_the_origin_names_stand_in_the_audit_log(origin, w1):
+    origin.on("POST /edit").reply(204, cache_group_invalidation='"a", "b"')
+    w1.request("POST", "/edit", "x", host=HOST).expect(204)
+    line, = audit(w1, 1)
+    assert (line["action"], line["via"], line["by"]) == ("purge", "origin", "127.0.0.1") and line["request_id"]
+    assert [list(what) for what in line["what"]] == [["tag"], ["tag"]] and line["count"] == 0
+
+
 def test_what_the_audit_log_does_not_take_stands_in_the_log(origin, forebay):
     w1 = forebay("log: {level: info, audit: /dev/full}", app=origin)
     purge(w1, all=True)

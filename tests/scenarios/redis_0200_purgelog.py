@@ -17,6 +17,8 @@ CONFIG = """
     routes:
       - match: GET /shop/{kind}/{id}
         cache: {ttl: 10m, tags: ["kind:{kind}"]}
+      - match: GET /page
+        cache: {ttl: 1h}
       - match: PUT /shop/{kind}/{id}
         purge: {urls: ["/shop/{kind}/{id}"]}
       - match: PUT /kinds/{kind}
@@ -184,6 +186,14 @@ def test_a_writer_waits_for_everybody_under_strict_coherence(cast):
         in_memory(w2, TOOL)
         write(w1)
         assert read(w2).text == f"version {n + 3}"
+
+
+def test_a_writer_waits_for_what_nobody_declared_under_strict_coherence(cast):
+    w1, w2 = cast.start("strict"), cast.start("strict")
+    for n in range(20):
+        in_memory(w2, "/page")
+        assert "detail=purged-everywhere" in write(w1, "/page").headers["Cache-Status"]
+        assert read(w2, "/page").text == f"version {n + 2}"
 
 
 @pytest.mark.parametrize("coherence", ["eventual", "strict"])
