@@ -1,11 +1,10 @@
 #include "upstream/fetch.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "event/resolver.h"
 #include "http/chunker.h"
+#include "upstream/attempt.h"
 
 #define INPUT_BYTES 16384
 #define TURN_BYTES (512 * 1024) /* received in one turn before others have theirs */
@@ -18,29 +17,19 @@ const struct fetch_end_row fetch_ends[FETCH_ENDS_COUNT] = {
 };
 
 enum fetch_step {
-	FETCH_CHOOSING, /* about to find a connection (also: waiting for a free one) */
-	FETCH_RESOLVING,
-	FETCH_CONNECTING,
+	FETCH_REACHING,	  /* on the way to a connection */
 	FETCH_EXCHANGING, /* sending, and reading the response's head */
 	FETCH_RECEIVING,  /* the response's body */
 };
 
 struct fetch {
-	struct pool *pool;
-	struct resolver *resolver;
-	struct resolve *resolving;
 	struct fetch_plan plan;
 	const struct fetch_handler *handler;
 	void *arg;
 	enum fetch_step step;
-	struct server *server; /* counted in flight */
-	uint64_t tried;	       /* servers that could not be connected to */
-	unsigned tries;
-	struct upconn *conn;
-	bool was_reused, is_retry;
+	struct attempt attempt; /* the server and the connection to it */
+	bool is_retry;
 	bool started_reading; /* any byte of a response has come */
-	struct task choose;   /* find a connection, from a clean stack */
-	struct pool_waiter waiter;
 	struct timer deadline;
 	/* sending */
 	struct slice request; /* plan.head, or own_head */
@@ -61,14 +50,17 @@ struct fetch {
 	bool paused, keep;
 };
 
+static void on_fetch_ready(void *arg);
+static void on_fetch_unreached(void *arg, enum fetch_end end);
 static void on_fetch_readable(void *arg);
 static void on_fetch_writable(void *arg);
-static const struct stream_handler fetch_stream_handler = {on_fetch_readable, on_fetch_writable};
+static const struct attempt_owner fetch_attempt_owner = {
+    on_fetch_ready, on_fetch_unreached, {on_fetch_readable, on_fetch_writable}};
 
 static struct loop *
 fetch_loop(struct fetch *f)
 {
-	return pool_loop(f->pool);
+	return pool_loop(f->attempt.pool);
 }
 
 static const struct upstream_conf *
@@ -90,14 +82,8 @@ fetch_free(struct fetch *f)
 {
 	struct upstream *u = f->plan.upstream;
 
-	task_cancel(&f->choose);
-	pool_stop_waiting(&f->waiter);
 	timer_disarm(&f->deadline);
-	if (f->resolving != NULL)
-		resolver_cancel(&f->resolving);
-	pool_discard(&f->conn);
-	if (f->server != NULL)
-		server_done(f->server);
+	attempt_fini(&f->attempt);
 	if (f->body != NULL)
 		body_unref(&f->body);
 	buf_fini(&f->own_head);
@@ -124,8 +110,9 @@ fetch_finish(struct fetch *f, enum fetch_end end)
 	if (f->is_retry && is_unsent(end))
 		end = FETCH_closed_early; /* the first time it was */
 	if (end != FETCH_done) {
-		if (f->server != NULL)
-			atomic_fetch_add_explicit(&f->server->failures, 1, memory_order_relaxed);
+		if (f->attempt.server != NULL)
+			atomic_fetch_add_explicit(
+			    &f->attempt.server->failures, 1, memory_order_relaxed);
 		if (f->body != NULL)
 			body_end(f->body, BODY_BROKEN);
 	}
@@ -151,21 +138,21 @@ fetch_abort(struct fetch **fp)
 static void
 fetch_broken(struct fetch *f, enum fetch_end end)
 {
-	bool may_repeat = f->was_reused && !f->is_retry && !f->started_reading &&
+	bool may_repeat = f->attempt.is_reused && !f->is_retry && !f->started_reading &&
 	    f->plan.is_idempotent && !f->upload_touched;
 
 	if (!may_repeat) {
 		fetch_finish(f, end);
 		return;
 	}
-	atomic_fetch_add_explicit(&f->server->retries, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&f->attempt.server->retries, 1, memory_order_relaxed);
 	f->is_retry = true;
-	f->step = FETCH_CHOOSING;
+	f->step = FETCH_REACHING;
 	f->head_sent = 0;
 	f->in.n = 0;
 	f->send_broken = false;
-	pool_discard(&f->conn);
-	loop_later(fetch_loop(f), &f->choose);
+	timer_disarm(&f->deadline);
+	attempt_renew(&f->attempt);
 }
 
 /* --- sending --- */
@@ -258,7 +245,7 @@ fetch_send(struct fetch *f)
 			f->upload_done = true;
 			continue;
 		}
-		sent = stream_writev(f->conn->stream, iov, n, false);
+		sent = stream_writev(f->attempt.conn->stream, iov, n, false);
 		if (sent == STREAM_AGAIN)
 			return;
 		if (sent == STREAM_ERROR) {
@@ -278,7 +265,8 @@ fetch_send(struct fetch *f)
 void
 fetch_upload_ready(struct fetch *f)
 {
-	if (f->conn != NULL && f->step >= FETCH_EXCHANGING && !f->send_broken && !is_sent(f))
+	if (f->attempt.conn != NULL && f->step >= FETCH_EXCHANGING && !f->send_broken &&
+	    !is_sent(f))
 		fetch_send(f);
 }
 
@@ -294,13 +282,13 @@ fetch_upload_is_done(const struct fetch *f)
 static void
 name_server(struct fetch *f)
 {
-	struct slice head = f->plan.head, name = slice_from(f->server->name);
+	struct slice head = f->plan.head, name = slice_from(f->attempt.server->name);
 	size_t line = slice_index(head, '\n') + 1;
 	struct slice rest = slice_skip(head, line);
 
-	if (f->server->host == NULL)
+	if (f->attempt.server->host == NULL)
 		name = SLICE_LIT("localhost"); /* a unix socket has no name */
-	else if (f->server->port == 80)
+	else if (f->attempt.server->port == 80)
 		name.n -= 3;
 	f->own_head.n = 0;
 	buf_add_slice(&f->own_head, slice_of(head.p, line));
@@ -321,105 +309,21 @@ fetch_begin_exchange(struct fetch *f)
 		name_server(f);
 	h1_parser_init(&f->parser, H1_RESPONSE,
 	    &(struct h1_limits){.head_bytes = f->plan.head_limit, .target_bytes = 0});
-	atomic_fetch_add_explicit(&f->server->requests, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&f->attempt.server->requests, 1, memory_order_relaxed);
 	arm_deadline(f, fetch_conf(f)->response_ms);
 	fetch_send(f);
 }
 
-/* This server cannot be had: the next one, until all have been tried. */
 static void
-fetch_next_server(struct fetch *f, enum fetch_end end)
+on_fetch_ready(void *arg)
 {
-	atomic_fetch_add_explicit(&f->server->connect_failures, 1, memory_order_relaxed);
-	f->tried |= server_bit(f->server);
-	pool_discard(&f->conn);
-	if (++f->tries >= f->plan.upstream->servers_count) {
-		fetch_finish(f, end);
-		return;
-	}
-	server_done(f->server);
-	f->server = NULL;
-	f->step = FETCH_CHOOSING;
-	loop_later(fetch_loop(f), &f->choose);
+	fetch_begin_exchange(arg);
 }
 
 static void
-fetch_connect(struct fetch *f, const struct address *to)
+on_fetch_unreached(void *arg, enum fetch_end end)
 {
-	f->conn = pool_connect(f->pool, f->server, to, &fetch_stream_handler, f);
-	if (f->conn != NULL) {
-		f->was_reused = false;
-		f->step = FETCH_CONNECTING;
-		arm_deadline(f, fetch_conf(f)->connect_ms);
-		return;
-	}
-	if (errno != EBUSY) {
-		fetch_next_server(f, FETCH_refused);
-		return;
-	}
-	f->step = FETCH_CHOOSING;
-	if (!pool_wait(f->pool, f->server, &f->waiter))
-		fetch_finish(f, FETCH_no_connection);
-	else if (!timer_is_armed(&f->deadline))
-		arm_deadline(f, fetch_conf(f)->connect_ms);
-}
-
-static void
-on_fetch_resolved(void *arg, const struct resolved *r)
-{
-	struct fetch *f = arg;
-	struct server_seat *seat = pool_seat(f->server, pool_worker(f->pool));
-
-	f->resolving = NULL;
-	if (r->count > 0) {
-		seat->resolved = r->addresses[0];
-		seat->resolved_until_ms =
-		    loop_now_ms(fetch_loop(f)) + (r->ttl_s < 1 ? 1000 : (int64_t)r->ttl_s * 1000);
-	} else if (seat->resolved_until_ms == 0) {
-		fetch_next_server(f, FETCH_unresolved);
-		return;
-	} /* else: the address we had goes on serving */
-	fetch_connect(f, &seat->resolved);
-}
-
-static void
-fetch_resolve(struct fetch *f)
-{
-	struct server *s = f->server;
-	struct server_seat *seat = pool_seat(s, pool_worker(f->pool));
-
-	if (s->is_literal) {
-		fetch_connect(f, &s->address);
-		return;
-	}
-	if (seat->resolved_until_ms > loop_now_ms(fetch_loop(f))) {
-		fetch_connect(f, &seat->resolved);
-		return;
-	}
-	f->step = FETCH_RESOLVING;
-	arm_deadline(f, fetch_conf(f)->connect_ms);
-	f->resolving = resolver_start(
-	    f->resolver, s->host, s->port, fetch_conf(f)->connect_ms, on_fetch_resolved, f);
-	if (f->resolving == NULL)
-		fetch_next_server(f, FETCH_unresolved);
-}
-
-static void
-on_fetch_choose(void *arg)
-{
-	struct fetch *f = arg;
-
-	if (f->server == NULL)
-		f->server = upstream_choose(f->plan.upstream, f->tried);
-	/* A repeated request goes out on a connection made for it. */
-	if (!f->is_retry)
-		f->conn = pool_borrow_idle(f->pool, f->server, &fetch_stream_handler, f);
-	if (f->conn == NULL) {
-		fetch_resolve(f);
-		return;
-	}
-	f->was_reused = true;
-	fetch_begin_exchange(f);
+	fetch_finish(arg, end);
 }
 
 /* --- receiving --- */
@@ -433,7 +337,7 @@ fetch_complete(struct fetch *f)
 		body_set_trailers(f->body, buf_slice(&f->trailers));
 	body_end(f->body, BODY_WHOLE);
 	if (f->keep && is_sent(f))
-		pool_return(&f->conn);
+		pool_return(&f->attempt.conn);
 	fetch_finish(f, FETCH_done);
 }
 
@@ -527,12 +431,12 @@ static enum fed
 take_upgrade(struct fetch *f)
 {
 	const struct fetch_handler *h = f->handler;
-	struct upconn *conn = f->conn;
+	struct upconn *conn = f->attempt.conn;
 	void *arg = f->arg;
 
 	if (!f->plan.wants_upgrade)
 		return fed_bad(f, FETCH_upgrade_unasked);
-	f->conn = NULL;
+	f->attempt.conn = NULL;
 	h->on_upgrade(
 	    arg, &f->head, conn, slice_of(f->in.p + f->head.size, f->in.n - f->head.size));
 	fetch_free(f);
@@ -634,7 +538,7 @@ receive_some(struct fetch *f, size_t *total)
 	if (n < 0)
 		return fed_bad(f, FETCH_no_memory);
 	room = iov[0].iov_len + (n == 2 ? iov[1].iov_len : 0);
-	got = stream_readv(f->conn->stream, iov, n);
+	got = stream_readv(f->attempt.conn->stream, iov, n);
 	if (got == STREAM_AGAIN)
 		return FED_DRY;
 	if (got <= 0) {
@@ -678,14 +582,7 @@ on_fetch_readable(void *arg)
 static void
 on_fetch_writable(void *arg)
 {
-	struct fetch *f = arg;
-
-	if (f->step != FETCH_CONNECTING)
-		fetch_send(f);
-	else if (stream_error(f->conn->stream) != 0)
-		fetch_next_server(f, FETCH_refused);
-	else
-		fetch_begin_exchange(f);
+	fetch_send(arg);
 }
 
 static void
@@ -694,14 +591,7 @@ on_fetch_deadline(void *arg)
 	struct fetch *f = arg;
 
 	switch (f->step) {
-	case FETCH_CHOOSING:
-		fetch_finish(f, FETCH_no_connection);
-		return;
-	case FETCH_RESOLVING:
-	case FETCH_CONNECTING:
-		if (f->resolving != NULL)
-			resolver_cancel(&f->resolving);
-		fetch_next_server(f, FETCH_connect_slow);
+	case FETCH_REACHING:
 		return;
 	case FETCH_EXCHANGING:
 		fetch_finish(f, FETCH_response_slow);
@@ -720,27 +610,24 @@ fetch_start(struct pool *p, struct resolver *resolver, const struct fetch_plan *
 {
 	struct fetch *f = must_calloc(1, sizeof(*f));
 
-	f->pool = p;
-	f->resolver = resolver;
 	f->plan = *plan;
 	f->handler = h;
 	f->arg = arg;
 	upstream_ref(plan->upstream);
-	task_init(&f->choose, on_fetch_choose, f);
-	pool_waiter_init(&f->waiter, on_fetch_choose, f);
+	attempt_init(&f->attempt, p, resolver, plan->upstream, &fetch_attempt_owner, f);
 	timer_init(&f->deadline, on_fetch_deadline, f);
-	loop_later(pool_loop(p), &f->choose);
+	attempt_begin(&f->attempt);
 	return f;
 }
 
 void
 fetch_pause(struct fetch *f)
 {
-	if (f->paused || f->conn == NULL)
+	if (f->paused || f->attempt.conn == NULL)
 		return;
 	f->paused = true;
 	timer_disarm(&f->deadline);
-	stream_want_read(f->conn->stream, false);
+	stream_want_read(f->attempt.conn->stream, false);
 }
 
 void
@@ -750,11 +637,11 @@ fetch_resume(struct fetch *f)
 		return;
 	f->paused = false;
 	arm_deadline(f, fetch_conf(f)->response_ms);
-	stream_want_read(f->conn->stream, true);
+	stream_want_read(f->attempt.conn->stream, true);
 }
 
 const struct server *
 fetch_server(const struct fetch *f)
 {
-	return f->server;
+	return f->attempt.server;
 }

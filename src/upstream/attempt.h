@@ -1,0 +1,60 @@
+/* upstream/attempt.h - the way of one request to a connection: a server, an idle connection to it or
+ * a new one, and the next server where one cannot be had.
+ *
+ * Embedded in the fetch it works for. on_ready comes with conn lent and its stream given to the
+ * owner's handler; on_failed when every server has been tried. Neither comes from within a call.
+ * Nothing has been sent yet when either comes, so trying again here is always safe. Belongs to one
+ * worker; holds no reference to the upstream: its owner does.
+ */
+#ifndef UPSTREAM_ATTEMPT_H
+#define UPSTREAM_ATTEMPT_H
+
+#include "upstream/ends.h"
+#include "upstream/pool.h"
+
+struct resolver;
+struct resolve;
+
+struct attempt_owner {
+	void (*on_ready)(void *arg);
+	void (*on_failed)(void *arg, enum fetch_end end);
+	struct stream_handler stream; /* the connection's, from on_ready on */
+};
+
+enum attempt_step {
+	ATTEMPT_IDLE,	  /* ready, failed, or not begun */
+	ATTEMPT_CHOOSING, /* about to look; also: waiting for a free connection */
+	ATTEMPT_RESOLVING,
+	ATTEMPT_CONNECTING,
+};
+
+struct attempt {
+	struct pool *pool;
+	struct resolver *resolver;
+	struct upstream *upstream;
+	const struct attempt_owner *owner;
+	void *arg;
+	enum attempt_step step;
+	struct server *server; /* counted in flight; NULL before the first was chosen */
+	struct upconn *conn;   /* the owner's to return, once ready */
+	bool is_reused;	       /* conn has served before */
+	bool wants_new;	       /* an idle connection will not do */
+	uint64_t tried;	       /* servers that could not be connected to */
+	unsigned tries;
+	struct task look;
+	struct pool_waiter waiter;
+	struct timer deadline;
+	struct resolve *resolving;
+};
+
+/* resolver may be NULL when all servers are literal addresses. */
+void attempt_init(struct attempt *a, struct pool *p, struct resolver *resolver, struct upstream *u,
+    const struct attempt_owner *owner, void *arg);
+/* Begins, at the end of this turn. */
+void attempt_begin(struct attempt *a);
+/* The connection died: drops it and gets another one, made for this, to the same server. */
+void attempt_renew(struct attempt *a);
+/* Gives back server and connection; no callback comes any more. */
+void attempt_fini(struct attempt *a);
+
+#endif
