@@ -31,8 +31,8 @@ struct flight {
 	struct flight *next; /* in the table's slot */
 	bool listed;	     /* under the shard's lock */
 	uint64_t hash;
-	char *key; /* own copy; NULL: private */
-	size_t key_len;
+	char *key; /* own copy, the variant behind it; NULL: private */
+	size_t key_len, variant_len;
 	struct object *_Atomic object;
 	_Atomic int fault;
 	unsigned leader_worker;
@@ -103,10 +103,11 @@ slot_of(struct shard *sh, uint64_t hash)
 }
 
 static struct flight *
-table_find(struct shard *sh, const struct cache_key *key)
+table_find(struct shard *sh, const struct cache_key *key, struct slice variant)
 {
 	for (struct flight *f = *slot_of(sh, key->hash); f != NULL; f = f->next)
-		if (f->hash == key->hash && slice_eq(slice_of(f->key, f->key_len), key->text))
+		if (f->hash == key->hash && slice_eq(slice_of(f->key, f->key_len), key->text) &&
+		    slice_eq(slice_of(f->key + f->key_len, f->variant_len), variant))
 			return f;
 	return NULL;
 }
@@ -198,8 +199,8 @@ seat_init(struct flight *f, struct seat *seat)
 }
 
 static struct flight *
-flight_new(
-    struct flights *fs, const struct cache_key *key, unsigned worker, struct purgelog *purges)
+flight_new(struct flights *fs, const struct cache_key *key, struct slice variant, unsigned worker,
+    struct purgelog *purges)
 {
 	unsigned seats = key == NULL ? 1 : fs->world.workers;
 	struct flight *f = must_calloc(1, sizeof(*f) + seats * sizeof(struct seat));
@@ -218,8 +219,12 @@ flight_new(
 	task_init(&f->room_task, on_room_task, f);
 	if (key != NULL) {
 		f->hash = key->hash;
-		f->key = must_strndup(key->text.p, key->text.n);
+		f->key = must_malloc(key->text.n + variant.n + 1);
+		memcpy(f->key, key->text.p, key->text.n);
+		if (variant.n > 0)
+			memcpy(f->key + key->text.n, variant.p, variant.n);
 		f->key_len = key->text.n;
+		f->variant_len = variant.n;
 	}
 	return f;
 }
@@ -328,8 +333,8 @@ seat_take(struct flight *f, struct flight_rider *r, bool is_leader)
 /* Two references: the rider's and the leader's (f in rider->flight; the caller takes it with
  * flight_ref). */
 enum flight_role
-flight_board(struct flights *fs, const struct cache_key *key, struct flight_rider *r,
-    int64_t now_ms, struct purgelog *purges, struct slice tags)
+flight_board(struct flights *fs, const struct cache_key *key, struct slice variant,
+    struct flight_rider *r, int64_t now_ms, struct purgelog *purges, struct slice tags)
 {
 	struct shard *sh = shard_of(fs, key->hash);
 	struct flight *f;
@@ -340,14 +345,14 @@ flight_board(struct flights *fs, const struct cache_key *key, struct flight_ride
 		return FLIGHT_ALONE;
 	}
 	pthread_mutex_lock(&sh->lock);
-	f = table_find(sh, key);
+	f = table_find(sh, key, variant);
 	if (f != NULL && purgelog_judge_parts(purges, key->text, tags, f->log_pos) != PURGE_VALID) {
 		table_remove(sh, f);
 		f = NULL;
 	}
 	leads = f == NULL;
 	if (leads) {
-		f = flight_new(fs, key, r->worker, purges);
+		f = flight_new(fs, key, variant, r->worker, purges);
 		table_add(sh, f);
 	}
 	seat_take(f, r, leads);
@@ -361,7 +366,7 @@ flight_board(struct flights *fs, const struct cache_key *key, struct flight_ride
 struct flight *
 flight_private(struct flights *fs, unsigned worker, struct flight_rider *r, struct purgelog *purges)
 {
-	struct flight *f = flight_new(fs, NULL, worker, purges);
+	struct flight *f = flight_new(fs, NULL, SLICE_NONE, worker, purges);
 
 	if (r == NULL)
 		return f;
@@ -371,15 +376,15 @@ flight_private(struct flights *fs, unsigned worker, struct flight_rider *r, stru
 }
 
 struct flight *
-flight_background(
-    struct flights *fs, const struct cache_key *key, unsigned worker, struct purgelog *purges)
+flight_background(struct flights *fs, const struct cache_key *key, struct slice variant,
+    unsigned worker, struct purgelog *purges)
 {
 	struct shard *sh = shard_of(fs, key->hash);
 	struct flight *f = NULL;
 
 	pthread_mutex_lock(&sh->lock);
-	if (table_find(sh, key) == NULL) {
-		f = flight_new(fs, key, worker, purges);
+	if (table_find(sh, key, variant) == NULL) {
+		f = flight_new(fs, key, variant, worker, purges);
 		table_add(sh, f);
 	}
 	pthread_mutex_unlock(&sh->lock);

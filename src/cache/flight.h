@@ -59,18 +59,18 @@ struct flights *flights_new(const struct flight_world *world);
 void flights_free(struct flights **fp);
 
 enum flight_role { FLIGHT_LEADS, FLIGHT_RIDES, FLIGHT_ALONE };
-/* Joins the flight of that key or begins one, noting the purge log's position. A flight that began before a purge of its
+/* Joins the flight of that key, and of that variant of it (its vary key, http/vary.h; empty: none is known yet), or begins one, noting the purge log's position. A flight that began before a purge of its
  * key or of tags (NUL after each) is not joined: it flies on for those aboard, and a new one begins. The rider is aboard
  * in any case; FLIGHT_ALONE: the key is known not to be shared, the flight is private. */
-enum flight_role flight_board(struct flights *fs, const struct cache_key *key,
+enum flight_role flight_board(struct flights *fs, const struct cache_key *key, struct slice variant,
     struct flight_rider *r, int64_t now_ms, struct purgelog *purges, struct slice tags);
 /* A flight outside the table with this one rider; r NULL: a refresh nobody waits for. */
 struct flight *flight_private(
     struct flights *fs, unsigned worker, struct flight_rider *r, struct purgelog *purges);
 /* A flight in the table without riders (a refresh); NULL if the key is in flight already. The
  * reference is the caller's. */
-struct flight *flight_background(
-    struct flights *fs, const struct cache_key *key, unsigned worker, struct purgelog *purges);
+struct flight *flight_background(struct flights *fs, const struct cache_key *key,
+    struct slice variant, unsigned worker, struct purgelog *purges);
 /* The rider gets off; safe when it is not aboard. */
 void flight_leave(struct flight_rider *r);
 

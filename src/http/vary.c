@@ -220,13 +220,38 @@ vary_key(const struct head *response, const struct head *request, struct buf *b)
 	return false;
 }
 
+/* The length of the name that a vary key begins with. */
+static size_t
+name_length(struct slice key)
+{
+	size_t n = 0;
+
+	while (n < key.n && key.p[n] != '\1' && key.p[n] != '\2')
+		n++;
+	return n;
+}
+
+void
+vary_key_like(struct slice key, const struct head *request, struct buf *b)
+{
+	struct sink s = {.into = b};
+
+	while (key.n > 0) {
+		struct slice name = slice_of(key.p, name_length(key));
+		size_t line = slice_index(key, '\n');
+
+		sink_add(&s, name.p, name.n);
+		sink_value(&s, request, name);
+		sink_add_char(&s, '\n');
+		key = slice_skip(key, line < key.n ? line + 1 : line);
+	}
+}
+
 bool
 vary_matches(struct slice key, const struct head *request)
 {
 	while (key.n > 0) {
-		size_t n = 0;
-		while (n < key.n && key.p[n] != '\1' && key.p[n] != '\2')
-			n++;
+		size_t n = name_length(key);
 		struct sink s = {.expected = slice_skip(key, n)};
 		sink_value(&s, request, slice_of(key.p, n));
 		sink_add_char(&s, '\n');

@@ -23,6 +23,8 @@ bool vary_is_star(const struct head *response);
 /* Appends the vary key for this request. False, and b as it was: Vary is "*", is no list of
  * names, or names too much (VARY_NAMES_MAX, VARY_KEY_MAX); the response is then not to be stored. */
 bool vary_key(const struct head *response, const struct head *request, struct buf *b);
+/* The same, were the response to vary on what a stored one of that vary key varies on. */
+void vary_key_like(struct slice key, const struct head *request, struct buf *b);
 /* Whether the stored response of that vary key is for this request. */
 bool vary_matches(struct slice key, const struct head *request);
 

@@ -24,6 +24,33 @@ exchange_goes_alone(const struct exchange *x)
 	    (x->stale != NULL && x->reuse == REUSE_IS_NO_CACHE);
 }
 
+/* The variant that this request wants, as another of the same key tells what it varies on. */
+static void
+learn_variant(struct exchange *x, const struct object *other)
+{
+	struct buf b = {0};
+
+	vary_key_like(object_vary(other), &x->head, &b);
+	x->variant = arena_copy(&x->mem, buf_slice(&b));
+	buf_fini(&b);
+}
+
+/* Who wants another variant than those that are stored need not wait for who wants a third. */
+static struct slice
+variant_to_gather_for(struct exchange *x)
+{
+	struct object *other;
+
+	if (x->stale != NULL)
+		return object_vary(x->stale);
+	if (x->variant.n == 0 && x->fwd == CACHE_FWD_VARY_MISS &&
+	    store_list(x->worker->commons->store, &x->key, &other, 1) == 1) {
+		learn_variant(x, other);
+		object_unref(&other);
+	}
+	return x->variant;
+}
+
 enum exchange_next
 step_board(struct exchange *x)
 {
@@ -42,8 +69,8 @@ step_board(struct exchange *x)
 		x->is_shared = false; /* too much to keep, perhaps */
 	if (exchange_goes_alone(x))
 		return fly_alone(x);
-	switch (flight_board(
-	    c->flights, &x->key, &x->rider, loop_now_ms(x->worker->loop), c->purges, x->tags)) {
+	switch (flight_board(c->flights, &x->key, variant_to_gather_for(x), &x->rider,
+	    loop_now_ms(x->worker->loop), c->purges, x->tags)) {
 	case FLIGHT_LEADS:
 		observe_add(x->worker->observer, COUNT_flights_led, 1);
 		fill_start(x, x->rider.flight);
@@ -196,6 +223,18 @@ take_from_flight(struct exchange *x, struct object *o)
 	return exchange_to(x, STEP_respond);
 }
 
+/* Others wait with us who want the same variant: they gather for it, once. */
+static enum exchange_next
+regather(struct exchange *x, struct object *o)
+{
+	static const char why[] = "the response on its way was for other requests";
+
+	if (x->variant.n > 0 || vary_matches(object_vary(o), &x->head))
+		return exchange_restart(x, why);
+	learn_variant(x, o);
+	return go_back(x, why);
+}
+
 enum exchange_next
 step_await(struct exchange *x)
 {
@@ -222,7 +261,7 @@ step_await(struct exchange *x)
 			return take_from_flight(x, o);
 		if (status_is_failure(o->facts.status))
 			return after_failure(x, o->facts.status);
-		return exchange_restart(x, "the response on its way was for other requests");
+		return regather(x, o);
 	case FLIGHT_DISBANDED:
 		o = flight_object(f);
 		if (x->rider.is_leader)

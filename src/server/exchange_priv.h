@@ -124,6 +124,8 @@ struct exchange {
 	    told;	    /* a writer is not answered before his purges have come far enough */
 	bool has_been_told; /* they have: as far as told.level */
 	unsigned restarts;  /* fetched anew because a flight was not for us */
+	struct slice
+	    variant; /* of the key: its vary key, as far as another variant told what it varies on; in mem */
 	unsigned boardings; /* taken another flight because one was of no use to anybody */
 	enum cache_word word;
 	enum cache_fwd fwd;

@@ -151,7 +151,8 @@ change_flights(struct fill *f, const struct life *life)
 	struct cache_key key = segment_key(&text, object_key(outline), size, &f->segment.version,
 	    object_vary(outline), f->segment.range.from / size);
 	struct commons *c = f->worker->commons;
-	struct flight *next = flight_background(c->flights, &key, f->worker->index, c->purges);
+	struct flight *next =
+	    flight_background(c->flights, &key, SLICE_NONE, f->worker->index, c->purges);
 
 	if (f->x != NULL)
 		f->x->verdict = STORE_STORED;

@@ -146,7 +146,7 @@ refresh_behind(struct exchange *x, struct object *o)
 		return REFRESH_NOT_NOW;
 	if (atomic_exchange_explicit(&o->refreshing, true, memory_order_relaxed))
 		return REFRESH_IS_UNDER_WAY;
-	f = flight_background(c->flights, &x->key, x->worker->index, c->purges);
+	f = flight_background(c->flights, &x->key, object_vary(o), x->worker->index, c->purges);
 	if (f == NULL) {
 		atomic_store_explicit(&o->refreshing, false, memory_order_relaxed);
 		return REFRESH_IS_UNDER_WAY;

@@ -178,8 +178,8 @@ board_segment(struct exchange *x, bool led)
 	struct cache_key key = key_of(x, s->number);
 
 	s->is_asked = true;
-	if (flight_board(c->flights, &key, &x->rider, loop_now_ms(x->worker->loop), c->purges,
-		object_tags(x->object)) != FLIGHT_RIDES)
+	if (flight_board(c->flights, &key, SLICE_NONE, &x->rider, loop_now_ms(x->worker->loop),
+		c->purges, object_tags(x->object)) != FLIGHT_RIDES)
 		fetch_segment(x, flight_ref(x->rider.flight), s->number);
 	else if (!led) /* who asked for the whole first rides in what came of that */
 		observe_add(x->worker->observer, COUNT_flights_joined, 1);
@@ -330,7 +330,7 @@ segments_read_ahead(struct exchange *x)
 	if (s->ahead_object != NULL)
 		return;
 	key = key_of(x, next);
-	f = flight_background(c->flights, &key, x->worker->index, c->purges);
+	f = flight_background(c->flights, &key, SLICE_NONE, x->worker->index, c->purges);
 	if (f == NULL)
 		return; /* somebody fetches it already */
 	s->ahead_flight = flight_ref(f);

@@ -150,18 +150,35 @@ def test_a_fetch_without_an_answer_fails_all_who_wait_at_once(origin, forebay):
         c.answer().expect(502)
 
 
-def test_each_waits_for_its_own_variant(origin, forebay):
-    def speak(exchange):
-        text = f"in {exchange.request.headers.get('Accept-Language')}"
-        exchange.head(200, [("Content-Length", len(text)), ("Vary", "Accept-Language"), ("Cache-Control", "max-age=60")])
-        exchange.send(text)
+def speak(exchange):
+    text = f"in {exchange.request.headers.get('Accept-Language')}"
+    exchange.head(200, [("Content-Length", len(text)), ("Vary", "Accept-Language"), ("Cache-Control", "max-age=60")])
+    exchange.send(text)
+
+
+def test_each_waits_for_its_own_variant_which_is_fetched_once(origin, forebay):
     gate = origin.on("GET /news").do(speak).hold()
     w1 = forebay("workers: 3", app=origin)
-    clients = [(language, w1.client().ask("GET", "/news", accept_language=language)) for language in ("de", "fr") * 5]
-    all_ride(w1, 9)
+    clients = [(language, w1.client().ask("GET", "/news", accept_language=language)) for language in ("de", "fr", "it") * 10]
+    all_ride(w1, 29)
     gate.release()
     for language, c in clients:
         c.answer().expect(200, f"in {language}")
+    assert origin.count("GET /news") == 3
+
+
+def test_nobody_waits_for_a_variant_that_is_known_to_be_for_others(origin, forebay):
+    rule = origin.on("GET /news").do(speak)
+    w1 = forebay("workers: 3", app=origin)
+    w1.get("/news", accept_language="de").expect(200, "in de")
+    gate = rule.hold()
+    clients = [(language, w1.client().ask("GET", "/news", accept_language=language)) for language in ("fr", "it") * 5]
+    origin.wait_asked(3)                                            # both at once
+    all_ride(w1, 8)
+    gate.release()
+    for language, c in clients:
+        c.answer().expect(200, f"in {language}")
+    assert origin.count("GET /news") == 3
 
 
 def test_a_slow_reader_does_not_hold_up_the_others(origin, forebay):

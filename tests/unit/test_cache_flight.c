@@ -73,7 +73,8 @@ board(struct asker *a, const char *key)
 	struct cache_key k = key_of(key);
 
 	ready(a);
-	return flight_board(flights, &k, &a->rider, NOW_MS, purges, SLICE_LIT("news\0"));
+	return flight_board(
+	    flights, &k, SLICE_NONE, &a->rider, NOW_MS, purges, SLICE_LIT("news\0"));
 }
 
 /* A response that is still growing. The caller's reference to body and object. */
@@ -207,7 +208,8 @@ what_is_not_for_everybody_is_remembered_for_a_while(void **state)
 	assert_false(flights_is_unshared(flights, k.hash, NOW_MS + 1000));
 	ready(&d);
 	assert_int_equal(
-	    flight_board(flights, &k, &d.rider, NOW_MS + 1000, purges, SLICE_NONE), FLIGHT_LEADS);
+	    flight_board(flights, &k, SLICE_NONE, &d.rider, NOW_MS + 1000, purges, SLICE_NONE),
+	    FLIGHT_LEADS);
 	flight_close(d.rider.flight);
 	flight_leave(&a.rider);
 	flight_leave(&b.rider);
@@ -268,11 +270,11 @@ static void
 a_refresh_can_be_boarded_but_not_doubled(void **state)
 {
 	struct cache_key k = key_of("k");
-	struct flight *f = flight_background(flights, &k, 1, purges);
+	struct flight *f = flight_background(flights, &k, SLICE_NONE, 1, purges);
 	struct asker a = asker_on(0);
 
 	assert_non_null(f);
-	assert_null(flight_background(flights, &k, 2, purges));
+	assert_null(flight_background(flights, &k, SLICE_NONE, 2, purges));
 	assert_int_equal(flight_riders(f), 0);
 	assert_int_equal(flight_read_by_all(f), UINT64_MAX);
 	assert_int_equal(board(&a, "k"), FLIGHT_RIDES);

@@ -10,12 +10,17 @@ static bool
 is_for(const char *vary, const char *stored, const char *asking)
 {
 	struct head response = head_of(vary), first = head_of(stored), second = head_of(asking);
-	struct buf key = {0};
+	struct buf key = {0}, other = {0}, like = {0};
 
 	assert_true(vary_key(&response, &first, &key));
 	assert_true(vary_matches(buf_slice(&key), &first));
 	bool matches = vary_matches(buf_slice(&key), &second);
+	assert_true(vary_key(&response, &second, &other));
+	vary_key_like(buf_slice(&key), &second, &like);
+	assert_true(slice_eq(buf_slice(&like), buf_slice(&other)));
 	buf_fini(&key);
+	buf_fini(&other);
+	buf_fini(&like);
 	return matches;
 }
 
