@@ -2,7 +2,7 @@
 
 import pytest
 
-LONG = "max-age=1, stale-while-revalidate=15"
+LONG = "max-age=1, stale-while-revalidate=15, stale-if-error=0"
 
 
 def under_refresh(origin, forebay, clock, *answers):
