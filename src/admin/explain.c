@@ -209,8 +209,8 @@ deed(const struct exchange *x)
 static json_t *
 about_outcome(const struct exchange *x)
 {
-	return json_pack("{s:s,s:s,s:s,s:o}", "status", cache_word_name(x->word), "does", deed(x),
-	    "reason", x->reason, "code",
+	return json_pack("{s:s,s:s,s:s,s:s,s:o}", "status", cache_word_name(x->word), "does",
+	    deed(x), "reason", x->reason, "detail", x->detail, "code",
 	    x->step == STEP_respond ? json_integer(x->status) : json_null());
 }
 

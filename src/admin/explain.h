@@ -6,7 +6,8 @@
  *   route          name, number (from 1) of how many, what it does, upstream, whether it caches; null: none
  *   limits         names of the rate limits it would be asked by
  *   key            url and parts, null where nothing is looked up; tags of the route
- *   outcome        status (X-Cache-Status), does, reason, code (of an answer of our own, or null)
+ *   outcome        status (X-Cache-Status), does, reason, detail (the same in a word, as Cache-Status has it), code (of an
+ *                  answer of our own, or null)
  *   stored         each variant in memory: vary, status, bytes, codings, age, life, left (s), stale windows, validators, tags, hits,
  *                  purged (no, soft, yes), positions in the purge log
  *   last_response  what became of the last response for the key: source, status, stored, why, ago (s); null: not known

@@ -6,10 +6,10 @@ static const struct {
 	enum reuse_action action;
 	enum cache_word word;
 	enum cache_fwd fwd;
-	const char *text;
+	const char *detail, *text;
 } reuses[] = {
-#define X(reason, action, word, fwd, text) \
-	{REUSE_##action, CACHE_WORD_##word, CACHE_FWD_##fwd, text},
+#define X(reason, action, word, fwd, detail, text) \
+	{REUSE_##action, CACHE_WORD_##word, CACHE_FWD_##fwd, detail, text},
     REUSES(X)
 #undef X
 };
@@ -30,6 +30,12 @@ enum cache_fwd
 reuse_fwd(enum reuse r)
 {
 	return reuses[r].fwd;
+}
+
+const char *
+reuse_detail(enum reuse r)
+{
+	return reuses[r].detail;
 }
 
 const char *

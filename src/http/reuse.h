@@ -14,24 +14,25 @@ enum reuse_action {
 };
 
 /* clang-format off */
-/* The word is that of the answer if the origin sends a new one; a 304 makes it REVALIDATED, a failure STALE.
- *        reason             action             word      fwd      text */
+/* The word is that of the answer if the origin sends a new one; a 304 makes it REVALIDATED, a failure STALE. The detail is for
+ * Cache-Status; empty where that says it all anyhow.
+ *        reason             action             word      fwd      detail                    text */
 #define REUSES(X)                                                                                                  \
-	X(FRESH,             SERVE,             HIT,      NONE,    "fresh")                                        \
-	X(MAX_STALE,         SERVE,             STALE,    NONE,    "stale, and the client's max-stale allows it")  \
-	X(WHILE_REVALIDATE,  SERVE_AND_REFRESH, STALE,    NONE,    "stale, within stale-while-revalidate")         \
-	X(EXPIRED,           VALIDATE,          EXPIRED,  STALE,   "stale")                                        \
-	X(NO_CACHE,          VALIDATE,          EXPIRED,  STALE,   "the response says no-cache: validated before each use") \
-	X(REQUEST_NO_CACHE,  VALIDATE,          BYPASS,   REQUEST, "the client's Cache-Control says no-cache")     \
-	X(REQUEST_MAX_AGE,   VALIDATE,          EXPIRED,  REQUEST, "older than the client's max-age allows")       \
-	X(REQUEST_MIN_FRESH, VALIDATE,          EXPIRED,  REQUEST, "not fresh for as long as the client's min-fresh asks") \
-	X(COOKIE,            PASS,              BYPASS,   BYPASS,  "the request has a Cookie, and only the route or a guess gives the response a life") \
-	X(AUTHORIZATION,     PASS,              BYPASS,   BYPASS,  "the request has Authorization, and only the route or a guess gives the response a life") \
-	X(ONLY_IF_CACHED,    REFUSE,            MISS,     NONE,    "the client asks for what is in the cache, and it may not be used")
+	X(FRESH,             SERVE,             HIT,      NONE,    "",                       "fresh")              \
+	X(MAX_STALE,         SERVE,             STALE,    NONE,    "request-max-stale",      "stale, and the client's max-stale allows it") \
+	X(WHILE_REVALIDATE,  SERVE_AND_REFRESH, STALE,    NONE,    "stale-while-revalidate", "stale, within stale-while-revalidate") \
+	X(EXPIRED,           VALIDATE,          EXPIRED,  STALE,   "",                       "stale")              \
+	X(NO_CACHE,          VALIDATE,          EXPIRED,  STALE,   "no-cache",               "the response says no-cache: validated before each use") \
+	X(REQUEST_NO_CACHE,  VALIDATE,          BYPASS,   REQUEST, "request-no-cache",       "the client's Cache-Control says no-cache") \
+	X(REQUEST_MAX_AGE,   VALIDATE,          EXPIRED,  REQUEST, "request-max-age",        "older than the client's max-age allows") \
+	X(REQUEST_MIN_FRESH, VALIDATE,          EXPIRED,  REQUEST, "request-min-fresh",      "not fresh for as long as the client's min-fresh asks") \
+	X(COOKIE,            PASS,              BYPASS,   BYPASS,  "cookie",                 "the request has a Cookie, and only the route or a guess gives the response a life") \
+	X(AUTHORIZATION,     PASS,              BYPASS,   BYPASS,  "authorization",          "the request has Authorization, and only the route or a guess gives the response a life") \
+	X(ONLY_IF_CACHED,    REFUSE,            MISS,     NONE,    "",                       "the client asks for what is in the cache, and it may not be used")
 /* clang-format on */
 
 enum reuse {
-#define X(reason, action, word, fwd, text) REUSE_IS_##reason,
+#define X(reason, action, word, fwd, detail, text) REUSE_IS_##reason,
 	REUSES(X)
 #undef X
 	    REUSE_COUNT
@@ -40,6 +41,7 @@ enum reuse {
 enum reuse_action reuse_action(enum reuse r);
 enum cache_word reuse_word(enum reuse r);
 enum cache_fwd reuse_fwd(enum reuse r);
+const char *reuse_detail(enum reuse r);
 const char *reuse_text(enum reuse r);
 
 /* What is stored, as struct life told it, and its age now. */

@@ -38,6 +38,7 @@
 	X(cache,        name,    slice_from(cache_word_name(out->cache_word)), "as X-Cache-Status")                   \
 	X(tier,         name,    slice_from(tier_name(out->tier)), "where the answer came from")                      \
 	X(reason,       route,   slice_from(out->reason),     "why the cache did that")                               \
+	X(detail,       name,    slice_from(out->detail),     "the same in a word, as the detail of Cache-Status; most often empty") \
 	X(upstream,     name,    out->upstream,               "the name of the upstream asked")                       \
 	X(end,          name,    slice_from(request_end_name(out->end)), "how the request ended")                     \
 	X(fetch_end,    name,    slice_from(out->fetch_end),  "how the origin failed; empty: it did not")             \

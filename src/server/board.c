@@ -123,7 +123,7 @@ serve_stale(struct exchange *x, const char *why)
 	exchange_leave_flight(x);
 	x->word = CACHE_WORD_STALE;
 	x->tier = TIER_memory;
-	x->reason = why;
+	exchange_because(x, "stale-if-error", why);
 	exchange_use_object(x, o);
 	return exchange_to(x, STEP_respond);
 }
@@ -135,7 +135,7 @@ go_back(struct exchange *x, const char *why)
 	exchange_leave_flight(x);
 	x->is_collapsed = false;
 	x->fetch_end = NULL;
-	x->reason = why;
+	exchange_because(x, "", why);
 	return exchange_to(x, STEP_board);
 }
 
@@ -210,14 +210,15 @@ take_from_flight(struct exchange *x, struct object *o)
 	if (x->stale != NULL && o->body == x->stale->body) {
 		x->word = CACHE_WORD_REVALIDATED;
 		x->reason = "the origin says that it is still good";
-	} else if (x->stale == NULL && x->is_shared && x->verdict != STORE_STORED &&
-	    x->rider.is_leader && !flight_is_from_redis(x->rider.flight))
-		x->reason = store_verdict_text(x->verdict);
+	} else if (x->is_shared && x->verdict != STORE_STORED && x->rider.is_leader &&
+	    !flight_is_from_redis(x->rider.flight))
+		exchange_because(
+		    x, store_verdict_detail(x->verdict), store_verdict_text(x->verdict));
 	if (flight_is_from_redis(x->rider.flight)) {
 		x->tier = TIER_redis;
 		x->word = CACHE_WORD_HIT;
 		x->fwd = CACHE_FWD_NONE;
-		x->reason = "in Redis";
+		exchange_because(x, "redis", "in Redis");
 	}
 	exchange_use_object(x, object_ref(o));
 	return exchange_to(x, STEP_respond);

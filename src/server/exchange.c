@@ -82,7 +82,7 @@ exchange_new(struct worker *w, struct client *c, bool is_admin)
 	x->started_us = clock_mono_us();
 	x->word = CACHE_WORD_BYPASS;
 	x->fwd = CACHE_FWD_BYPASS;
-	x->reason = "";
+	exchange_because(x, "", "");
 	list_init(&x->rider.link);
 	x->told.done = on_purges_told;
 	task_init(&x->retire, exchange_free, x);
@@ -158,6 +158,7 @@ exchange_record(struct exchange *x)
 	    .cache_word = x->word,
 	    .tier = x->tier,
 	    .reason = x->reason,
+	    .detail = x->detail,
 	    .end = x->end,
 	    .fetch_end = x->fetch_end,
 	    .client = exchange_client_ip(x),

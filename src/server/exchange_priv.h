@@ -133,6 +133,7 @@ struct exchange {
 	bool is_collapsed;
 	enum store_verdict verdict; /* of the response fetched for it */
 	const char *reason;	    /* a literal: why */
+	const char *detail;	    /* likewise: the same, short; empty where word and fwd say it */
 
 	/* the answer */
 	enum answer_kind answer;
@@ -203,6 +204,14 @@ exchange_to(struct exchange *x, enum exchange_step step)
 {
 	x->step = step;
 	return EXCHANGE_GO;
+}
+
+/* Why the cache does what it does with this request: short, and in a sentence. Literals. */
+static inline void
+exchange_because(struct exchange *x, const char *detail, const char *reason)
+{
+	x->detail = detail;
+	x->reason = reason;
 }
 
 /* Each file's steps. */

@@ -21,12 +21,12 @@ expand_tags(struct exchange *x)
 /* --- what is stored --- */
 
 static enum exchange_next
-pass(struct exchange *x, enum cache_fwd fwd, const char *why)
+pass(struct exchange *x, enum cache_fwd fwd, const char *detail, const char *why)
 {
 	x->is_shared = false;
 	x->word = CACHE_WORD_BYPASS;
 	x->fwd = fwd;
-	x->reason = why;
+	exchange_because(x, detail, why);
 	return exchange_to(x, STEP_board);
 }
 
@@ -194,7 +194,7 @@ judge_stored(struct exchange *x, struct object *o, bool soft)
 	x->reuse = reuse_judge(&s, &r);
 	x->word = reuse_word(x->reuse);
 	x->fwd = reuse_fwd(x->reuse);
-	x->reason = reuse_text(x->reuse);
+	exchange_because(x, reuse_detail(x->reuse), reuse_text(x->reuse));
 	switch (reuse_action(x->reuse)) {
 	case REUSE_SERVE_AND_REFRESH:
 		if (refresh_behind(x, o) == REFRESH_IS_UNDER_WAY)
@@ -213,7 +213,7 @@ judge_stored(struct exchange *x, struct object *o, bool soft)
 		return exchange_to(x, STEP_board);
 	case REUSE_PASS:
 		object_unref(&o);
-		return pass(x, reuse_fwd(x->reuse), reuse_text(x->reuse));
+		return pass(x, x->fwd, x->detail, x->reason);
 	case REUSE_REFUSE:
 		object_unref(&o);
 		return exchange_own(x, 504, "only-if-cached");
@@ -257,13 +257,14 @@ step_lookup(struct exchange *x)
 	struct object *o;
 
 	if (!x->route->cache.is_on)
-		return pass(x, CACHE_FWD_BYPASS, "the route does not cache");
+		return pass(x, CACHE_FWD_BYPASS, store_verdict_detail(STORE_ROUTE_OFF),
+		    store_verdict_text(STORE_ROUTE_OFF));
 	if (may_keep_post(x)) {
 		x->keeps_post = true;
 		hide_what_origin_will_not_see(x);
 		exchange_make_key(x);
 		expand_tags(x);
-		return pass(x, CACHE_FWD_METHOD, "the method asks for the origin");
+		return pass(x, CACHE_FWD_METHOD, "", "the method asks for the origin");
 	}
 	if (x->head.method == METHOD_QUERY && x->client->has_upload)
 		switch (exchange_collect_query(x)) {
@@ -275,14 +276,18 @@ step_lookup(struct exchange *x)
 		case QUERY_PASSES:
 			break;
 		}
-	if (x->is_upgrade || (x->client->has_upload && !x->is_query))
-		return pass(x, CACHE_FWD_BYPASS, "an upgrade, or a request with a body");
+	if (x->is_upgrade)
+		return pass(
+		    x, CACHE_FWD_BYPASS, "upgrade", "the request asks for another protocol");
+	if (x->client->has_upload && !x->is_query)
+		return pass(x, CACHE_FWD_BYPASS, "request-body", "the request has a body");
 	if (x->head.method != METHOD_GET && x->head.method != METHOD_HEAD && !x->is_query)
-		return pass(x, CACHE_FWD_METHOD, "the method asks for the origin");
+		return pass(x, CACHE_FWD_METHOD, "", "the method asks for the origin");
 	if (head_has(&x->head, FIELD_IF_MATCH) || head_has(&x->head, FIELD_IF_UNMODIFIED_SINCE))
-		return pass(x, CACHE_FWD_REQUEST, "only the origin may say whether it has changed");
+		return pass(x, CACHE_FWD_REQUEST, "precondition",
+		    "only the origin may say whether it has changed");
 	if (!clerk_may_answer(x->worker->commons->clerk))
-		return pass(x, CACHE_FWD_BYPASS, "no lease on the purge log");
+		return pass(x, CACHE_FWD_BYPASS, "no-lease", "no lease on the purge log");
 	x->is_shared = true;
 	hide_what_origin_will_not_see(x);
 	exchange_make_key(x);
@@ -296,6 +301,7 @@ step_lookup(struct exchange *x)
 	}
 	x->word = CACHE_WORD_MISS;
 	x->fwd = others ? CACHE_FWD_VARY_MISS : CACHE_FWD_URI_MISS;
-	x->reason = others ? "not stored for such a request" : "not stored";
+	exchange_because(
+	    x, "", others ? "what is stored is for other requests" : "nothing is stored for it");
 	return exchange_to(x, STEP_board);
 }

@@ -124,7 +124,8 @@ struct outcome {
 	int status;
 	enum cache_word cache_word;
 	enum tier tier;
-	const char *reason; /* one word or two: why that cache status, why not stored */
+	const char *reason; /* why that cache status, why not stored */
+	const char *detail; /* the same in a word, as Cache-Status has it */
 	enum request_end end;
 	const char *fetch_end; /* name of the fetch's end when the origin failed; NULL */
 	struct slice client;   /* the address as seen through trusted proxies */

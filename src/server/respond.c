@@ -97,17 +97,28 @@ ttl_s(const struct exchange *x)
 }
 
 /* What a writer may count on for his purges. */
-static struct slice
+static const char *
 purged_detail(enum purge_level level)
 {
-	static const struct slice details[] = {
-	    [PURGE_HERE] = SLICE_LIT("purged-here"),
-	    [PURGE_JOURNALLED] = SLICE_LIT("purged-journalled"),
-	    [PURGE_APPENDED] = SLICE_LIT("purged-appended"),
-	    [PURGE_EVERYWHERE] = SLICE_LIT("purged-everywhere"),
+	static const char *const details[] = {
+	    [PURGE_HERE] = "purged-here",
+	    [PURGE_JOURNALLED] = "purged-journalled",
+	    [PURGE_APPENDED] = "purged-appended",
+	    [PURGE_EVERYWHERE] = "purged-everywhere",
 	};
 
 	return details[level];
+}
+
+/* What the one word for it is, once it is known what became of the response. */
+static const char *
+detail(const struct exchange *x, bool from_store, bool stored)
+{
+	if (!from_store && !stored && x->is_shared && !x->is_collapsed)
+		return store_verdict_detail(x->verdict);
+	if (x->has_been_told)
+		return purged_detail(x->told.level);
+	return *x->detail == '\0' && x->tier == TIER_redis ? "redis" : x->detail;
 }
 
 static void
@@ -122,19 +133,15 @@ add_cache_status(struct exchange *x)
 	    .ttl_s = CACHE_TTL_NONE,
 	    .collapsed = x->is_collapsed,
 	    .stored = !from_store && x->answer == ANSWER_OBJECT && x->is_shared &&
-		(x->verdict == STORE_STORED || (x->is_collapsed && x->object->facts.is_in_slab))};
+		(x->is_collapsed ? x->object->facts.is_in_slab : x->verdict == STORE_STORED)};
 
 	add_line(&x->out, "X-Cache-Status", slice_from(cache_word_name(x->word)));
 	if (x->answer != ANSWER_OBJECT)
 		return; /* RFC 9211 section 2: not on answers made here */
 	if (from_store || s.stored)
 		s.ttl_s = ttl_s(x);
-	if (!from_store && !s.stored && x->is_shared)
-		s.detail = slice_from(store_verdict_detail(x->verdict));
-	else if (x->has_been_told)
-		s.detail = purged_detail(x->told.level);
-	else if (x->tier == TIER_redis)
-		s.detail = SLICE_LIT("redis");
+	x->detail = detail(x, from_store, s.stored);
+	s.detail = *x->detail == '\0' ? SLICE_NONE : slice_from(x->detail);
 	buf_add_lit(&x->out, "Cache-Status: ");
 	if (x->is_rendered)
 		cache_status_write(&x->out, &s);

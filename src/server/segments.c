@@ -114,7 +114,7 @@ note_origin(struct exchange *x)
 	if (x->word == CACHE_WORD_HIT) {
 		x->word = CACHE_WORD_MISS;
 		x->fwd = CACHE_FWD_PARTIAL;
-		x->reason = "a part of it is not stored";
+		exchange_because(x, "", "a part of it is not stored");
 	}
 }
 

@@ -200,7 +200,8 @@ def test_a_failing_origin_is_asked_once_for_all_who_wait(origin, forebay, fields
     all_ride(w1, 9)
     gate.release()
     for c in clients:
-        c.answer().expect(503, "out of order")
+        r = c.answer().expect(503, "out of order")
+        assert "stored" not in r.headers["cache-status"]            # none of them claims that it is
 
 
 def test_those_who_come_after_a_failure_gather_again(origin, forebay):

@@ -1,5 +1,6 @@
 """Each answer says what the cache did: X-Cache-Status in one word, Cache-Status (RFC 9211) in full."""
 
+import json
 import re
 
 import pytest
@@ -41,15 +42,50 @@ def test_in_full(site, clock):
     assert re.fullmatch(r"inner; hit; ttl=5, forebay; hit; ttl=(59|60)", told(site, "/chain"))
     assert told(site, "/mine") == "forebay; fwd=uri-miss; fwd-status=200; detail=private"
     assert told(site, "/cookie") == "forebay; fwd=uri-miss; fwd-status=200; detail=set-cookie"
-    assert told(site, "/off/x") == "forebay; fwd=bypass; fwd-status=200"
+    assert told(site, "/off/x") == "forebay; fwd=bypass; fwd-status=200; detail=off"
     assert told(site, "/kept", "POST") in ("forebay; fwd=method; fwd-status=201",)
     assert told(site, "/fixed") is None and told(site, "/bad") is None
     for target in ("/stale", "/valid", "/expires"):
         site.get(target).expect(200, x_cache_status="MISS")
     clock.advance(15)
-    assert re.fullmatch(r"forebay; hit; ttl=-[567]", told(site, "/stale"))
+    assert re.fullmatch(r"forebay; hit; ttl=-[567]; detail=stale-if-error", told(site, "/stale"))
     assert re.fullmatch(r"forebay; fwd=stale; fwd-status=304; stored; ttl=(9|10)", told(site, "/valid"))
     assert re.fullmatch(r"forebay; fwd=stale; fwd-status=200; stored; ttl=(9|10)", told(site, "/expires"))
+
+
+GUEST = {"cookie": "a=1"}
+KEY = {"authorization": "Bearer x"}
+
+
+@pytest.mark.parametrize("target, how, after_s, detail", [
+    ("/kept", {}, 0, ""), ("/off/x", {}, 0, "off"), ("/kept", {"if_match": '"1"'}, 0, "precondition"), ("/kept", {"body": "x"}, 0, "request-body"),
+    ("/route", GUEST, 0, "cookie"), ("/route", KEY, 0, "authorization"), ("/valid", {}, 15, ""), ("/asked", {}, 0, "no-cache"), ("/behind", {}, 15, "stale-while-revalidate"),
+    ("/obeyed", {"cache_control": "no-cache"}, 0, "request-no-cache"), ("/obeyed", {"cache_control": "max-age=5"}, 9, "request-max-age"),
+    ("/obeyed", {"cache_control": "min-fresh=50"}, 15, "request-min-fresh"), ("/obeyed", {"cache_control": "max-stale=99"}, 90, "request-max-stale"),
+])
+def test_why_is_told_in_a_word_that_the_log_and_explain_have_too(origin, forebay, clock, target, how, after_s, detail):
+    origin.on("/*").reply(200, "x", cache_control="max-age=60")
+    origin.on("/valid").reply(200, "x", cache_control="max-age=10", etag='"1"', revalidates=True)
+    origin.on("/asked").reply(200, "x", cache_control="no-cache", etag='"1"', revalidates=True)
+    origin.on("/behind").reply(200, "x", cache_control="max-age=10, stale-while-revalidate=60")
+    origin.on("/route").reply(200, "x")
+    w1 = forebay("""
+        routes:
+          - {match: /off/**, cache: off}
+          - {match: /route, cache: {ttl: 1m}}
+          - {match: /obeyed, cache: {client_directives: obey}}
+          - match: /**
+    """, app=origin)
+    w1.get(target).expect(200)
+    clock.advance(after_s)
+    asked = [word for name, value in how.items() if name != "body"
+             for word in ("--request", f"{name.replace('_', '-')}: {value}")] + (["--data", how["body"]] if "body" in how else [])
+    outcome = json.loads(w1.cli("explain", f"http://{w1.address}{target}", *asked, "--json").stdout)["outcome"]
+    r = w1.get(target, **how).expect(200)
+    line, = w1.access(request_id=r.headers["x-request-id"])
+    assert re.search(r"(?:; detail=([\w-]+))?$", r.headers["cache-status"]).group(1) == (detail or None)
+    assert (line["detail"], outcome["detail"]) == (detail, detail)
+    assert line["reason"] == outcome["reason"] or line["cache"] == "REVALIDATED"
 
 
 @pytest.mark.parametrize("target, how, status, word", [

@@ -37,7 +37,8 @@ def w(origin, forebay):
 def test_a_page_that_nobody_asked_for_yet(w, origin):
     told = explained(w, "/news?b=1")
 
-    assert told["outcome"] == {"status": "MISS", "does": "asks the origin; who asks meanwhile shares the answer", "reason": "not stored", "code": None}
+    assert told["outcome"] == {"status": "MISS", "does": "asks the origin; who asks meanwhile shares the answer", "reason": "nothing is stored for it",
+                               "detail": "", "code": None}
     assert told["key"]["url"] == "http://www.a.test/news?b=1"
     assert (told["route"]["name"], told["route"]["number"], told["route"]["upstream"]) == ("GET /**", 5, "app")
     assert (told["stored"], told["last_response"]) == ([], None)
@@ -118,7 +119,7 @@ def test_variants_are_told_apart(w, origin):
     told = explained(w, "/page", "--request", "Accept-Language: de")
 
     assert sorted((v["vary"]["accept-language"], v["answers_this"]) for v in told["stored"]) == [("de", True), ("en", False)]
-    assert explained(w, "/page", "--request", "Accept-Language: fr")["outcome"]["reason"] == "not stored for such a request"
+    assert explained(w, "/page", "--request", "Accept-Language: fr")["outcome"]["reason"] == "what is stored is for other requests"
 
 
 def test_routes_that_ask_no_origin_or_no_cache(w):

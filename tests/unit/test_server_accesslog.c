@@ -40,6 +40,7 @@ a_request(void)
 	    .cache_word = CACHE_WORD_HIT,
 	    .tier = TIER_memory,
 	    .reason = "fresh",
+	    .detail = "redis",
 	    .end = END_done,
 	    .client = SLICE_LIT("192.0.2.7"),
 	    .request_id = SLICE_LIT("0a1b"),
@@ -98,7 +99,8 @@ a_json_line_tells_everything_in_a_fixed_shape(void **state)
 	    "\"protocol\":\"HTTP/1.1\",\"status\":200,\"bytes\":5120,\"bytes_in\":0,"
 	    "\"duration_ms\":1.234,\"wait_ms\":0.000,\"origin_ms\":null,\"route\":\"GET "
 	    "/news/**\","
-	    "\"cache\":\"HIT\",\"tier\":\"memory\",\"reason\":\"fresh\",\"upstream\":\"app\","
+	    "\"cache\":\"HIT\",\"tier\":\"memory\",\"reason\":\"fresh\",\"detail\":\"redis\","
+	    "\"upstream\":\"app\","
 	    "\"end\":\"done\",\"fetch_end\":\"\",\"referer\":\"https://example.com/\","
 	    "\"user_agent\":\"curl/8\"}");
 	out.origin_us = 70005;
