@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "http/storedhead.h"
+#include "server/balancekey.h"
 #include "server/fill_priv.h"
 #include "server/request.h"
 #include "server/segments.h"
@@ -151,6 +152,7 @@ fill_new(
 	timer_init(&f->l2_silence, on_l2_silence, f);
 	task_init(&f->start, on_fill_start, f);
 	copy_request(f, x);
+	f->balance_key = balance_key_of(x);
 	f->log_pos = flight_log_pos(flight);
 	purge_set_expand(&f->purges, x);
 	if (stale != NULL && f->method == METHOD_HEAD)
@@ -232,6 +234,7 @@ fill_ask_origin(struct fill *f)
 		? &f->x->upload
 		: NULL,
 	    .head_limit = f->site->head_size,
+	    .key = f->balance_key,
 	};
 
 	if (f->worker->l2 != NULL)

@@ -44,7 +44,8 @@ static void
 attempt_next_server(struct attempt *a, enum fetch_end end)
 {
 	atomic_fetch_add_explicit(&a->server->connect_failures, 1, memory_order_relaxed);
-	a->tried |= server_bit(a->server);
+	server_took(a->server, a->upstream->conf.connect_ms * 1000, loop_now_ms(attempt_loop(a)));
+	server_set_add(&a->tried, a->server);
 	pool_discard(&a->conn);
 	if (++a->tries >= a->upstream->servers_count) {
 		attempt_fail(a, end);
@@ -121,7 +122,8 @@ on_attempt_look(void *arg)
 	struct attempt *a = arg;
 
 	if (a->server == NULL)
-		a->server = upstream_choose(a->upstream, a->tried);
+		a->server = upstream_choose(
+		    a->upstream, &(struct choice){&a->tried, a->key, loop_now_ms(attempt_loop(a))});
 	if (!a->wants_new)
 		a->conn = pool_borrow_idle(a->pool, a->server, &a->owner->stream, a->arg);
 	if (a->conn == NULL)
@@ -165,10 +167,10 @@ on_attempt_deadline(void *arg)
 
 void
 attempt_init(struct attempt *a, struct pool *p, struct resolver *resolver, struct upstream *u,
-    const struct attempt_owner *owner, void *arg)
+    uint64_t key, const struct attempt_owner *owner, void *arg)
 {
 	*a = (struct attempt){
-	    .pool = p, .resolver = resolver, .upstream = u, .owner = owner, .arg = arg};
+	    .pool = p, .resolver = resolver, .upstream = u, .key = key, .owner = owner, .arg = arg};
 	task_init(&a->look, on_attempt_look, a);
 	pool_waiter_init(&a->waiter, on_attempt_look, a);
 	timer_init(&a->deadline, on_attempt_deadline, a);

@@ -9,6 +9,7 @@
 #ifndef UPSTREAM_ATTEMPT_H
 #define UPSTREAM_ATTEMPT_H
 
+#include "upstream/balance.h"
 #include "upstream/ends.h"
 #include "upstream/pool.h"
 
@@ -35,11 +36,12 @@ struct attempt {
 	const struct attempt_owner *owner;
 	void *arg;
 	enum attempt_step step;
-	struct server *server; /* counted in flight; NULL before the first was chosen */
-	struct upconn *conn;   /* the owner's to return, once ready */
-	bool is_reused;	       /* conn has served before */
-	bool wants_new;	       /* an idle connection will not do */
-	uint64_t tried;	       /* servers that could not be connected to */
+	struct server *server;	 /* counted in flight; NULL before the first was chosen */
+	struct upconn *conn;	 /* the owner's to return, once ready */
+	bool is_reused;		 /* conn has served before */
+	bool wants_new;		 /* an idle connection will not do */
+	uint64_t key;		 /* of the request, for consistent_hash */
+	struct server_set tried; /* servers that could not be connected to */
 	unsigned tries;
 	struct task look;
 	struct pool_waiter waiter;
@@ -49,7 +51,7 @@ struct attempt {
 
 /* resolver may be NULL when all servers are literal addresses. */
 void attempt_init(struct attempt *a, struct pool *p, struct resolver *resolver, struct upstream *u,
-    const struct attempt_owner *owner, void *arg);
+    uint64_t key, const struct attempt_owner *owner, void *arg);
 /* Begins, at the end of this turn. */
 void attempt_begin(struct attempt *a);
 /* The connection died: drops it and gets another one, made for this, to the same server. */

@@ -1,5 +1,7 @@
 #include "upstream/conf.h"
 
+#include <stdlib.h>
+
 #include "base/mem.h"
 
 const struct conf_word upstream_life_words[] = {{"off", 0, false}, {0}};
@@ -12,20 +14,79 @@ const struct conf_word upstream_host_words[] = {{"client", 0, false}, {"server",
 
 /* What an address of a listener may be, but not of a server: ":8080", "*:8080". */
 static void
-check_servers(struct conf_context *cx, const struct conf_table *t, void *target)
+check_server(struct conf_context *cx, const struct conf_table *t, void *target)
 {
-	const struct upstream_section *s = target;
+	const struct upstream_server_conf *s = target;
+	const char *text = s->address;
 
-	for (size_t i = 0; i < s->servers.count; i++) {
-		const char *text = s->servers.items[i];
+	if (text[0] != ':' && text[0] != '*')
+		return;
+	conf_error(cx->diag, conf_place(t, s, "address"), "servers: \"%s\" names no host", text);
+	conf_hint(cx->diag, "expected host:port, as in 127.0.0.1%s", strchr(text, ':'));
+}
 
-		if (text[0] != ':' && text[0] != '*')
+/* No more than what a name may have. */
+static bool
+is_name(const char *text)
+{
+	return text[0] != '\0' && text[strcspn(text, " \t,;=:\"()<>@/[]?{}\\")] == '\0';
+}
+
+/* "header:X-User" */
+static bool
+read_hash_part(const char *text, struct hash_part *out)
+{
+	static const struct {
+		const char *word;
+		bool is_named;
+	} parts[] = {
+#define X(name, is_named, text) [HASH_PART_##name] = {#name, is_named},
+	    HASH_PARTS(X)
+#undef X
+	};
+
+	for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		size_t n = strlen(parts[i].word);
+
+		if (strncmp(text, parts[i].word, n) != 0)
 			continue;
-		conf_error(
-		    cx->diag, conf_place(t, s, "servers"), "servers: \"%s\" names no host", text);
-		conf_hint(cx->diag, "expected host:port, as in 127.0.0.1%s", strchr(text, ':'));
+		*out = (struct hash_part){
+		    (enum hash_part_kind)i, parts[i].is_named ? text + n + 1 : NULL};
+		if (!parts[i].is_named && text[n] == '\0')
+			return true;
+		if (parts[i].is_named && text[n] == ':' && is_name(out->name))
+			return true;
+	}
+	return false;
+}
+
+static void
+check_hash(struct conf_context *cx, const struct conf_table *t, void *target)
+{
+	const struct upstream_hash_conf *h = target;
+	struct hash_part part;
+
+	for (size_t i = 0; i < h->key.count; i++) {
+		if (read_hash_part(h->key.items[i], &part))
+			continue;
+		conf_error(cx->diag, conf_place(t, h, "key"), "key: \"%s\" is no part of a request",
+		    h->key.items[i]);
+		conf_hint(cx->diag, "expected uri, client, header:NAME or cookie:NAME");
 	}
 }
+
+#define CONF_TARGET struct upstream_server_conf
+static const struct conf_directive server_rows[] = {UPSTREAM_SERVER_DIRECTIVES(CONF_ROW)};
+#undef CONF_TARGET
+const struct conf_table upstream_server_table =
+    CONF_TABLE("upstream_server", struct upstream_server_conf, server_rows, .shortcut = "address",
+	.check = check_server, .text = "One server of an upstream.");
+
+#define CONF_TARGET struct upstream_hash_conf
+static const struct conf_directive hash_rows[] = {UPSTREAM_HASH_DIRECTIVES(CONF_ROW)};
+#undef CONF_TARGET
+const struct conf_table upstream_hash_table = CONF_TABLE(
+    "upstream_hash", struct upstream_hash_conf, hash_rows, .shortcut = "key", .check = check_hash);
 
 #define CONF_TARGET struct upstream_pool_conf
 static const struct conf_directive pool_rows[] = {UPSTREAM_POOL_DIRECTIVES(CONF_ROW)};
@@ -42,16 +103,21 @@ const struct conf_table upstream_timeout_table =
 #define CONF_TARGET struct upstream_section
 static const struct conf_directive upstream_rows[] = {UPSTREAM_DIRECTIVES(CONF_ROW)};
 #undef CONF_TARGET
-const struct conf_table upstream_table = CONF_TABLE("upstream", struct upstream_section,
-    upstream_rows, .shortcut = "servers", .check = check_servers,
-    .text = "A group of servers that give the same answers, under the name that routes use.");
+const struct conf_table upstream_table =
+    CONF_TABLE("upstream", struct upstream_section, upstream_rows, .shortcut = "servers",
+	.text = "A group of servers that give the same answers, under the name that routes use.");
 
 static struct upstream_conf
 settings_of(const struct upstream_section *s)
 {
-	return (struct upstream_conf){
+	struct upstream_conf c = {
 	    .name = s->conf.name,
+	    .zone = s->zone,
 	    .balance = (enum balance)s->balance,
+	    .zone_share = s->zone_share,
+	    .hash_bound = 1 + s->hash.spare,
+	    .ewma_ms = s->ewma,
+	    .slow_start_ms = s->slow_start,
 	    .connect_ms = s->timeouts.connect,
 	    .response_ms = s->timeouts.response,
 	    .idle_ms = s->connections.idle,
@@ -60,6 +126,32 @@ settings_of(const struct upstream_section *s)
 	    .pending = (unsigned)s->connections.pending,
 	    .host_from_server = s->host != 0,
 	};
+
+	for (size_t i = 0; i < s->hash.key.count; i++)
+		if (!read_hash_part(s->hash.key.items[i], &c.hash_parts[c.hash_parts_count++]))
+			bug("a key that was checked has a bad part");
+	return c;
+}
+
+static bool
+is_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool
+has_same_choice(const struct upstream_conf *a, const struct upstream_conf *b)
+{
+	if (a->balance != b->balance || !is_text(a->zone, b->zone) ||
+	    a->zone_share != b->zone_share || a->hash_bound != b->hash_bound ||
+	    a->ewma_ms != b->ewma_ms || a->slow_start_ms != b->slow_start_ms ||
+	    a->hash_parts_count != b->hash_parts_count)
+		return false;
+	for (unsigned i = 0; i < a->hash_parts_count; i++)
+		if (a->hash_parts[i].kind != b->hash_parts[i].kind ||
+		    !is_text(a->hash_parts[i].name, b->hash_parts[i].name))
+			return false;
+	return true;
 }
 
 static bool
@@ -68,16 +160,21 @@ is_same(const struct upstream *u, const struct upstream_conf *c, const struct up
 {
 	const struct upstream_conf *had = &u->conf;
 
-	if (strcmp(had->name, c->name) != 0 || had->balance != c->balance ||
+	if (strcmp(had->name, c->name) != 0 || !has_same_choice(had, c) ||
 	    had->connect_ms != c->connect_ms || had->response_ms != c->response_ms ||
 	    had->idle_ms != c->idle_ms || had->life_ms != c->life_ms || had->max != c->max ||
 	    had->pending != c->pending || had->host_from_server != c->host_from_server)
 		return false;
 	if (u->workers != workers || u->servers_count != s->servers.count)
 		return false;
-	for (unsigned i = 0; i < u->servers_count; i++)
-		if (strcmp(u->servers[i].name, s->servers.items[i]) != 0)
+	for (unsigned i = 0; i < u->servers_count; i++) {
+		const struct upstream_server_conf *now = &s->servers.items[i];
+		const struct server *was = &u->servers[i];
+
+		if (strcmp(was->name, now->address) != 0 || !is_text(was->zone, now->zone) ||
+		    was->weight != (unsigned)now->weight)
 			return false;
+	}
 	return true;
 }
 
@@ -85,11 +182,17 @@ struct upstream *
 upstream_from(const struct upstream_section *s, unsigned workers, struct upstream *keep)
 {
 	struct upstream_conf c = settings_of(s);
+	struct server_spec *specs;
 	struct upstream *u;
 
 	if (keep != NULL && is_same(keep, &c, s, workers))
 		return upstream_ref(keep);
-	u = upstream_new(&c, s->servers.items, (unsigned)s->servers.count, workers);
+	specs = must_calloc(s->servers.count, sizeof(*specs));
+	for (size_t i = 0; i < s->servers.count; i++)
+		specs[i] = (struct server_spec){s->servers.items[i].address,
+		    s->servers.items[i].zone, (unsigned)s->servers.items[i].weight};
+	u = upstream_new(&c, specs, (unsigned)s->servers.count, workers);
+	free(specs);
 	if (u == NULL)
 		bug("upstream %s: a server that was checked is no address", c.name);
 	return u;

@@ -16,9 +16,24 @@
 	X(connect, duration, "2s", "1ms", "5m", "To a connection; then the next server is tried, or 502")    \
 	X(response, duration, "30s", "1ms", "1h", "From the request to the head of the response, and the longest silence in its body; 504")
 
+#define UPSTREAM_SERVER_DIRECTIVES(X)                                                                        \
+	X(address, address, NULL, NULL, NULL, "`host:port` or `unix:/path`", .required = true)               \
+	X(weight, int, "1", "1", "1000", "Its share beside the other servers'")                              \
+	X(zone, string, NULL, "1", "64", "Where it stands, see `zone` of the upstream")
+
+#define UPSTREAM_HASH_DIRECTIVES(X)                                                                          \
+	X(key, strings, "[uri]", "1", "8", "What belongs together: `uri`, `client`, `header:NAME`, `cookie:NAME`") \
+	X(spare, ratio, "25%", "1%", "100%", "How much more than its share of the requests under way a server may have before its keys go to the next")
+
 #define UPSTREAM_DIRECTIVES(X)                                                                               \
-	X(servers, addresses, NULL, "1", "64", "Where requests go: `host:port` or `unix:/path`", .required = true) \
-	X(balance, choice(upstream_balance_words), "round_robin", NULL, NULL, "Which server is next")        \
+	X(servers, list(struct upstream_server_conf, upstream_server_table), NULL, "1", "64", "Where requests go: `host:port` or `unix:/path`", .required = true) \
+	X(balance, choice(upstream_balance_words), "round_robin", NULL, NULL, "Which server is next. `round_robin`: each in turn. `least_connections`: who has the fewest requests on " \
+		"their way. `peak_ewma`: of two drawn at random, the one that has answered sooner lately for what it has to do. `consistent_hash`: whom the request's `hash.key` belongs to. All heed weights") \
+	X(hash, map(struct upstream_hash_conf, upstream_hash_table), NULL, NULL, NULL, "What `consistent_hash` goes by") \
+	X(ewma, duration, "10s", "100ms", "10m", "`peak_ewma`: what was seen that long ago counts a third")  \
+	X(zone, string, NULL, "1", "64", "Where this Forebay stands: servers of that zone are asked as long as `zone_share` of their weight is there") \
+	X(zone_share, ratio, "70%", "1%", "100%", "Below that part of its own zone, servers of all zones are asked") \
+	X(slow_start, duration, "off", "1s", "1h", "A server that comes back begins with a tenth of its weight, and has all of it after that long", .words = upstream_life_words) \
 	X(host, choice(upstream_host_words), "client", NULL, NULL, "The Host sent to it: what the client asked for, or the server's own name") \
 	X(connections, map(struct upstream_pool_conf, upstream_pool_table), NULL, NULL, NULL, "Connections kept open to it") \
 	X(timeouts, map(struct upstream_timeout_conf, upstream_timeout_table), NULL, NULL, NULL, "How long is waited for it")
@@ -35,12 +50,21 @@ struct upstream_timeout_conf {
 	struct conf_head conf;
 	UPSTREAM_TIMEOUT_DIRECTIVES(CONF_FIELD)
 };
+struct upstream_server_conf {
+	struct conf_head conf;
+	UPSTREAM_SERVER_DIRECTIVES(CONF_FIELD)
+};
+struct upstream_hash_conf {
+	struct conf_head conf;
+	UPSTREAM_HASH_DIRECTIVES(CONF_FIELD)
+};
 /* One entry of `upstreams` as written; struct upstream_conf of upstream/target.h is what is made of it. */
 struct upstream_section {
 	struct conf_head conf;
 	UPSTREAM_DIRECTIVES(CONF_FIELD)
 };
-extern const struct conf_table upstream_pool_table, upstream_timeout_table, upstream_table;
+extern const struct conf_table upstream_pool_table, upstream_timeout_table, upstream_server_table,
+    upstream_hash_table, upstream_table;
 
 /* The upstream of a section: keep with a reference taken when its settings are the same (then its connections and
  * counters go on), else a new one. keep may be NULL. */

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "http/chunker.h"
 #include "upstream/attempt.h"
@@ -29,6 +30,7 @@ struct fetch {
 	enum fetch_step step;
 	struct attempt attempt; /* the server and the connection to it */
 	bool is_retry;
+	int64_t sent_us;      /* the request's beginning */
 	bool started_reading; /* any byte of a response has come */
 	struct timer deadline;
 	/* sending */
@@ -310,6 +312,7 @@ fetch_begin_exchange(struct fetch *f)
 	h1_parser_init(&f->parser, H1_RESPONSE,
 	    &(struct h1_limits){.head_bytes = f->plan.head_limit, .target_bytes = 0});
 	atomic_fetch_add_explicit(&f->attempt.server->requests, 1, memory_order_relaxed);
+	f->sent_us = clock_mono_us();
 	arm_deadline(f, fetch_conf(f)->response_ms);
 	fetch_send(f);
 }
@@ -411,6 +414,7 @@ take_head(struct fetch *f)
 	/* A coding nobody asked for (we send no TE): without its name the bytes would mean something else. */
 	if (!h1_response_framing(h, f->plan.method, &f->framing, &fault) || f->framing.is_coded)
 		return fed_bad(f, FETCH_response_bad);
+	server_took(f->attempt.server, clock_mono_us() - f->sent_us, loop_now_ms(fetch_loop(f)));
 	f->keep = f->keep && h1_keeps_alive(h) && f->framing.kind != FRAMING_CLOSE;
 	body = f->handler->on_head(f->arg, h, &f->framing);
 	if (body == NULL)
@@ -594,6 +598,8 @@ on_fetch_deadline(void *arg)
 	case FETCH_REACHING:
 		return;
 	case FETCH_EXCHANGING:
+		server_took(f->attempt.server, fetch_conf(f)->response_ms * 1000,
+		    loop_now_ms(fetch_loop(f)));
 		fetch_finish(f, FETCH_response_slow);
 		return;
 	case FETCH_RECEIVING:
@@ -614,7 +620,7 @@ fetch_start(struct pool *p, struct resolver *resolver, const struct fetch_plan *
 	f->handler = h;
 	f->arg = arg;
 	upstream_ref(plan->upstream);
-	attempt_init(&f->attempt, p, resolver, plan->upstream, &fetch_attempt_owner, f);
+	attempt_init(&f->attempt, p, resolver, plan->upstream, plan->key, &fetch_attempt_owner, f);
 	timer_init(&f->deadline, on_fetch_deadline, f);
 	attempt_begin(&f->attempt);
 	return f;

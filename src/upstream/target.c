@@ -3,7 +3,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/slice.h"
 
@@ -53,10 +55,15 @@ parse_host_port(struct server *s, const char *text)
 }
 
 static int
-server_init(struct server *s, struct upstream *u, const char *text)
+server_init(struct server *s, struct upstream *u, const struct server_spec *spec)
 {
+	const char *text = spec->address;
+
 	s->upstream = u;
 	s->name = must_strdup(text);
+	s->zone = spec->zone == NULL ? NULL : must_strdup(spec->zone);
+	s->weight = spec->weight;
+	s->hash = XXH3_64bits(text, strlen(text));
 	s->seats = must_calloc(u->workers, sizeof(*s->seats));
 	for (unsigned i = 0; i < u->workers; i++) {
 		s->seats[i].server = s;
@@ -69,18 +76,25 @@ server_init(struct server *s, struct upstream *u, const char *text)
 }
 
 struct upstream *
-upstream_new(
-    const struct upstream_conf *conf, const char *const *servers, unsigned count, unsigned workers)
+upstream_new(const struct upstream_conf *conf, const struct server_spec *servers, unsigned count,
+    unsigned workers)
 {
 	struct upstream *u = must_calloc(1, sizeof(*u));
 
 	u->conf = *conf;
 	u->conf.name = must_strdup(conf->name);
+	u->conf.zone = conf->zone == NULL ? NULL : must_strdup(conf->zone);
+	for (unsigned i = 0; i < conf->hash_parts_count; i++)
+		if (conf->hash_parts[i].name != NULL)
+			u->conf.hash_parts[i].name = must_strdup(conf->hash_parts[i].name);
 	u->workers = workers;
 	u->servers = must_calloc(count, sizeof(*u->servers));
+	random_bytes(&u->random, sizeof(u->random));
+	pthread_mutex_init(&u->lock, NULL);
 	atomic_init(&u->refs, 1);
 	for (; u->servers_count < count; u->servers_count++)
-		if (server_init(&u->servers[u->servers_count], u, servers[u->servers_count]) != 0) {
+		if (server_init(&u->servers[u->servers_count], u, &servers[u->servers_count]) !=
+		    0) {
 			u->servers_count++;
 			upstream_unref(&u);
 			errno = EINVAL;
@@ -106,44 +120,15 @@ upstream_unref(struct upstream **up)
 		return;
 	for (unsigned i = 0; i < u->servers_count; i++) {
 		free(u->servers[i].name);
+		free(u->servers[i].zone);
 		free(u->servers[i].host);
 		free(u->servers[i].seats);
 	}
 	free(u->servers);
+	pthread_mutex_destroy(&u->lock);
 	free((char *)(uintptr_t)u->conf.name);
+	free((char *)(uintptr_t)u->conf.zone);
+	for (unsigned i = 0; i < u->conf.hash_parts_count; i++)
+		free((char *)(uintptr_t)u->conf.hash_parts[i].name);
 	free(u);
-}
-
-/* Least connections takes the first of the least loaded, counted from a place that moves, so that
- * idle servers share evenly. */
-struct server *
-upstream_choose(struct upstream *u, uint64_t avoid)
-{
-	unsigned start = atomic_fetch_add_explicit(&u->turn, 1, memory_order_relaxed);
-	struct server *best = NULL;
-	unsigned best_load = 0;
-
-	for (unsigned i = 0; i < u->servers_count; i++) {
-		struct server *s = &u->servers[(start + i) % u->servers_count];
-		unsigned load = atomic_load_explicit(&s->in_flight, memory_order_relaxed);
-
-		if (avoid & server_bit(s))
-			continue;
-		if (best == NULL || load < best_load) {
-			best = s;
-			best_load = load;
-		}
-		if (u->conf.balance == BALANCE_round_robin)
-			break;
-	}
-	if (best == NULL)
-		best = &u->servers[start % u->servers_count];
-	atomic_fetch_add_explicit(&best->in_flight, 1, memory_order_relaxed);
-	return best;
-}
-
-void
-server_done(struct server *s)
-{
-	atomic_fetch_sub_explicit(&s->in_flight, 1, memory_order_relaxed);
 }

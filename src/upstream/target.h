@@ -1,14 +1,15 @@
-/* upstream/target.h - the servers behind one name of `upstreams`, and which of them takes the next
- * request.
+/* upstream/target.h - the servers behind one name of `upstreams`. Which of them takes the next request:
+ * upstream/balance.h.
  *
  * An upstream and its servers are shared by all workers: what is configured is constant, what is
- * counted is atomic. Idle connections belong to workers (upstream/pool.h) and hang in the server's
+ * counted is atomic, what choices go by stands under the upstream's lock. Idle connections belong to workers (upstream/pool.h) and hang in the server's
  * seat of that worker. Reference-counted: the configuration holds one, each request on its way
  * another.
  */
 #ifndef UPSTREAM_TARGET_H
 #define UPSTREAM_TARGET_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/list.h"
@@ -16,9 +17,11 @@
 #include "event/stream.h"
 
 /* clang-format off */
-#define BALANCES(X)                                                      \
-	X(round_robin,       "each server in turn")                      \
-	X(least_connections, "the server with the fewest requests on their way")
+#define BALANCES(X)                                                                                            \
+	X(round_robin,       "each server in turn, as often as its weight says")                               \
+	X(least_connections, "the server with the fewest requests on their way for its weight")                \
+	X(peak_ewma,         "of two drawn at random, the one that answers sooner for what it has to do")      \
+	X(consistent_hash,   "the server that the request's key belongs to, unless it has more than its share")
 /* clang-format on */
 enum balance {
 #define X(name, text) BALANCE_##name,
@@ -26,10 +29,45 @@ enum balance {
 #undef X
 };
 
+#define SERVERS_MAX 256 /* of one upstream */
+#define WEIGHT_MAX 1000
+
+/* A server as configured. Texts are the caller's. */
+struct server_spec {
+	const char *address; /* "host:port", "[v6]:port" or "unix:/path" */
+	const char *zone;    /* NULL: none */
+	unsigned weight;     /* 1 to WEIGHT_MAX */
+};
+
+/* clang-format off */
+#define HASH_PARTS(X)                                              \
+	X(uri,    false, "path and query")                         \
+	X(client, false, "the client's address (IPv6: its /64)")   \
+	X(header, true,  "a field of the request")                 \
+	X(cookie, true,  "a cookie")
+/* clang-format on */
+enum hash_part_kind {
+#define X(name, is_named, text) HASH_PART_##name,
+	HASH_PARTS(X)
+#undef X
+};
+#define HASH_PARTS_MAX 8
+struct hash_part {
+	enum hash_part_kind kind;
+	const char *name; /* of the header or cookie; else NULL */
+};
+
 /* What the configuration says of one upstream. Times in ms. */
 struct upstream_conf {
 	const char *name;
+	const char *zone; /* ours; NULL: none is preferred */
 	enum balance balance;
+	double zone_share; /* of our zone's weight that must be fit for it to carry all, 0 to 1 */
+	struct hash_part hash_parts[HASH_PARTS_MAX]; /* consistent_hash: the key is made of them */
+	unsigned hash_parts_count;
+	double hash_bound;     /* consistent_hash: how many times its share a server may have */
+	int64_t ewma_ms;       /* peak_ewma: what was seen that long ago counts a third */
+	int64_t slow_start_ms; /* a server that comes back gets its full share after that */
 	int64_t connect_ms;    /* from connect to connected */
 	int64_t response_ms;   /* from the request sent to a whole response head; also the longest
 				  silence in a body */
@@ -68,6 +106,7 @@ struct server_seat {
 
 struct server {
 	char *name; /* as configured */
+	char *zone; /* NULL: none */
 	char *host; /* without the port; NULL for a unix socket */
 	uint16_t port;
 	bool is_literal; /* address is final, nothing to resolve */
@@ -79,33 +118,29 @@ struct server {
 	SERVER_COUNTERS(X)
 #undef X
 	struct server_seat *seats; /* one per worker */
+	/* For the choice (upstream/balance.h), under the upstream's lock: */
+	unsigned weight;
+	uint64_t hash;	    /* of its name: the same in every instance */
+	double turn;	    /* round robin: what is due to it */
+	double cost_us;	    /* peak_ewma: what it took lately; 0: not known */
+	int64_t cost_at_ms; /* when that was */
+	int64_t back_ms;    /* when it came back; 0: it has always been there */
 };
 
 struct upstream {
 	struct upstream_conf conf; /* name is a copy */
 	unsigned servers_count, workers;
 	struct server *servers;
-	_Atomic unsigned turn; /* round robin */
 	_Atomic unsigned refs;
+	pthread_mutex_t lock; /* held for one choice or one report, never across a call out */
+	uint64_t random;      /* state of the draw, under the lock */
 };
 
-/* servers: count texts "host:port", "[v6]:port" or "unix:/path", checked by the configuration; a
- * bad one gives NULL and errno EINVAL. */
-struct upstream *upstream_new(
-    const struct upstream_conf *conf, const char *const *servers, unsigned count, unsigned workers);
+/* A bad address gives NULL and errno EINVAL. count: 1 to SERVERS_MAX. */
+struct upstream *upstream_new(const struct upstream_conf *conf, const struct server_spec *servers,
+    unsigned count, unsigned workers);
 struct upstream *upstream_ref(struct upstream *u);
 /* The last reference frees it; by then every worker has closed its idle connections
  * (pool_close_idle). */
 void upstream_unref(struct upstream **up);
-/* The server for the next request, not one of avoid's bits if another is left; counted in flight.
- * server_done gives it back. */
-struct server *upstream_choose(struct upstream *u, uint64_t avoid);
-void server_done(struct server *s);
-/* Its bit for avoid. */
-static inline uint64_t
-server_bit(const struct server *s)
-{
-	return 1ull << ((s - s->upstream->servers) & 63);
-}
-
 #endif

@@ -1,0 +1,309 @@
+#include "upstream/balance.h"
+
+#include <math.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/mem.h"
+
+#define SLOW_LEAST 0.1	     /* of its weight, at the beginning of a slow start */
+#define UNKNOWN_US 1000000.0 /* what a server that has not answered yet costs, once it is asked */
+
+/* Who may be chosen, and the weight each has now. */
+struct field_of_choice {
+	unsigned count;
+	double total; /* of the weights */
+	struct server *servers[SERVERS_MAX];
+	double weights[SERVERS_MAX];
+};
+
+static unsigned
+index_of(const struct server *s)
+{
+	return (unsigned)(s - s->upstream->servers);
+}
+
+void
+server_set_add(struct server_set *set, const struct server *s)
+{
+	set->bits[index_of(s) / 64] |= 1ull << (index_of(s) % 64);
+}
+
+bool
+server_set_has(const struct server_set *set, const struct server *s)
+{
+	return (set->bits[index_of(s) / 64] >> (index_of(s) % 64)) & 1;
+}
+
+static unsigned
+load_of(const struct server *s)
+{
+	return atomic_load_explicit(&s->in_flight, memory_order_relaxed);
+}
+
+/* --- who may be chosen --- */
+
+static double
+weight_now(const struct server *s, int64_t now_ms)
+{
+	int64_t whole_ms = s->upstream->conf.slow_start_ms, since_ms = now_ms - s->back_ms;
+	double part;
+
+	if (s->back_ms == 0 || since_ms >= whole_ms)
+		return s->weight;
+	part = since_ms < 0 ? 0 : (double)since_ms / (double)whole_ms;
+	return s->weight * (part < SLOW_LEAST ? SLOW_LEAST : part);
+}
+
+static bool
+is_near(const struct upstream *u, const struct server *s)
+{
+	return u->conf.zone != NULL && s->zone != NULL && strcmp(u->conf.zone, s->zone) == 0;
+}
+
+/* Whether enough of our own zone is left for it to carry all. */
+static bool
+zone_suffices(const struct upstream *u, const struct choice *c)
+{
+	unsigned all = 0, left = 0;
+
+	for (unsigned i = 0; u->conf.zone != NULL && i < u->servers_count; i++) {
+		const struct server *s = &u->servers[i];
+
+		if (!is_near(u, s))
+			continue;
+		all += s->weight;
+		left += c->avoid != NULL && server_set_has(c->avoid, s) ? 0 : s->weight;
+	}
+	return left > 0 && left >= u->conf.zone_share * all;
+}
+
+static void
+gather(struct upstream *u, const struct choice *c, struct field_of_choice *out)
+{
+	bool near_only = zone_suffices(u, c);
+
+	out->count = 0;
+	out->total = 0;
+	for (unsigned i = 0; i < u->servers_count; i++) {
+		struct server *s = &u->servers[i];
+
+		if ((c->avoid != NULL && server_set_has(c->avoid, s)) ||
+		    (near_only && !is_near(u, s)))
+			continue;
+		out->servers[out->count] = s;
+		out->weights[out->count] = weight_now(s, c->now_ms);
+		out->total += out->weights[out->count++];
+	}
+}
+
+/* --- the rules: each an index into the field --- */
+
+static unsigned
+pick_round_robin(struct field_of_choice *f)
+{
+	unsigned best = 0;
+
+	for (unsigned i = 0; i < f->count; i++) {
+		f->servers[i]->turn += f->weights[i];
+		if (f->servers[i]->turn > f->servers[best]->turn)
+			best = i;
+	}
+	f->servers[best]->turn -= f->total;
+	return best;
+}
+
+/* Those with equally little take turns. */
+static unsigned
+pick_least(struct field_of_choice *f)
+{
+	struct field_of_choice least = {0};
+	unsigned at[SERVERS_MAX];
+	double best = INFINITY;
+
+	for (unsigned i = 0; i < f->count; i++) {
+		double load = load_of(f->servers[i]) / f->weights[i];
+
+		if (load > best)
+			continue;
+		if (load < best) {
+			least.count = 0;
+			least.total = 0;
+			best = load;
+		}
+		at[least.count] = i;
+		least.servers[least.count] = f->servers[i];
+		least.weights[least.count++] = f->weights[i];
+		least.total += f->weights[i];
+	}
+	return at[pick_round_robin(&least)];
+}
+
+/* splitmix64, as a share of 1 */
+static double
+draw(struct upstream *u)
+{
+	uint64_t z = (u->random += 0x9e3779b97f4a7c15ull);
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return (double)((z ^ (z >> 31)) >> 11) / (double)(1ull << 53);
+}
+
+/* By weight; not the one at not (f->count: any). */
+static unsigned
+pick_random(struct upstream *u, const struct field_of_choice *f, unsigned not )
+{
+	double left = draw(u) * (f->total - (not < f->count ? f->weights[not ] : 0));
+	unsigned last = 0;
+
+	for (unsigned i = 0; i < f->count; i++) {
+		if (i == not )
+			continue;
+		last = i;
+		left -= f->weights[i];
+		if (left < 0)
+			break;
+	}
+	return last;
+}
+
+static double
+decayed_cost(const struct server *s, int64_t now_ms)
+{
+	int64_t since_ms = now_ms > s->cost_at_ms ? now_ms - s->cost_at_ms : 0;
+
+	return s->cost_us * exp(-(double)since_ms / (double)s->upstream->conf.ewma_ms);
+}
+
+/* What is on its way counts by weight; what nothing is on its way to, by the draw alone. */
+static double
+expected_us(const struct server *s, double weight, int64_t now_ms)
+{
+	double cost = decayed_cost(s, now_ms);
+
+	if (s->cost_at_ms == 0 && load_of(s) > 0)
+		cost = UNKNOWN_US;
+	return (cost + 1) * (load_of(s) / weight + 1);
+}
+
+static unsigned
+pick_of_two(struct upstream *u, const struct field_of_choice *f, int64_t now_ms)
+{
+	unsigned a = pick_random(u, f, f->count), b;
+
+	if (f->count == 1)
+		return a;
+	b = pick_random(u, f, a);
+	return expected_us(f->servers[b], f->weights[b], now_ms) <
+		expected_us(f->servers[a], f->weights[a], now_ms)
+	    ? b
+	    : a;
+}
+
+/* Weighted rendezvous: of draws that depend on key and server alone, the server's weight times as good a one wins. */
+static double
+rank_of(const struct server *s, double weight, uint64_t key)
+{
+	uint64_t h = XXH3_64bits_withSeed(&key, sizeof(key), s->hash);
+
+	return weight / -log(((double)(h >> 11) + 0.5) / (double)(1ull << 53));
+}
+
+static bool
+has_its_share(const struct field_of_choice *f, unsigned i, double all)
+{
+	double bound = f->servers[i]->upstream->conf.hash_bound;
+
+	return load_of(f->servers[i]) >= ceil(bound * (all + 1) * f->weights[i] / f->total);
+}
+
+static unsigned
+pick_by_key(const struct field_of_choice *f, uint64_t key)
+{
+	unsigned best = f->count, first = 0;
+	double all = 0, best_rank = 0, first_rank = 0;
+
+	for (unsigned i = 0; i < f->count; i++)
+		all += load_of(f->servers[i]);
+	for (unsigned i = 0; i < f->count; i++) {
+		double rank = rank_of(f->servers[i], f->weights[i], key);
+
+		if (rank > first_rank) {
+			first_rank = rank;
+			first = i;
+		}
+		if (rank > best_rank && !has_its_share(f, i, all)) {
+			best_rank = rank;
+			best = i;
+		}
+	}
+	return best == f->count ? first : best;
+}
+
+static unsigned
+pick(struct upstream *u, struct field_of_choice *f, const struct choice *c)
+{
+	switch (u->conf.balance) {
+	case BALANCE_round_robin:
+		return pick_round_robin(f);
+	case BALANCE_least_connections:
+		return pick_least(f);
+	case BALANCE_peak_ewma:
+		return pick_of_two(u, f, c->now_ms);
+	case BALANCE_consistent_hash:
+		return pick_by_key(f, c->key);
+	}
+	bug("unknown balance");
+}
+
+/* --- the interface --- */
+
+struct server *
+upstream_choose(struct upstream *u, const struct choice *c)
+{
+	struct choice any = {.key = c->key, .now_ms = c->now_ms};
+	struct field_of_choice f;
+	struct server *s;
+
+	pthread_mutex_lock(&u->lock);
+	gather(u, c, &f);
+	if (f.count == 0)
+		gather(u, &any, &f);
+	s = f.servers[pick(u, &f, c)];
+	atomic_fetch_add_explicit(&s->in_flight, 1, memory_order_relaxed);
+	pthread_mutex_unlock(&u->lock);
+	return s;
+}
+
+void
+server_done(struct server *s)
+{
+	atomic_fetch_sub_explicit(&s->in_flight, 1, memory_order_relaxed);
+}
+
+/* Peak-EWMA: up at once, down by and by. */
+void
+server_took(struct server *s, int64_t us, int64_t now_ms)
+{
+	double cost, took = us < 1 ? 1 : (double)us, keep;
+
+	if (s->upstream->conf.balance != BALANCE_peak_ewma)
+		return;
+	pthread_mutex_lock(&s->upstream->lock);
+	cost = s->cost_us;
+	keep = exp(-(double)(now_ms > s->cost_at_ms ? now_ms - s->cost_at_ms : 0) /
+	    (double)s->upstream->conf.ewma_ms);
+	s->cost_us = took >= cost ? took : cost * keep + took * (1 - keep);
+	s->cost_at_ms = now_ms;
+	pthread_mutex_unlock(&s->upstream->lock);
+}
+
+void
+server_came_back(struct server *s, int64_t now_ms)
+{
+	pthread_mutex_lock(&s->upstream->lock);
+	s->back_ms = now_ms;
+	s->turn = 0;
+	pthread_mutex_unlock(&s->upstream->lock);
+}

@@ -1,0 +1,39 @@
+/* upstream/balance.h - which server takes the next request.
+ *
+ * The story of a choice: servers that may have it are gathered (not tried already, of our own zone as
+ * long as enough of it is there), each with its weight as it counts now (slow start), and one of four
+ * rules picks. Shared by all workers: a choice holds the upstream's lock for some hundred nanoseconds and
+ * calls nobody. Time and chance are arguments.
+ *
+ * round_robin is smooth: weights 5, 1, 1 give a b a c a a a, not a a a a a b c. peak_ewma keeps for each server
+ * what answers took, rising at once with a slow one and falling slowly, times what is on its way there.
+ * consistent_hash ranks servers for a key by weighted rendezvous: no table to build when weights or servers change,
+ * exact shares, and a server that leaves moves its own keys alone, each to the second of its rank. A server with
+ * more than hash_bound times its share of what is on its way passes the key on down the rank.
+ */
+#ifndef UPSTREAM_BALANCE_H
+#define UPSTREAM_BALANCE_H
+
+#include "upstream/target.h"
+
+/* Some servers of one upstream. */
+struct server_set {
+	uint64_t bits[SERVERS_MAX / 64];
+};
+void server_set_add(struct server_set *set, const struct server *s);
+bool server_set_has(const struct server_set *set, const struct server *s);
+
+struct choice {
+	const struct server_set *avoid; /* not these if another is left; NULL: none */
+	uint64_t key;			/* consistent_hash: the same for what belongs together */
+	int64_t now_ms;
+};
+/* Counted in flight: server_done gives it back. Never NULL. */
+struct server *upstream_choose(struct upstream *u, const struct choice *c);
+void server_done(struct server *s);
+/* It has answered that long after it was asked. */
+void server_took(struct server *s, int64_t us, int64_t now_ms);
+/* It is there again after it was not: slow start. */
+void server_came_back(struct server *s, int64_t now_ms);
+
+#endif
