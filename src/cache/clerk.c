@@ -12,6 +12,9 @@
 #include "event/redisurl.h"
 
 #define STOP_MS 500 /* to tell what is pending when it stops */
+/* Writes that have ended and whose purges wait to be appended. Who is forgotten beyond that is purged once more when this
+ * process dies. */
+#define INTENTS_OVER_MAX 4096
 
 const char *const purge_level_names[] = {"here", "journalled", "appended", "everywhere"};
 const char *const clerk_state_names[] = {
@@ -314,6 +317,8 @@ intent_over(struct clerk *c, struct clerk_intent *i)
 {
 	char key[128];
 
+	if (!list_is_empty(&i->link))
+		c->intents_over_count--;
 	if (i->is_told && c->is_greeted) {
 		log_say_intent_over(
 		    &c->command, log_intents_key(&c->keys, c->me.instance, key), i->id, i->count);
@@ -334,8 +339,8 @@ on_intent_begun(struct letter *l)
 		return;
 	i->is_told = true;
 	key = log_intents_key(&c->keys, c->me.instance, text);
-	log_say_intent(&c->command, key, i->id, i->items, i->count);
-	talk_send_and_forget(c);
+	for (unsigned said = 0; said < i->count; talk_send_and_forget(c))
+		said = log_say_intent(&c->command, key, i->id, i->items, said, i->count);
 	log_say_intent_life(&c->command, key);
 	talk_send_and_forget(c);
 }
@@ -345,11 +350,18 @@ static void
 on_intent_ended(struct letter *l)
 {
 	struct clerk_intent *i = CONTAINER_OF(l, struct clerk_intent, ended);
+	struct clerk *c = i->clerk;
 
-	if (i->serial <= i->clerk->acked)
-		intent_over(i->clerk, i);
-	else
-		list_push_back(&i->clerk->intents_over, &i->link);
+	if (!i->is_told || i->serial <= c->acked) {
+		intent_over(c, i);
+		return;
+	}
+	if (c->intents_over_count == INTENTS_OVER_MAX) {
+		intent_free(list_first(&c->intents_over, struct clerk_intent, link));
+		c->intents_over_count--;
+	}
+	list_push_back(&c->intents_over, &i->link);
+	c->intents_over_count++;
 }
 
 struct clerk_intent *
@@ -495,10 +507,29 @@ leave_redis(struct clerk *c)
 	sharedlog_settle(c->log, false);
 }
 
+/* The log we are reading already: then it is as if the connection had been lost. */
+static bool
+is_same_log(const struct clerk *c, const struct clerk_conf *conf)
+{
+	struct log_keys keys;
+
+	if (c->url == NULL || conf->url == NULL || strcmp(c->url, conf->url) != 0)
+		return false;
+	log_keys_init(&keys, conf->prefix);
+	return strcmp(keys.log, c->keys.log) == 0;
+}
+
 static void
 use(struct clerk *c, const struct clerk_conf *conf)
 {
-	leave_redis(c);
+	struct log_place me = {.instance = sharedlog_instance(c->log)};
+
+	if (is_same_log(c, conf)) {
+		me = c->me;
+		talk_close(c);
+		free(c->url);
+	} else
+		leave_redis(c);
 	atomic_store(&c->is_strict, conf->is_strict && conf->url != NULL);
 	if (conf->url == NULL) {
 		set_redis(c, false);
@@ -511,7 +542,7 @@ use(struct clerk *c, const struct clerk_conf *conf)
 	c->timeout_ms = conf->timeout_ms > APPEND_LEAST_MS ? conf->timeout_ms : APPEND_LEAST_MS;
 	set_redis(c, true);
 	open_journal(c, conf->state_dir);
-	if (talk_open(c, &c->refused) != 0)
+	if (talk_open(c, &me, &c->refused) != 0)
 		bug("a URL that was good is not any more");
 	clerk_look(c, "not connected yet");
 }
@@ -526,7 +557,7 @@ stop_now(struct clerk *c)
 	leave_redis(c);
 	clerk_settle_waits(c);
 	while (!list_is_empty(&c->intents_over))
-		intent_free(list_first(&c->intents_over, struct clerk_intent, link));
+		intent_over(c, list_first(&c->intents_over, struct clerk_intent, link));
 	loop_stop(c->loop);
 }
 
@@ -672,6 +703,8 @@ clerk_free(struct clerk **cp)
 	if (c == NULL)
 		return;
 	clerk_stop(c);
+	while (!list_is_empty(&c->intents_over)) /* that ended after the thread did */
+		intent_over(c, list_first(&c->intents_over, struct clerk_intent, link));
 	journal_close(&c->journal);
 	resolver_free(&c->resolver);
 	mailbox_free(&c->mailbox);

@@ -17,15 +17,15 @@
 static void follow_read(struct clerk *c);
 
 static void
-note_missed(struct clerk *c, uint64_t number)
+note_missed(struct clerk *c, uint64_t number, const char *why)
 {
 	pthread_mutex_lock(&c->lock);
 	sharedlog_missed(c->log, number);
 	pthread_mutex_unlock(&c->lock);
 	c->me.applied = number - 1;
+	c->me.chance = 0;
 	clerk_count(&c->count.dropped, 1);
-	log_warn("purge log: entries before %llu were trimmed before they were read: everything in "
-		 "memory is purged",
+	log_warn("purge log: %s before %llu: everything in memory is purged", why,
 	    (unsigned long long)number);
 }
 
@@ -44,18 +44,33 @@ apply(struct clerk *c, const struct log_read *e)
 	clerk_count(&c->count.received, is_new);
 }
 
+/* An entry of this epoch it is not. If Redis says after HELLO that the epoch goes on, and the same entry is there, it was
+ * put there by somebody else: nobody can read on, so the log is said to be lost, and a new epoch begins. */
+static void
+note_strange(struct clerk *c)
+{
+	bool is_again = c->strange.epoch == c->me.epoch && c->strange.applied == c->me.applied;
+
+	c->strange = c->me;
+	if (!is_again)
+		return;
+	note_missed(c, atomic_load(&c->last) + 2, "there is an entry of nobody's");
+}
+
 /* False: what is there does not go on where we stand. */
 static bool
 take_entry(struct clerk *c, const struct redis_reply *entry)
 {
 	struct log_read e;
 
-	if (!log_read_of(entry, &e) || e.epoch != c->me.epoch)
+	if (!log_read_of(entry, &e) || e.epoch != c->me.epoch) {
+		note_strange(c);
 		return false;
+	}
 	if (e.number <= c->me.applied)
 		return true;
 	if (e.number > c->me.applied + 1)
-		note_missed(c, e.number);
+		note_missed(c, e.number, "entries were trimmed that were not read");
 	apply(c, &e);
 	return true;
 }
@@ -72,6 +87,7 @@ on_read(void *arg, enum redisio_end end, const struct redis_reply *reply)
 	if (end != REDISIO_ANSWERED)
 		return; /* the next connection reads on */
 	if (!log_entries_of(reply, &entries, &count)) {
+		talk_note_refusal(c, reply);
 		talk_hello(c);
 		return;
 	}

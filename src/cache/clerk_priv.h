@@ -57,17 +57,23 @@ struct clerk {
 	struct log_place me; /* epoch 0: this Redis was not greeted yet */
 	bool is_greeted;     /* on this connection */
 	bool is_greeting;
-	bool was_leased;  /* when the last connection was lost */
-	bool is_new_here; /* this Redis may know nothing of our purges so far */
+	bool was_leased;	     /* when we last stopped hearing */
+	int64_t hello_not_before_ms; /* where something does not fit, and did not a moment ago */
+	bool is_new_here;	     /* this Redis may know nothing of our purges so far */
 	bool is_stopping;
 	bool is_renewing, renews_again;
 	int64_t renew_sent_ms;
 	uint64_t stuck_at; /* applied, when a renewal found the log ahead of it */
 	unsigned stuck;	   /* renewals since */
-	bool is_appending, told_refusal, told_policy;
+	/* What was refused, as was last said in the log, and when. */
+	char refusal[160];
+	int64_t refusal_told_ms;
+	bool is_appending, told_policy;
 	struct logbook_batch batch;
-	uint64_t batch_epoch,
-	    polled_epoch; /* in which it was sent: in a cluster answers may overtake */
+	/* In which it was sent: in a cluster answers may overtake. */
+	uint64_t batch_epoch, polled_epoch, renewed_epoch;
+	/* Memory was kept over the beginning of that epoch (0: no), having been applied so far in the one before. */
+	uint64_t kept_epoch, kept_at;
 	int64_t settle_until_ms;
 	int64_t
 	    lapsed_ms; /* since when there is no lease, though nothing else is wrong; 0: there is */
@@ -77,18 +83,23 @@ struct clerk {
 	/* follow */
 	struct redisnet *follow;
 	bool is_reading;
+	struct log_place strange; /* where we stood when an entry was not understood */
 	/* how far purges have come: our serials up to here */
 	uint64_t acked, journalled, given_up;
 	uint64_t acked_number; /* the log's newest number when acked was said */
 	uint64_t confirmed;    /* by all others who hold a lease */
 	struct link waits;
 	struct link intents_over; /* ended, and wait for their purges to be appended */
+	unsigned intents_over_count;
 };
 
 /* clerk_talk.c */
-int talk_open(struct clerk *c, const char **why_out);
+/* me: where we stand in that Redis' log; epoch 0: nowhere. */
+int talk_open(struct clerk *c, const struct log_place *me, const char **why_out);
 void talk_close(struct clerk *c);
-void talk_hello(struct clerk *c);  /* again: something does not fit */
+void talk_hello(struct clerk *c); /* again: something does not fit */
+/* Redis refuses what we need: said once in a while. */
+void talk_note_refusal(struct clerk *c, const struct redis_reply *reply);
 void talk_append(struct clerk *c); /* what is there to be told, if nothing is on its way */
 void talk_renew(struct clerk *c);
 void talk_poll(struct clerk *c); /* asks who has confirmed, now and until nobody waits */

@@ -2,6 +2,7 @@
  * renewal of the lease twice a second and whenever something was applied. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
@@ -17,6 +18,7 @@
 #define QUEUE_BYTES ((size_t)8 << 20)
 #define IN_FLIGHT_MAX 16384
 #define STUCK_MOST 4 /* renewals that find the same entries not applied: then it reads anew */
+#define REFUSAL_AGAIN_MS 60000
 #define POLL_FIRST_MS 1
 #define POLL_MOST_MS 20
 #define MISSED_MOST \
@@ -48,21 +50,43 @@ talk_send_and_forget(struct clerk *c)
 		talk_send(c, on_nothing);
 }
 
-/* Redis refuses what we need: said once until it is well again. */
-static void
-note_refusal(struct clerk *c, const struct redis_reply *reply)
+void
+talk_note_refusal(struct clerk *c, const struct redis_reply *reply)
 {
 	int n = reply->text.n > 120 ? 120 : (int)reply->text.n;
+	int64_t now_ms = loop_now_ms(c->loop);
 	char text[160];
 
 	snprintf(text, sizeof(text), "%.*s", n, n > 0 ? reply->text.p : "");
-	if (!c->told_refusal)
+	if (strcmp(text, c->refusal) != 0 || now_ms - c->refusal_told_ms >= REFUSAL_AGAIN_MS) {
 		log_warn("purge log %s: refused: %s", redisnet_name(c->talk), text);
-	c->told_refusal = true;
+		memcpy(c->refusal, text, sizeof(text));
+		c->refusal_told_ms = now_ms;
+	}
 	clerk_look(c, text);
 }
 
+static void
+drop_memory(struct clerk *c, const char *why)
+{
+	pthread_mutex_lock(&c->lock);
+	sharedlog_purge_memory(c->log);
+	pthread_mutex_unlock(&c->lock);
+	clerk_count(&c->count.dropped, 1);
+	log_warn("purge log: %s: everything in memory is purged", why);
+}
+
 /* --- renewal --- */
+
+/* Somebody came later and knows that the epoch before went on longer than was known when we kept our memory. */
+static void
+look_back(struct clerk *c, const struct redis_reply *reply)
+{
+	if (c->kept_epoch != c->me.epoch || log_prev_last_of(reply) <= c->kept_at + MISSED_MOST)
+		return;
+	c->kept_epoch = 0;
+	drop_memory(c, "Redis has lost entries that this instance had not read");
+}
 
 static void
 on_renewed(void *arg, enum redisio_end end, const struct redis_reply *reply)
@@ -74,15 +98,16 @@ on_renewed(void *arg, enum redisio_end end, const struct redis_reply *reply)
 	if (end != REDISIO_ANSWERED)
 		return;
 	if (reply->type == REPLY_ERROR) {
-		note_refusal(c, reply);
+		talk_note_refusal(c, reply);
 		return;
 	}
-	if (!c->is_greeted)
-		return; /* of another epoch, perhaps */
+	if (!c->is_greeted || c->renewed_epoch != c->me.epoch)
+		return;
 	if (log_answer_of(reply, &last) != LOG_YES) {
 		talk_hello(c);
 		return;
 	}
+	look_back(c, reply);
 	atomic_store(&c->last, last);
 	pthread_mutex_lock(&c->lock);
 	sharedlog_grant(c->log, c->renew_sent_ms, last);
@@ -104,6 +129,7 @@ talk_renew(struct clerk *c)
 	c->renew_sent_ms = clock_mono_ms();
 	random_bytes(&chance, sizeof(chance));
 	log_say_renew(&c->command, &c->keys, &c->me, chance);
+	c->renewed_epoch = c->me.epoch;
 	c->is_renewing = talk_send(c, on_renewed);
 }
 
@@ -149,7 +175,7 @@ on_appended(void *arg, enum redisio_end end, const struct redis_reply *reply)
 	if (end != REDISIO_ANSWERED)
 		return; /* sent again: with the next tick, or on the next connection */
 	if (reply->type == REPLY_ERROR) {
-		note_refusal(c, reply);
+		talk_note_refusal(c, reply);
 		return;
 	}
 	if (!c->is_greeted || c->batch_epoch != c->me.epoch)
@@ -309,16 +335,6 @@ ask_policy(struct clerk *c)
 
 /* --- hello --- */
 
-static void
-drop_memory(struct clerk *c, const char *why)
-{
-	pthread_mutex_lock(&c->lock);
-	sharedlog_purge_memory(c->log);
-	pthread_mutex_unlock(&c->lock);
-	clerk_count(&c->count.dropped, 1);
-	log_warn("purge log: %s: everything in memory is purged", why);
-}
-
 /* Whether nothing can have been purged that we did not hear of and that nobody will tell us again. Under
  * strict coherence: no purge was confirmed by all without us. Else: we were there until the end of the
  * epoch before, or so nearly that the others still know the rest. */
@@ -350,8 +366,13 @@ enter_epoch(struct clerk *c, const struct log_hello *h)
 {
 	bool is_new_here = c->me.epoch == 0;
 
+	c->kept_epoch = 0;
 	if (!is_new_here && !missed_nothing(c, h))
 		drop_memory(c, "Redis has lost something, and this instance was not there");
+	else if (!is_new_here && !atomic_load(&c->is_strict)) {
+		c->kept_epoch = h->epoch;
+		c->kept_at = c->me.applied;
+	}
 	pthread_mutex_lock(&c->lock);
 	if (is_new_here && logbook_has_forgotten(c->book)) {
 		const struct purge all = {.kind = PURGE_ALL};
@@ -402,10 +423,9 @@ on_hello(void *arg, enum redisio_end end, const struct redis_reply *reply)
 	if (end != REDISIO_ANSWERED)
 		return;
 	if (reply->type == REPLY_ERROR || !log_hello_of(reply, &h)) {
-		note_refusal(c, reply);
+		talk_note_refusal(c, reply);
 		return;
 	}
-	c->told_refusal = false;
 	settle_ms = settling_ms(c, &h);
 	if (settle_ms > 0)
 		c->settle_until_ms = loop_now_ms(c->loop) + settle_ms;
@@ -425,17 +445,30 @@ on_hello(void *arg, enum redisio_end end, const struct redis_reply *reply)
 	clerk_settle_waits(c);
 }
 
-/* Nothing is read until it is answered: it may be that entries belong to another epoch. */
+/* From now on nothing is heard. */
+static void
+stop_hearing(struct clerk *c)
+{
+	if (c->is_greeted)
+		c->was_leased = sharedlog_has_lease(c->log, clock_mono_ms());
+	c->is_greeted = false;
+	follow_close(c);
+}
+
+/* Nothing is read until it is answered: it may be that entries belong to another epoch. Where the last one has not helped the
+ * next comes with the tick. */
 void
 talk_hello(struct clerk *c)
 {
+	int64_t now_ms = loop_now_ms(c->loop);
 	uint64_t epoch = 0;
 
 	if (c->is_greeting || c->is_stopping)
 		return;
-	c->was_leased = sharedlog_has_lease(c->log, clock_mono_ms());
-	c->is_greeted = false;
-	follow_close(c);
+	stop_hearing(c);
+	if (now_ms < c->hello_not_before_ms)
+		return;
+	c->hello_not_before_ms = now_ms + LEASE_RENEW_MS / 2;
 	while (epoch == 0)
 		random_bytes(&epoch, sizeof(epoch));
 	log_say_hello(&c->command, &c->keys, &c->me, atomic_load(&c->is_strict), epoch);
@@ -448,11 +481,9 @@ static void
 on_talk_up(void *arg)
 {
 	struct clerk *c = arg;
-	bool was_leased = c->was_leased;
 
+	c->hello_not_before_ms = 0;
 	talk_hello(c);
-	c->was_leased =
-	    was_leased; /* when the last one was lost: that is when we stopped hearing */
 }
 
 static void
@@ -460,10 +491,8 @@ on_talk_down(void *arg, const char *why)
 {
 	struct clerk *c = arg;
 
-	c->was_leased = sharedlog_has_lease(c->log, clock_mono_ms());
-	c->is_greeted = c->is_greeting = false;
-	c->is_renewing = c->is_appending = c->is_polling = false;
-	follow_close(c);
+	stop_hearing(c);
+	c->is_greeting = c->is_renewing = c->is_appending = c->is_polling = false;
 	clerk_look(c, why);
 	clerk_journal(c);
 }
@@ -471,7 +500,7 @@ on_talk_down(void *arg, const char *why)
 static const struct redisio_handler talk_handler = {.on_up = on_talk_up, .on_down = on_talk_down};
 
 int
-talk_open(struct clerk *c, const char **why_out)
+talk_open(struct clerk *c, const struct log_place *me, const char **why_out)
 {
 	const struct redisio_conf conf = {.url = c->url,
 	    .connect_ms = CONNECT_MS,
@@ -483,7 +512,7 @@ talk_open(struct clerk *c, const char **why_out)
 
 	timer_init(&c->tick, on_tick, c);
 	timer_init(&c->poll, on_poll_due, c);
-	c->me = (struct log_place){.instance = sharedlog_instance(c->log)};
+	c->me = *me;
 	c->talk = redisnet_new(c->loop, c->resolver, &conf, &talk_handler, c, why_out);
 	if (c->talk == NULL)
 		return -1;
@@ -495,13 +524,13 @@ talk_open(struct clerk *c, const char **why_out)
 void
 talk_close(struct clerk *c)
 {
-	follow_close(c);
 	if (c->talk == NULL)
 		return;
+	stop_hearing(c);
 	redisnet_free(&c->talk);
 	timer_disarm(&c->tick);
 	timer_disarm(&c->poll);
-	c->is_greeted = c->is_greeting = false;
-	c->is_renewing = c->is_appending = c->is_polling = false;
-	c->told_policy = c->told_refusal = false;
+	c->is_greeting = c->is_renewing = c->is_appending = c->is_polling = false;
+	c->told_policy = false;
+	c->refusal[0] = '\0';
 }

@@ -18,11 +18,19 @@
 	"last=last+1 redis.call('XADD',KEYS[1],'MAXLEN','~','" LOG_LENGTH "',string.format('%.0f-0',last)," \
 	"'e',epoch,'c',chance,'i'," instance ",'s'," serial ",'k'," kind ",'w'," what ") "
 
+/* Dates of the state that lie ahead. */
+#define DRAW_UP(run_at, epoch_at) \
+	"local ahead=math.max(tonumber(" run_at "),tonumber(" epoch_at "))-now " \
+	"if ahead>0 then " \
+	"  " run_at "=" run_at "-ahead " epoch_at "=" epoch_at "-ahead " \
+	"  redis.call('HSET',KEYS[2],'run_at',string.format('%.0f'," run_at "),'epoch_at',string.format('%.0f'," epoch_at ")) " \
+	"end "
+
 /* KEYS log state applied; ARGV strict, my epoch, my number, its chance, an epoch to begin. Under strict coherence
  * an epoch does not outlive a run of Redis. */
 static const char hello[] = BEGIN
 	"local run=string.match(redis.call('INFO','server'),'run_id:(%w+)') or '-' "
-	"local s=redis.call('HMGET',KEYS[2],'epoch','last','run','run_at','epoch_at','prev','prev_last') "
+	"local s=redis.call('HMGET',KEYS[2],'epoch','last','run','run_at','epoch_at','prev','prev_last','epoch_run') "
 	"local epoch,last,mine=s[1],tonumber(s[2] or 0),tonumber(ARGV[3]) "
 	"local lost=not epoch "
 	"if epoch==ARGV[2] then "
@@ -36,14 +44,18 @@ static const char hello[] = BEGIN
 	"  s[4]=now "
 	"  redis.call('HSET',KEYS[2],'run',run,'run_at',now) "
 	"end "
-	"if ARGV[1]=='1' and epoch and tonumber(s[5])<tonumber(s[4]) then lost=true end "
+	"if ARGV[1]=='1' and s[8]~=run then lost=true end "
 	"if lost then "
 	"  s[6]=epoch or ARGV[2] "
 	"  if s[6]~=ARGV[2] then s[7]=last else s[7]=math.max(last,mine) end "
 	"  epoch=ARGV[5] last=0 s[5]=now "
 	"  redis.call('DEL',KEYS[1],KEYS[2],KEYS[3]) "
-	"  redis.call('HSET',KEYS[2],'epoch',epoch,'last',0,'run',run,'run_at',s[4],'epoch_at',now,'prev',s[6],'prev_last',s[7]) "
+	"  redis.call('HSET',KEYS[2],'epoch',epoch,'last',0,'run',run,'run_at',s[4],'epoch_at',now,'epoch_run',run,'prev',s[6],'prev_last',s[7]) "
+	"elseif s[6]==ARGV[2] and mine>tonumber(s[7]) then "
+	"  s[7]=mine "
+	"  redis.call('HSET',KEYS[2],'prev_last',mine) "
 	"end "
+	DRAW_UP("s[4]", "s[5]")
 	"local f=redis.call('XRANGE',KEYS[1],'-','+','COUNT',1) "
 	"local first=last+1 "
 	"if f[1] then first=tonumber(string.match(f[1][1],'^%d+')) end "
@@ -69,27 +81,35 @@ static const char append[] = BEGIN
  * Who has been dead for a while has his intents carried out, by whoever comes first. */
 static const char renew[] = BEGIN
 	"local me,epoch,chance=ARGV[1],ARGV[2],ARGV[6] "
-	"local s=redis.call('HMGET',KEYS[2],'epoch','last') "
+	"local s=redis.call('HMGET',KEYS[2],'epoch','last','run_at','epoch_at','prev_last') "
 	"local last,mine=tonumber(s[2] or 0),tonumber(ARGV[3]) "
 	"if s[1]~=epoch or last<mine then return {0,0} end "
 	"if mine>0 then "
 	"  local e=redis.call('XRANGE',KEYS[1],ARGV[3]..'-0',ARGV[3]..'-0') "
 	"  if e[1] and e[1][2][4]~=ARGV[4] then return {0,0} end "
 	"end "
-	"redis.call('ZADD',KEYS[3],now+" TEXT(LEASE_MS) ",me) "
+	DRAW_UP("s[3]", "s[4]")
+	"local latest=now+" TEXT(LEASE_MS) " "
+	"for _,m in ipairs(redis.call('ZRANGEBYSCORE',KEYS[3],string.format('(%.0f',latest),'+inf')) do "
+	"  redis.call('ZADD',KEYS[3],latest,m) "
+	"end "
+	"redis.call('ZADD',KEYS[3],latest,me) "
 	"redis.call('HSET',KEYS[4],me,ARGV[3]) "
 	"local dead=redis.call('ZRANGEBYSCORE',KEYS[3],'-inf',now-" LOG_DEAD_MS ",'LIMIT',0,64) "
 	"for _,d in ipairs(dead) do "
-	"  for _,v in ipairs(redis.call('HVALS',ARGV[5]..d)) do "
-	     ADD("'0'", "'0'", "string.sub(v,1,2)", "string.sub(v,3)")
+	"  local who=string.reverse(d) "
+	"  for i,v in ipairs(redis.call('HVALS',ARGV[5]..d)) do "
+	"    local serial=string.format('%.0f',now*1000+i) "
+	     ADD("who", "serial", "string.sub(v,1,2)", "string.sub(v,3)")
+	"    redis.call('HSET',KEYS[2],'s:'..who,serial) "
 	"  end "
 	"  redis.call('DEL',ARGV[5]..d) "
 	"  if tonumber(redis.call('ZSCORE',KEYS[3],d))<now-" LOG_GONE_MS " then "
-	"    redis.call('ZREM',KEYS[3],d) redis.call('HDEL',KEYS[4],d) redis.call('HDEL',KEYS[2],'s:'..d) "
+	"    redis.call('ZREM',KEYS[3],d) redis.call('HDEL',KEYS[4],d) redis.call('HDEL',KEYS[2],'s:'..d,'s:'..who) "
 	"  end "
 	"end "
 	"if last>tonumber(s[2]) then redis.call('HSET',KEYS[2],'last',last) end "
-	"return {1,last}";
+	"return {1,last,tonumber(s[5])}";
 
 /* KEYS state leases applied; ARGV me, epoch. After a loss nobody knows who holds a lease: then all may. */
 static const char waiting[] = BEGIN
@@ -272,14 +292,16 @@ say_intent_value(struct log_command *c, const struct log_entry *e)
 	c->used += e->len + 2;
 }
 
-void
+unsigned
 log_say_intent(struct log_command *c, struct slice key, uint64_t intent,
-    struct log_entry *const *items, unsigned count)
+    struct log_entry *const *items, unsigned first, unsigned count)
 {
+	unsigned i = first;
+
 	begin(c);
 	say(c, SLICE_LIT("HSET"));
 	say(c, key);
-	for (unsigned i = 0; i < count && i < LOGBOOK_BATCH_MAX; i++) {
+	for (; i < count && i - first < LOGBOOK_BATCH_MAX; i++) {
 		const struct log_entry *e = items[i];
 
 		if (c->used + e->len + 64 > sizeof(c->text))
@@ -287,6 +309,7 @@ log_say_intent(struct log_command *c, struct slice key, uint64_t intent,
 		say_intent_field(c, intent, i);
 		say_intent_value(c, e);
 	}
+	return i;
 }
 
 void
@@ -359,11 +382,17 @@ log_hello_of(const struct redis_reply *r, struct log_hello *out)
 enum log_answer
 log_answer_of(const struct redis_reply *r, uint64_t *number_out)
 {
-	if (r->type != REPLY_ARRAY || r->count != 2 || !is_integer(&r->items[0]) ||
+	if (r->type != REPLY_ARRAY || r->count < 2 || !is_integer(&r->items[0]) ||
 	    !is_integer(&r->items[1]))
 		return LOG_NONSENSE;
 	*number_out = (uint64_t)r->items[1].integer;
 	return r->items[0].integer == 1 ? LOG_YES : LOG_OTHER_EPOCH;
+}
+
+uint64_t
+log_prev_last_of(const struct redis_reply *r)
+{
+	return r->count == 3 && is_integer(&r->items[2]) ? (uint64_t)r->items[2].integer : 0;
 }
 
 static bool

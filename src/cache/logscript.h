@@ -6,8 +6,8 @@
  *   {P}:log           stream: the entry of number n has the id n-0 and the fields e (epoch), c (chance:
  *                     of the APPEND that wrote it), i (instance), s (serial), k (kind and strength), w (what)
  *   {P}:log:state     hash: epoch, last (number), run (run_id of the Redis), run_at, epoch_at (when each was
- *                     first seen, ms of Redis' clock), prev, prev_last (the epoch before, and where it
- *                     ended), s:<instance> (its newest serial)
+ *                     first seen, ms of Redis' clock), epoch_run (in which run the epoch began), prev, prev_last
+ *                     (the epoch before, and where it ended), s:<instance> (its newest serial)
  *   {P}:log:leases    sorted set: instance by the end of its lease, ms of Redis' clock
  *   {P}:log:applied   hash: instance to the number it has applied, in this epoch
  *   {P}:log:intents:<instance>   hash: purges of writes that are on their way
@@ -15,6 +15,11 @@
  * An entry that is found by number and chance was written by one execution of one script, and whatever a
  * Redis restores or a replica has is a beginning of what was executed: so who finds his newest entry there
  * knows that all before it are there, too. That is how a loss is noticed.
+ *
+ * Intents of a dead instance are carried out under its name backwards, with serials made of the time: so they have ids,
+ * too, and are entered once however many instances tell them again.
+ *
+ * A clock of Redis that was set back: dates that lie ahead are drawn up to now, both by as much, and so are leases.
  *
  * Redis 5 or later, or Valkey: what a script writes is replicated as its effects.
  */
@@ -62,9 +67,10 @@ void log_say_renew(
 void log_say_waiting(struct log_command *c, const struct log_keys *k, const struct log_place *me);
 void log_say_bye(struct log_command *c, const struct log_keys *k, const struct log_place *me);
 void log_say_read(struct log_command *c, const struct log_keys *k, const struct log_place *me);
-/* key: log_intents_key's. */
-void log_say_intent(struct log_command *c, struct slice key, uint64_t intent,
-    struct log_entry *const *items, unsigned count);
+/* key: log_intents_key's. Says as many of the items as a command holds, from the one at first on; returns where the next
+ * command goes on. */
+unsigned log_say_intent(struct log_command *c, struct slice key, uint64_t intent,
+    struct log_entry *const *items, unsigned first, unsigned count);
 void log_say_intent_life(struct log_command *c, struct slice key);
 void log_say_intent_over(struct log_command *c, struct slice key, uint64_t intent, unsigned count);
 struct slice log_intents_key(const struct log_keys *k, uint64_t instance, char out[128]);
@@ -80,6 +86,8 @@ bool log_hello_of(const struct redis_reply *r, struct log_hello *out);
 enum log_answer { LOG_YES, LOG_OTHER_EPOCH, LOG_NONSENSE };
 /* To APPEND and RENEW: the newest number; to WAITING: what all others with a lease have applied. */
 enum log_answer log_answer_of(const struct redis_reply *r, uint64_t *number_out);
+/* In an answer to RENEW: where the epoch before has ended, as far as those know who have come since. */
+uint64_t log_prev_last_of(const struct redis_reply *r);
 
 struct log_read {
 	uint64_t number, epoch, chance, instance, serial;
