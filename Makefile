@@ -10,7 +10,7 @@ SYSCONF ?= /etc/forebay
 BUILD   ?= build
 VERSION := $(shell sed -n 's/^.define FOREBAY_VERSION "\(.*\)"/\1/p' src/base/version.h 2>/dev/null)
 
-PKGS    := libevent libcares openssl hiredis zlib libbrotlienc libbrotlidec yaml-0.1 jansson libxxhash libpcre2-8 expat
+PKGS    := libevent libcares openssl hiredis zlib libbrotlienc libbrotlidec yaml-0.1 jansson libxxhash libpcre2-8 expat libnghttp2
 STD     := -std=gnu17 -D_GNU_SOURCE -Isrc -pthread
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
            -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wno-unused-parameter

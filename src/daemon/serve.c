@@ -146,6 +146,8 @@ make_tls(struct arena *mem, const struct listen_conf *l, struct buf *why)
 	ctx = tls_context_new(certs, (unsigned)n, problem, sizeof(problem));
 	if (ctx == NULL)
 		buf_printf(why, "listen %s: %s", l->address, problem);
+	else if (l->http2)
+		tls_context_set_alpn(ctx, "h2 http/1.1");
 	return ctx;
 }
 
@@ -160,7 +162,10 @@ open_listen(struct daemon *d, struct arena *mem, const struct listen_conf *l, st
 	set = sockets_open(d->sockets, l->address, false, tls, why);
 	if (tls != NULL)
 		tls_context_unref(&tls);
-	return set == NULL ? -1 : 0;
+	if (set == NULL)
+		return -1;
+	set->has_h2 = l->http2;
+	return 0;
 }
 
 static int

@@ -17,6 +17,7 @@ struct socket_set {
 	char *name; /* as configured */
 	struct address address;
 	bool is_admin;
+	bool has_h2;		 /* HTTP/2 is spoken, too */
 	struct tls_context *tls; /* own reference; NULL: plain */
 	unsigned count;
 	int *fds;

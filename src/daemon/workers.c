@@ -136,9 +136,9 @@ open_doors(struct worker *w, struct sockets *sockets)
 		if (set->is_admin && w->index != 0)
 			continue;
 		if (has_door(w, set))
-			worker_update_door(w, set->name, set->tls);
+			worker_update_door(w, set->name, set->has_h2, set->tls);
 		else if (worker_open_door(w, socket_for(set, w->index), set->name, &set->address,
-			     set->is_admin, set->tls) != 0)
+			     set->is_admin, set->has_h2, set->tls) != 0)
 			return -1;
 	}
 	return 0;

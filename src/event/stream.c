@@ -324,6 +324,16 @@ stream_want_write(struct stream *s, bool want)
 	stream_arm(s);
 }
 
+void
+stream_hurry(struct stream *s, int unsent_bytes)
+{
+	const int one = 1;
+
+	/* Unix sockets have neither. */
+	setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof(unsent_bytes));
+}
+
 int
 stream_error(const struct stream *s)
 {

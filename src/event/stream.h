@@ -76,6 +76,9 @@ void stream_want_read(struct stream *s, bool want);
 bool stream_wants_read(const struct stream *s);
 /* on_writable once it can be written, though nothing was refused. */
 void stream_want_write(struct stream *s, bool want);
+/* What is written leaves at once, however little it is; and the kernel refuses more while that many bytes wait in it unsent, so
+ * that what is urgent need not stand behind them. */
+void stream_hurry(struct stream *s, int unsent_bytes);
 /* errno of what broke it, 0 if nothing did. */
 int stream_error(const struct stream *s);
 int stream_fd(const struct stream *s);

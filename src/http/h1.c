@@ -480,11 +480,11 @@ parse_size(struct slice line, uint64_t *out)
 }
 
 /* Fields that mean nothing, or mischief, behind a body. */
-static bool
-is_forbidden_trailer(enum field_id id)
+bool
+h1_trailer_passes(enum field_id id)
 {
 	if (field_is(id, F_HOP) || field_is(id, F_FORGED))
-		return true;
+		return false;
 	switch (id) {
 	case FIELD_HOST:
 	case FIELD_CONTENT_LENGTH:
@@ -502,9 +502,9 @@ is_forbidden_trailer(enum field_id id)
 	case FIELD_AUTHORIZATION:
 	case FIELD_EXPECT:
 	case FIELD_RANGE:
-		return true;
-	default:
 		return false;
+	default:
+		return true;
 	}
 }
 
@@ -517,7 +517,7 @@ take_trailer(struct slice line, struct buf *out)
 	if (name == 0 || name == line.n || line.p[name] != ':' ||
 	    span(line.p + name, line.n - name, IS_VALUE) != line.n - name)
 		return false;
-	if (is_forbidden_trailer(field_id_of(slice_of(line.p, name))))
+	if (!h1_trailer_passes(field_id_of(slice_of(line.p, name))))
 		return true;
 	value = slice_trim(slice_skip(line, name + 1));
 	buf_add(out, line.p, name);

@@ -113,6 +113,9 @@ void h1_chunked_init(struct h1_chunked *c);
 enum chunk_result h1_chunked_next(struct h1_chunked *c, struct slice bytes,
     struct slice *payload_out, size_t *used_out, struct buf *trailers);
 
+/* Whether a field may be passed on behind a body. */
+bool h1_trailer_passes(enum field_id id);
+
 /* token (RFC 9110 section 5.6.2) */
 bool h1_is_token(struct slice s);
 

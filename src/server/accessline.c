@@ -212,10 +212,20 @@ put_json_time(char *at, const struct access_stamp *stamp, int64_t wall_ms)
 }
 
 static char *
-put_json_version(char *at, unsigned minor)
+put_version(char *at, const struct outcome *out)
 {
-	at = PUT_LIT(at, "\"HTTP/1.");
-	*at++ = (char)('0' + minor % 10);
+	if (out->version_major == 2)
+		return PUT_LIT(at, "HTTP/2");
+	at = PUT_LIT(at, "HTTP/1.");
+	*at++ = (char)('0' + out->version_minor % 10);
+	return at;
+}
+
+static char *
+put_json_version(char *at, const struct outcome *out)
+{
+	*at++ = '"';
+	at = put_version(at, out);
 	*at++ = '"';
 	return at;
 }
@@ -265,8 +275,8 @@ put_request_line(char *at, const struct outcome *out)
 	at = put_escaped(at, out->method_text, SHARE_NAME, put_combined_odd);
 	*at++ = ' ';
 	at = put_url(at, out->target, SHARE_TARGET, put_combined_odd);
-	at = PUT_LIT(at, " HTTP/1.");
-	*at++ = (char)('0' + out->version_minor % 10);
+	*at++ = ' ';
+	at = put_version(at, out);
 	*at++ = '"';
 	return at;
 }

@@ -27,7 +27,7 @@
 	X(scheme,       name,    out->scheme,                 "http or https")                                        \
 	X(host,         host,    out->host,                   "of the request's URL")                                 \
 	X(path,         target,  out->target,                 "the request's target as sent, with its query")         \
-	X(protocol,     version, out->version_minor,          "HTTP/1.0 or HTTP/1.1")                                 \
+	X(protocol,     version, out,                         "HTTP/1.0, HTTP/1.1 or HTTP/2")                         \
 	X(status,       number,  (uint64_t)out->status,       "as answered; 499: the client left before")             \
 	X(bytes,        number,  out->bytes_out,              "of the answer")                                        \
 	X(bytes_in,     number,  out->bytes_in,               "of the request's body")                                \

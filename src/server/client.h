@@ -1,6 +1,6 @@
 /* server/client.h - the client's side of one exchange, whatever protocol it speaks.
  *
- * The exchange asks for the request's body and hands over the response; the connection (server/h1conn.c) frames, queues
+ * The exchange asks for the request's body and hands over the response; the connection (server/h1conn.c, server/h2stream.c) frames, queues
  * and tells when it can go on by exchange_wake(). A client outlives its exchange: the exchange says client_done when it is finished, the
  * connection says exchange_client_gone when the peer has left.
  */
@@ -46,8 +46,9 @@ struct client_ops {
 	/* The exchange is over. whole: request and response went through; else the connection is cut off so that nobody
 	 * takes what was sent for the whole. */
 	void (*done)(struct client *c, bool whole);
-	/* The connection becomes a tunnel: the stream is the caller's, with the bytes already read. The client is gone. */
-	struct stream *(*take_stream)(struct client *c, struct buf *rest);
+	/* The request becomes a tunnel: the stream is the caller's, with the bytes already read. The client is gone. head is the 101
+	 * that goes to the stream first; a client that tells it in its own way empties it. NULL: it cannot be, and the client is there. */
+	struct stream *(*take_stream)(struct client *c, struct buf *head, struct buf *rest);
 };
 
 #define CLIENT_IOV_FRONT 8
@@ -59,6 +60,7 @@ struct client {
 	const struct address *peer; /* the other end of the connection */
 	const struct address *local;
 	bool is_tls;
+	unsigned http_major;	/* 2: HTTP/2; 0: HTTP/1, as the head says */
 	bool is_own;		/* a visit (server/visit.h): nobody's request */
 	unsigned listener_slot; /* of where it came in, for the counters */
 	unsigned served;	/* requests before this one on the connection */

@@ -156,6 +156,7 @@ compile_limits(struct compiling *k)
 	struct site *s = k->site;
 
 	s->head_size = (uint32_t)l->head_size;
+	s->streams = (unsigned)l->streams;
 	s->target_size = (uint32_t)l->target_size;
 	s->body_size = l->body_size;
 	s->head_timeout_ms = l->head_timeout;

@@ -21,7 +21,8 @@
 
 #define LISTEN_DIRECTIVES(X)                                                                                         \
 	X(address, address, NULL, NULL, NULL, "`:8080` for all addresses of the machine, `127.0.0.1:8080`, `[::1]:8080`, `unix:/path`", .required = true) \
-	X(tls, map(struct listen_tls_conf, listen_tls_table), "off", NULL, NULL, "HTTPS", .may_be_off = true)
+	X(tls, map(struct listen_tls_conf, listen_tls_table), "off", NULL, NULL, "HTTPS", .may_be_off = true) \
+	X(http2, bool, "on", NULL, NULL, "HTTP/2 beside HTTP/1.1: agreed on by ALPN over TLS, by prior knowledge without")
 
 #define ADMIN_DIRECTIVES(X)                                                                                          \
 	X(address, address, "127.0.0.1:9090", NULL, NULL, "Where it listens")                                        \
@@ -47,6 +48,7 @@
 	X(keepalive_timeout, duration, "75s", "0", "1d", "How long a connection waits for its next request")         \
 	X(tunnel_timeout, duration, "1h", "1s", "30d", "How long a tunnel (WebSocket) may be silent in both directions") \
 	X(drain_timeout, duration, "30s", "0", "1h", "When stopping: how long requests under way may take to end")   \
+	X(streams, int, "100", "1", "1000", "Requests at a time on one connection that speaks HTTP/2; what is more is refused") \
 	X(connections, int, "auto", "1", "10000000", "From clients, all workers together; auto: what the limit on open files allows", .words = auto_words) \
 	X(rate_table, size, "16MiB", "64KiB", "64GiB", "Memory for the keys of rate limits") \
 	X(rate_timeout, duration, "20ms", "1ms", "1s", "How long a request waits for Redis about a limit of `scope: shared`; then this instance's share decides") \

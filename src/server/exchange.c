@@ -76,6 +76,7 @@ exchange_new(struct worker *w, struct client *c, bool is_admin)
 	x->client = c;
 	x->is_tls = c->is_tls;
 	x->is_own = c->is_own;
+	x->http_major = c->http_major;
 	x->listener_slot = c->listener_slot;
 	x->worker = w;
 	x->site = site_ref(is_admin ? w->admin_site : w->site);
@@ -153,6 +154,7 @@ exchange_record(struct exchange *x)
 	    .target = x->head.base == NULL ? SLICE_NONE : head_target(&x->head),
 	    .host = x->url.authority,
 	    .scheme = exchange_scheme(x),
+	    .version_major = x->http_major,
 	    .version_minor = x->head.minor,
 	    .status = (int)x->status,
 	    .cache_word = x->word,
@@ -448,12 +450,19 @@ tunnel_start(struct exchange *x, const struct head *h, struct upconn *conn, stru
 	x->status = 101;
 	x->step = STEP_finish;
 	exchange_name_upstream(x);
-	observe_connection(x->worker->observer, x->listener_slot, CONNECTION_tunnel, 1);
 	keep_head(x);
-	s = c->ops->take_stream(c, &early);
+	s = c->ops->take_stream(c, &text, &early);
+	if (s == NULL) {
+		pool_discard(&conn);
+		goto out;
+	}
+	observe_connection(x->worker->observer, x->listener_slot, CONNECTION_tunnel, 1);
 	x->client = NULL;
 	tunnel_join(x->worker, s, conn, buf_slice(&text), rest, buf_slice(&early),
 	    x->site->tunnel_timeout_ms, on_tunnel_done, x);
+out:
 	buf_fini(&text);
 	buf_fini(&early);
+	if (s == NULL)
+		exchange_client_gone(x);
 }

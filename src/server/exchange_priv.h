@@ -63,8 +63,9 @@ struct exchange {
 	struct worker *worker;
 	bool
 	    is_tls; /* of the client's connection; it is asked for after the client has gone, too */
-	bool is_own; /* nobody's request: no limits, no log */
-	bool is_dry; /* only to see what it would get (server/dryrun.h) */
+	bool is_own;	     /* nobody's request: no limits, no log */
+	unsigned http_major; /* as the client's */
+	bool is_dry;	     /* only to see what it would get (server/dryrun.h) */
 	unsigned listener_slot;
 	struct site *site;	   /* own reference */
 	const struct route *route; /* NULL before STEP_route has found one */

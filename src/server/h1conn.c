@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "event/tls.h"
+#include "server/h2conn.h"
 #include "server/h1conn_priv.h"
 
 #define LINGER_MS 1000	     /* without a byte from the client */
@@ -17,6 +18,8 @@
 #define LINGER_BYTES ((size_t)16 << 20)
 
 static void conn_walk(struct h1conn *c);
+static void on_conn_retire(struct connection *connection);
+static void on_conn_cut(struct connection *connection);
 static void on_conn_readable(void *arg);
 static void on_conn_writable(void *arg);
 static const struct stream_handler conn_handler = {on_conn_readable, on_conn_writable};
@@ -63,7 +66,7 @@ h1_leave(struct h1conn *c)
 	c->phase = PHASE_CLOSED;
 	timer_disarm(&c->deadline);
 	task_cancel(&c->walk);
-	list_leave(&c->link);
+	list_leave(&c->connection.link);
 	c->worker->conns_count--;
 	atomic_fetch_sub_explicit(&c->worker->commons->connections, 1, memory_order_relaxed);
 	observe_add(c->worker->observer, COUNT_connections_open, -1);
@@ -170,7 +173,8 @@ h1conn_accept(struct door *door, int fd, const struct address *peer)
 	task_init(&c->walk, on_walk, c);
 	task_init(&c->bury, on_bury, c);
 	timer_init(&c->deadline, on_conn_deadline, c);
-	list_push_back(&w->conns, &c->link);
+	c->connection = (struct connection){.retire = on_conn_retire, .cut = on_conn_cut};
+	list_push_back(&w->conns, &c->connection.link);
 	w->conns_count++;
 	observe_add(w->observer, COUNT_connections_accepted, 1);
 	observe_add(w->observer, COUNT_connections_open, 1);
@@ -178,15 +182,12 @@ h1conn_accept(struct door *door, int fd, const struct address *peer)
 	h1_arm(c, h1_now_ms(c) + h1_site(c)->head_timeout_ms);
 }
 
-struct h1conn *
-h1conn_of_link(struct link *l)
+/* Stopping: closes it if it is idle, else after its exchange. */
+static void
+on_conn_retire(struct connection *connection)
 {
-	return CONTAINER_OF(l, struct h1conn, link);
-}
+	struct h1conn *c = CONTAINER_OF(connection, struct h1conn, connection);
 
-void
-h1conn_retire(struct h1conn *c)
-{
 	c->retiring = true;
 	c->keep = false;
 	if (c->phase == PHASE_IDLE)
@@ -195,8 +196,8 @@ h1conn_retire(struct h1conn *c)
 		h1_close(c);
 }
 
-void
-h1conn_cut(struct h1conn *c)
+static void
+cut(struct h1conn *c)
 {
 	if (c->phase == PHASE_HEAD)
 		exchange_drop(&c->x);
@@ -206,6 +207,12 @@ h1conn_cut(struct h1conn *c)
 		stream_reset(&c->stream);
 		h1_leave(c);
 	}
+}
+
+static void
+on_conn_cut(struct connection *connection)
+{
+	cut(CONTAINER_OF(connection, struct h1conn, connection));
 }
 
 /* --- the request's head --- */
@@ -284,6 +291,28 @@ serve(struct h1conn *c)
 	exchange_begin(c->x);
 }
 
+/* It speaks HTTP/2: by prior knowledge (RFC 9113 section 3.3), or as TLS has agreed on. */
+static bool
+speaks_h2(const struct h1conn *c)
+{
+	struct tls_info tls;
+
+	if (!c->door->has_h2 || c->client.served > 0)
+		return false;
+	if (c->in_len == 0)
+		return stream_tls_info(c->stream, &tls) && slice_eq(tls.protocol, SLICE_LIT("h2"));
+	return c->parser.fault == H1_FAULT_version &&
+	    slice_starts(slice_of(c->in, c->in_len), SLICE_LIT("PRI * HTTP/2.0\r\n"));
+}
+
+static void
+become_h2(struct h1conn *c)
+{
+	exchange_drop(&c->x);
+	h2conn_take(c->door, &c->stream, &c->peer, slice_of(c->in, c->in_len));
+	h1_leave(c);
+}
+
 /* Parses what is there. True: an exchange has been started (and may be over). */
 static bool
 parse_head(struct h1conn *c)
@@ -300,6 +329,10 @@ parse_head(struct h1conn *c)
 	case H1_PARTIAL:
 		return false;
 	case H1_BAD:
+		if (speaks_h2(c)) {
+			become_h2(c);
+			return false;
+		}
 		c->phase = PHASE_SERVING;
 		c->head_len = c->in_len;
 		refuse(c, c->parser.fault);
@@ -344,7 +377,7 @@ conn_walk(struct h1conn *c)
 	if (c->walking || c->phase == PHASE_CLOSED)
 		return;
 	if (c->is_spoilt) {
-		h1conn_cut(c);
+		cut(c);
 		return;
 	}
 	c->walking = true;
@@ -448,6 +481,10 @@ on_conn_readable(void *arg)
 	}
 	if (c->phase == PHASE_IDLE && c->in_len > 0) {
 		conn_walk(c); /* the next request is here already, perhaps with much behind it */
+		return;
+	}
+	if (c->phase == PHASE_IDLE && speaks_h2(c)) {
+		become_h2(c);
 		return;
 	}
 	if (!grow_input(c))

@@ -8,12 +8,7 @@
 
 #include "server/worker.h"
 
-/* Takes over the descriptor of an accepted connection. */
+/* Takes over the descriptor of an accepted connection. One that turns out to speak HTTP/2 goes on to server/h2conn.h. */
 void h1conn_accept(struct door *door, int fd, const struct address *peer);
-/* Stopping: closes it if it is idle, else after its exchange. */
-void h1conn_retire(struct h1conn *c);
-/* Cuts it off, whatever it does. */
-void h1conn_cut(struct h1conn *c);
-struct h1conn *h1conn_of_link(struct link *l);
 
 #endif

@@ -14,8 +14,8 @@ enum phase { PHASE_IDLE, PHASE_HEAD, PHASE_SERVING, PHASE_LINGERING, PHASE_CLOSE
 enum outgoing { OUT_NOTHING, OUT_LENGTH, OUT_CHUNKED, OUT_UNTIL_CLOSE };
 
 struct h1conn {
-	struct client client; /* first: ops get it */
-	struct link link;     /* in worker->conns */
+	struct client client;	      /* first: ops get it */
+	struct connection connection; /* in worker->conns */
 	struct worker *worker;
 	struct door *door;
 	struct stream *stream;

@@ -181,7 +181,7 @@ h1_done(struct client *client, bool whole)
 }
 
 static struct stream *
-h1_take_stream(struct client *client, struct buf *rest)
+h1_take_stream(struct client *client, struct buf *head, struct buf *rest)
 {
 	struct h1conn *c = (struct h1conn *)client;
 	struct stream *s = c->stream;

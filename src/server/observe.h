@@ -45,6 +45,18 @@ struct observations;
 	X(bytes_out,               "forebay_bytes_total{direction=\"out\"}", "")                             \
 	X(bytes_origin,            "forebay_bytes_total{direction=\"origin\"}", "")                          \
 	X(malformed,               "forebay_http_malformed_total",         "Messages refused as not valid HTTP") \
+	X(h2_connections,          "forebay_http2_connections_total",      "Connections that speak HTTP/2")    \
+	X(h2_streams,              "forebay_http2_streams_total",          "Requests on them")                 \
+	X(h2_refused,              "forebay_http2_refused_total",          "Streams refused, being more at a time than limits.streams") \
+	X(h2_resets_client,        "forebay_http2_resets_total{reason=\"client\"}", "Streams reset before they were through: by the client; by us for its fault") \
+	X(h2_resets_fault,         "forebay_http2_resets_total{reason=\"fault\"}", "") \
+	X(h2_ended_flood,          "forebay_http2_ended_total{reason=\"flood\"}", "Connections ended for the client's fault: too many frames that bring nothing forward; a head without end; what may not come, or no more; wrong sizes; more than the window; what cannot be read") \
+	X(h2_ended_head,           "forebay_http2_ended_total{reason=\"head\"}", "") \
+	X(h2_ended_protocol,       "forebay_http2_ended_total{reason=\"protocol\"}", "") \
+	X(h2_ended_closed,         "forebay_http2_ended_total{reason=\"closed\"}", "") \
+	X(h2_ended_size,           "forebay_http2_ended_total{reason=\"size\"}", "") \
+	X(h2_ended_window,         "forebay_http2_ended_total{reason=\"window\"}", "") \
+	X(h2_ended_compression,    "forebay_http2_ended_total{reason=\"compression\"}", "") \
 	X(flights_led,             "forebay_flights_total{role=\"lead\"}", "Requests to the origin that others could join") \
 	X(flights_joined,          "forebay_flights_total{role=\"ride\"}", "") \
 	X(locks_mine,              "forebay_fetch_locks_total{result=\"mine\"}", "Locks asked for before a fetch: taken; another's, waited for; not worth waiting; nobody knows") \
@@ -120,6 +132,7 @@ struct outcome {
 	struct slice route;
 	enum method method;
 	struct slice method_text, target, host, scheme;
+	unsigned version_major; /* 2; 0: 1, and */
 	unsigned version_minor;
 	int status;
 	enum cache_word cache_word;

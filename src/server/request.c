@@ -382,8 +382,11 @@ request_render(const struct exchange *x, const struct head *validate, const stru
 	if (part != NULL)
 		buf_printf(out, "Range: bytes=%llu-%llu\r\n", (unsigned long long)part->from,
 		    (unsigned long long)part->to);
-	snprintf(
-	    via, sizeof(via), "1.%u %s", x->head.minor > 1 ? 1u : x->head.minor, x->site->name);
+	if (x->http_major == 2)
+		snprintf(via, sizeof(via), "2 %s", x->site->name);
+	else
+		snprintf(via, sizeof(via), "1.%u %s", x->head.minor > 1 ? 1u : x->head.minor,
+		    x->site->name);
 	write_appended(x, out, "Via", FIELD_VIA, true, slice_from(via));
 	write_origin_of_request(x, out);
 	write_line(out, "X-Request-Id", x->request_id);

@@ -155,6 +155,7 @@ struct site {
 	int64_t body_size;
 	int64_t head_timeout_ms, body_timeout_ms, keepalive_timeout_ms, drain_timeout_ms;
 	int64_t tunnel_timeout_ms; /* silence in both directions that ends a tunnel */
+	unsigned streams;	   /* of HTTP/2 on one connection, at a time */
 	unsigned connections;	   /* at most, all workers together */
 	unsigned trusted_count;
 	struct cidr *trusted; /* whose X-Forwarded-For, Forwarded and X-Request-Id are believed */

@@ -110,7 +110,7 @@ visit_done(struct client *c, bool whole)
 }
 
 static struct stream *
-visit_take_stream(struct client *c, struct buf *rest)
+visit_take_stream(struct client *c, struct buf *head, struct buf *rest)
 {
 	bug("a visit asked for an upgrade");
 }

@@ -178,12 +178,16 @@ on_door_accepted(void *arg, int fd, const struct address *peer)
 
 int
 worker_open_door(struct worker *w, int fd, const char *name, const struct address *local,
-    bool is_admin, struct tls_context *tls)
+    bool is_admin, bool has_h2, struct tls_context *tls)
 {
 	struct door *d = must_calloc(1, sizeof(*d));
 
-	*d = (struct door){
-	    .worker = w, .name = name, .local = *local, .is_admin = is_admin, .tls = tls};
+	*d = (struct door){.worker = w,
+	    .name = name,
+	    .local = *local,
+	    .is_admin = is_admin,
+	    .has_h2 = has_h2,
+	    .tls = tls};
 	d->slot = observations_listener_slot(w->commons->observations, name);
 	d->listener = listener_new(w->loop, fd, on_door_accepted, d);
 	if (d->listener == NULL) {
@@ -226,12 +230,14 @@ worker_close_door(struct worker *w, const char *name)
 }
 
 void
-worker_update_door(struct worker *w, const char *name, struct tls_context *tls)
+worker_update_door(struct worker *w, const char *name, bool has_h2, struct tls_context *tls)
 {
 	struct door **d = find_door(w, name);
 
-	if (d != NULL)
-		(*d)->tls = tls;
+	if (d == NULL)
+		return;
+	(*d)->has_h2 = has_h2;
+	(*d)->tls = tls;
 }
 
 /* --- stopping --- */
@@ -246,26 +252,17 @@ worker_note_quiet(struct worker *w)
 }
 
 static void
-retire_conns(struct worker *w, void (*act)(struct h1conn *c))
-{
-	struct link *at, *next;
-
-	for (at = w->conns.next; at != &w->conns; at = next) {
-		next = at->next;
-		act(h1conn_of_link(at));
-	}
-}
-
-static void
 on_drain_deadline(void *arg)
 {
 	struct worker *w = arg;
+	struct connection *c;
 	struct errand *e;
 
 	if (w->conns_count > 0 || w->exchanges > 0)
 		log_warn("worker %u: what did not end in time is cut off, with %u connections",
 		    w->index, w->conns_count);
-	retire_conns(w, h1conn_cut);
+	while ((c = list_first(&w->conns, struct connection, link)) != NULL)
+		c->cut(c);
 	while ((e = list_first(&w->errands, struct errand, link)) != NULL) {
 		list_leave(&e->link);
 		e->cut(e);
@@ -283,7 +280,8 @@ void
 worker_drain(struct worker *w, int64_t deadline_ms)
 {
 	w->draining = true;
-	retire_conns(w, h1conn_retire);
+	LIST_EACH_SAFE (c, &w->conns, struct connection, link)
+		c->retire(c);
 	for (unsigned i = 0; i < w->doors_count; i++)
 		if (!w->doors[i]->is_admin)
 			door_shut(w->doors[i]);

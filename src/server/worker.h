@@ -23,7 +23,6 @@
 struct accesslog;
 struct clerk;
 struct census;
-struct h1conn;
 struct l2;
 struct resolver;
 struct warmer;
@@ -64,7 +63,17 @@ struct door {
 	struct address local;
 	unsigned slot; /* of its name in the counters */
 	bool is_admin;
+	bool has_h2;		 /* HTTP/2 is spoken here, too */
 	struct tls_context *tls; /* NULL: plain */
+};
+
+/* A client's connection, whatever it speaks. */
+struct connection {
+	struct link link; /* in worker->conns */
+	/* Stopping: it ends when what is under way has ended. */
+	void (*retire)(struct connection *c);
+	/* Cuts it off, whatever it does. */
+	void (*cut)(struct connection *c);
 };
 
 /* What runs without a client's connection of this worker's: fills and tunnels. */
@@ -85,7 +94,7 @@ struct worker {
 	struct shared_limits *shared;
 	struct site *site;	 /* what new requests begin with; own reference */
 	struct site *admin_site; /* the same for the admin listener */
-	struct link conns;	 /* struct h1conn */
+	struct link conns;	 /* struct connection */
 	unsigned conns_count;
 	struct link errands;
 	unsigned exchanges; /* requests and refreshes under way */
@@ -117,10 +126,10 @@ void worker_free(struct worker **wp);
 void worker_use_site(struct worker *w, struct site *site, struct site *admin_site);
 /* Opens a door on the listening descriptor (not owned). 0, or -1 (errno). The worker's thread. */
 int worker_open_door(struct worker *w, int fd, const char *name, const struct address *local,
-    bool is_admin, struct tls_context *tls);
-/* The door of that name (the pointer) is closed; a door's TLS context is replaced. The worker's thread. */
+    bool is_admin, bool has_h2, struct tls_context *tls);
+/* The door of that name (the pointer) is closed; what a door offers is replaced. The worker's thread. */
 void worker_close_door(struct worker *w, const char *name);
-void worker_update_door(struct worker *w, const char *name, struct tls_context *tls);
+void worker_update_door(struct worker *w, const char *name, bool has_h2, struct tls_context *tls);
 /* All threads have ended: letters and put-off work that are left are carried out, so that nothing is lost on the way. */
 void worker_settle(struct worker *w);
 /* Stops accepting, closes what is idle, and the loop stops when the last request is through or deadline_ms has passed. The worker's thread. */
