@@ -25,6 +25,9 @@ struct fetchlock {
 	struct timer look; /* or the end of the wait */
 	int64_t began_ms, due_ms, wait_ms;
 	bool is_mine;
+	bool
+	    lingers; /* nobody's any more: lets go of the lock as soon as what it was for has been written */
+	uint64_t hash;					 /* of the key */
 	void (*done)(void *arg, enum fetchlock_end end); /* NULL: has been called */
 	void *arg;
 	char name[L2_LOCK_BYTES];
@@ -117,15 +120,31 @@ on_ask_answer(void *arg, enum redisio_end end, const struct redis_reply *reply)
 }
 
 static void
+lock_free(struct fetchlock *k)
+{
+	timer_disarm(&k->look);
+	if (k->l2 != NULL)
+		redisnet_cancel(&k->call);
+	l2_part(&k->guest);
+	free(k);
+}
+
+static void
 on_l2_gone(struct l2_guest *g)
 {
 	struct fetchlock *k = CONTAINER_OF(g, struct fetchlock, guest);
 
 	k->l2 = NULL;
+	if (k->lingers) {
+		lock_free(k);
+		return;
+	}
 	k->call = NULL; /* dead with its connection */
 	k->is_mine = false;
 	lock_end(k, FETCHLOCK_NONE);
 }
+
+static void on_put(struct l2_guest *g);
 
 static void
 make_token(struct fetchlock *k)
@@ -156,7 +175,9 @@ fetchlock_ask(struct l2 *l2, struct loop *loop, const struct cache_key *key, int
 	k->arg = arg;
 	timer_init(&k->look, on_look_due, k);
 	make_token(k);
+	k->hash = key->hash;
 	k->guest.on_l2_gone = on_l2_gone;
+	k->guest.on_put = on_put;
 	l2_join(l2, &k->guest);
 	if (!lock_send(k, argv, 6, on_ask_answer))
 		fetchlock_free(&k);
@@ -193,6 +214,15 @@ fetchlock_disband(struct fetchlock *k, int64_t mark_ms)
 	lock_let_go(k, mark_ms);
 }
 
+static void
+on_put(struct l2_guest *g)
+{
+	struct fetchlock *k = CONTAINER_OF(g, struct fetchlock, guest);
+
+	lock_let_go(k, 0);
+	lock_free(k);
+}
+
 void
 fetchlock_free(struct fetchlock **kp)
 {
@@ -201,10 +231,10 @@ fetchlock_free(struct fetchlock **kp)
 	*kp = NULL;
 	if (k == NULL)
 		return;
+	if (k->is_mine && k->l2 != NULL && l2_wait_for_put(k->l2, k->hash, &k->guest)) {
+		k->lingers = true;
+		return;
+	}
 	lock_let_go(k, 0);
-	timer_disarm(&k->look);
-	if (k->l2 != NULL)
-		redisnet_cancel(&k->call);
-	list_leave(&k->guest.link);
-	free(k);
+	lock_free(k);
 }

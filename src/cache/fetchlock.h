@@ -35,7 +35,7 @@ struct fetchlock *fetchlock_ask(struct l2 *l2, struct loop *loop, const struct c
     int64_t wait_ms, void (*done)(void *arg, enum fetchlock_end end), void *arg);
 /* If it is ours: a mark takes its place for so long, the response is not for everybody. */
 void fetchlock_disband(struct fetchlock *k, int64_t mark_ms);
-/* Lets go of it if it is ours, behind what l2_put has written; no callback comes. Sets *kp to NULL; NULL is allowed. */
+/* Lets go of it if it is ours, behind what l2_put has written or is still to write; no callback comes. Sets *kp to NULL; NULL is allowed. */
 void fetchlock_free(struct fetchlock **kp);
 
 #endif

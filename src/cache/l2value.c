@@ -24,6 +24,7 @@
 #define PACK_QUALITY 1
 #define PACK_WINDOW 18 /* 256 KiB */
 #define PEEK_PIECES 16
+#define TRIM_LEAST_BYTES 4096
 
 enum {
 	KIND_OBJECT = 0,
@@ -189,8 +190,8 @@ l2_value_life_ms(const struct object *o, int64_t mono_ms)
 static bool
 is_worth_packing(const struct object *o, uint64_t body_bytes)
 {
-	return o->facts.is_text && o->facts.encoding == ENC_IDENTITY && !o->facts.no_transform &&
-	    body_bytes >= L2_PACK_LEAST_BYTES && body_bytes <= L2_PACK_MOST_BYTES;
+	return o->facts.is_text && o->facts.encoding == ENC_IDENTITY &&
+	    body_bytes >= L2_PACK_LEAST_BYTES && body_bytes <= L2_BODY_MOST_BYTES;
 }
 
 static void
@@ -245,6 +246,18 @@ pack_body(const struct body *b, char *out, size_t room)
 		    feed_packer(s, BROTLI_OPERATION_FINISH, (struct iovec){NULL, 0}, &out, &room);
 	BrotliEncoderDestroyInstance(s);
 	return is_fine ? (size_t)(out - start) : 0;
+}
+
+/* A packed body in out; its length, or 0 when it is not worth it. */
+static size_t
+put_packed(const struct object *o, uint64_t body_bytes, char *out)
+{
+	const struct object_variant *v = object_find_variant(o, ENC_BR);
+
+	if (v == NULL || body_length(v->body) >= body_bytes)
+		return pack_body(o->body, out, body_bytes - 1);
+	copy_body(v->body, out);
+	return body_length(v->body);
 }
 
 static uint16_t
@@ -324,6 +337,18 @@ close_value(struct buf *out, struct wire *w, const struct l2_seal *seal, char *e
 	out->n += seal_bytes(seal);
 }
 
+/* Gives back the room that was kept for a body that has not been packed. */
+static void
+trim(struct buf *b)
+{
+	char *p = b->cap - b->n < TRIM_LEAST_BYTES ? NULL : realloc(b->p, b->n);
+
+	if (p == NULL)
+		return;
+	b->p = p;
+	b->cap = b->n;
+}
+
 int
 l2_value_write(const struct object *o, const struct l2_clocks *now, const struct l2_stamp *stamp,
     const struct l2_seal *seal, struct buf *out)
@@ -344,7 +369,7 @@ l2_value_write(const struct object *o, const struct l2_clocks *now, const struct
 	put_slice(&at, object_tags(o));
 	put_slice(&at, object_head(o));
 	if (is_worth_packing(o, body_bytes))
-		packed = pack_body(o->body, at, body_bytes - 1);
+		packed = put_packed(o, body_bytes, at);
 	if (packed > 0)
 		w.flags |= FLAG_PACKED;
 	else if (body_bytes > 0)
@@ -352,6 +377,7 @@ l2_value_write(const struct object *o, const struct l2_clocks *now, const struct
 	w.body_len = body_bytes;
 	w.stored_len = packed > 0 ? packed : body_bytes;
 	close_value(out, &w, seal, at + w.stored_len);
+	trim(out);
 	return 0;
 }
 
@@ -409,7 +435,7 @@ are_facts_possible(const struct wire *w)
 	    (w->modified_s == DATE_NONE || is_between(w->modified_s, -SECONDS_MAX, SECONDS_MAX)) &&
 	    is_between(w->born_wall_ms, 0, SECONDS_MAX * 1000) &&
 	    is_between(w->expires_wall_ms, w->born_wall_ms, SECONDS_MAX * 1000) &&
-	    (w->flags & FLAG_PACKED ? w->body_len <= L2_PACK_MOST_BYTES && w->stored_len > 0
+	    (w->flags & FLAG_PACKED ? w->body_len <= L2_BODY_MOST_BYTES && w->stored_len > 0
 				    : w->body_len == w->stored_len);
 }
 
@@ -514,6 +540,19 @@ judge_envelope(struct slice bytes, const struct l2_seal *seal, struct wire *w)
 	return seal_holds(seal, bytes) ? L2_FLAW_none : L2_FLAW_seal;
 }
 
+size_t
+l2_value_work_bytes(struct slice bytes)
+{
+	struct wire w = {0};
+
+	if (bytes.n < WIRE_SIZE)
+		return bytes.n;
+	wire_read(&w, bytes.p);
+	if (w.body_len > L2_BODY_MOST_BYTES)
+		w.body_len = 0; /* refused unread, unless it stands there as it is */
+	return bytes.n > w.body_len ? bytes.n : w.body_len;
+}
+
 enum l2_flaw
 l2_value_read(struct slice bytes, const struct l2_clocks *now, const struct l2_seal *seal,
     struct l2_value *out)
@@ -584,8 +623,8 @@ unpack(struct slice packed, struct body *b, uint64_t body_bytes)
 	    : -1;
 }
 
-static struct body *
-body_of_value(const struct l2_value *v, struct slab *slab)
+struct body *
+l2_value_body(const struct l2_value *v, struct slab *slab)
 {
 	struct body *b;
 
@@ -603,20 +642,15 @@ body_of_value(const struct l2_value *v, struct slab *slab)
 }
 
 struct object *
-l2_value_object(const struct l2_value *v, uint64_t hash, struct slab *slab)
+l2_value_object(const struct l2_value *v, struct body *body, uint64_t hash, struct slab *slab)
 {
 	struct object_parts parts = {.hash = hash,
 	    .key = v->key,
 	    .vary = v->vary,
 	    .tags = v->tags,
 	    .head = v->head,
-	    .facts = v->facts};
-	struct object *o;
+	    .facts = v->facts,
+	    .body = body};
 
-	parts.body = body_of_value(v, slab);
-	if (parts.body == NULL)
-		return NULL;
-	o = object_new(slab, &parts);
-	body_unref(&parts.body);
-	return o;
+	return object_new(slab, &parts);
 }

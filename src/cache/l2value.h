@@ -8,8 +8,9 @@
  * A second kind, the index, lies at the key of a URL whose responses vary: it names the request
  * fields they vary on, and nothing else.
  *
- * Text up to L2_PACK_MOST_BYTES is stored as brotli of the fastest kind; what is larger would hold
- * the loop for too long.
+ * Text is stored as brotli: as the variant the object has already, or packed here, of the fastest kind. What is longer than
+ * L2_AT_ONCE_BYTES would hold a loop for too long, both ways: that is for helpers (cache/l2crew.h). Writing and reading are
+ * pure, but for the memory a body is made in: any thread may do both.
  */
 #ifndef CACHE_L2VALUE_H
 #define CACHE_L2VALUE_H
@@ -18,8 +19,9 @@
 #include "cache/object.h"
 
 #define L2_PACK_LEAST_BYTES 1024
-#define L2_PACK_MOST_BYTES (256 * 1024)
-#define L2_SKEW_MS 5000 /* clocks of instances may differ by so much */
+#define L2_AT_ONCE_BYTES 65536
+#define L2_BODY_MOST_BYTES ((size_t)8 << 20) /* no body unpacks to more */
+#define L2_SKEW_MS 5000			     /* clocks of instances may differ by so much */
 /* Both clocks at one moment. */
 struct l2_clocks {
 	int64_t mono_ms, wall_ms;
@@ -81,11 +83,17 @@ int l2_value_write(const struct object *o, const struct l2_clocks *now,
 /* Writes an index for the key, with the names that the vary key holds. */
 int l2_index_write(struct slice key, struct slice vary, const struct l2_clocks *now,
     const struct l2_seal *seal, struct buf *out);
+/* How many bytes must be gone through to read it: its own, or those its body says it unpacks to. Not verified, but never
+ * more than L2_BODY_MOST_BYTES beyond its own. */
+size_t l2_value_work_bytes(struct slice bytes);
 /* Reads and judges. Unless the flaw is none, *out means nothing. */
 enum l2_flaw l2_value_read(struct slice bytes, const struct l2_clocks *now,
     const struct l2_seal *seal, struct l2_value *out);
-/* The object, in that slab (NULL: malloc), with one reference. NULL: no memory for it, or its body
- * does not unpack to body_bytes. */
-struct object *l2_value_object(const struct l2_value *v, uint64_t hash, struct slab *slab);
+/* Its body, whole, in that slab (NULL: malloc), with one reference. NULL: no memory for it, or it does not unpack to
+ * body_bytes. */
+struct body *l2_value_body(const struct l2_value *v, struct slab *slab);
+/* The object around that body, which is only borrowed; with one reference. NULL: no memory for it. */
+struct object *l2_value_object(
+    const struct l2_value *v, struct body *body, uint64_t hash, struct slab *slab);
 
 #endif

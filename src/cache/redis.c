@@ -241,7 +241,15 @@ on_probe_due(void *arg)
 void
 l2_join(struct l2 *l, struct l2_guest *g)
 {
+	list_init(&g->waits);
 	list_push_back(&l->guests, &g->link);
+}
+
+void
+l2_part(struct l2_guest *g)
+{
+	list_leave(&g->waits);
+	list_leave(&g->link);
 }
 
 struct slice
@@ -336,7 +344,10 @@ l2_new(
 	l->value_max_bytes = conf->value_max_bytes;
 	l->slab = conf->slab;
 	l->logs = conf->logs;
+	l->crew = conf->crew;
+	l->reply_to = conf->reply_to;
 	list_init(&l->gets);
+	list_init(&l->puts);
 	list_init(&l->guests);
 	side_init(&l->reads, l, false, conf->timeout_ms);
 	side_init(&l->writes, l, true, write_ms > WRITE_LEAST_MS ? write_ms : WRITE_LEAST_MS);
@@ -362,6 +373,7 @@ l2_free(struct l2 **lp)
 	breaker_fini(&l->reads.breaker);
 	breaker_fini(&l->writes.breaker);
 	l2_gets_end(l);
+	l2_puts_end(l);
 	guests_tell(l);
 	if (l->secret != NULL)
 		explicit_bzero(l->secret, l->seal.secret_bytes);

@@ -16,6 +16,9 @@
  * What is found is judged by the purge log that instances share (cache/sharedlog.h), and is to be judged by
  * our own from facts.log_pos on (cache/purgelog.h). While this instance does not hear of every purge nothing
  * is read or written. "<prefix>:l:{<key>}" is a lock (cache/fetchlock.h).
+ *
+ * What is long (L2_AT_ONCE_BYTES) is made and read by the crew (cache/l2crew.h): a look-up goes on meanwhile, within its
+ * time; a write follows when it is made, if it is still worth it then.
  */
 #ifndef CACHE_REDIS_H
 #define CACHE_REDIS_H
@@ -41,7 +44,10 @@ struct l2_conf {
 	size_t write_queue_max_bytes;
 	const struct sharedlog *log; /* which purges there were; must outlive it */
 	struct slab *slab;	     /* where what is found is made; NULL: malloc */
-	bool logs;		     /* tells the log of changes: one worker's does */
+	struct l2_crew
+	    *crew; /* makes and reads what is long, and answers there; both must outlive it */
+	struct mailbox *reply_to;
+	bool logs; /* tells the log of changes: one worker's does */
 };
 
 /* clang-format off */
@@ -51,15 +57,16 @@ struct l2_conf {
 	X(hit,       "found, and used")                                                       \
 	X(miss,      "not there")                                                             \
 	X(expired,   "found, but of no use any more")                                         \
-	X(purged,    "found, but purged since; or not asked, since nobody can tell")                           \
+	X(purged,    "found or fetched, but purged since; or not asked, since nobody can tell")                \
 	X(corrupt,   "found, but it does not verify")                                         \
 	X(too_large, "larger than may be stored")                                             \
 	X(memory,    "found, but there was no memory for it")                                 \
 	X(done,      "carried out")                                                           \
 	X(unfit,     "not worth storing, or not whole")                                       \
+	X(outdated,  "a newer response has its place, or it was given up while it was made")  \
 	X(timeout,   "no answer in time")                                                     \
 	X(error,     "refused by Redis, or the connection was lost")                          \
-	X(busy,      "not asked: too much is queued")                                         \
+	X(busy,      "not asked, or not read: too much is queued")                            \
 	X(breaker,   "not asked: Redis is away or out of order")                              \
 	X(cancelled, "answered, but nobody waited any more")
 /* clang-format on */
@@ -105,14 +112,16 @@ struct l2_get *l2_get(struct l2 *l, const struct cache_key *key, const struct he
 /* The same for who only looks: it is not counted, and what is found takes none of the cache's memory. */
 struct l2_get *l2_look(struct l2 *l, const struct cache_key *key, const struct head *request,
     void (*done)(void *arg, struct object *o), void *arg);
+/* Whether something has been found, and is being read: asking elsewhere would hardly be quicker. */
+bool l2_get_has_found(const struct l2_get *g);
 /* No callback will come. Sets *gp to NULL; NULL is allowed. */
 void l2_get_cancel(struct l2_get **gp);
 
 /* What l2_put wants of a fetch: noted before its request goes out. */
 struct l2_stamp l2_stamp(const struct l2 *l);
 /* Writes the response, whose body must be whole, if it is worth it and Redis can be written to;
- * nobody is told. Copies what it needs. */
-void l2_put(struct l2 *l, const struct object *o, const struct l2_stamp *fetched);
+ * nobody is told. Copies what it needs, or keeps a reference until what is long has been made. */
+void l2_put(struct l2 *l, struct object *o, const struct l2_stamp *fetched);
 /* A response of sliding life was used: Redis keeps it so much longer, if it has it. */
 void l2_touch(struct l2 *l, const struct object *o);
 /* Takes the key's response out, all variants of it; nobody is told. What must never come back is
@@ -126,8 +135,14 @@ enum l2_link { L2_LINK_reads, L2_LINK_writes };
 struct l2_guest {
 	struct link link;
 	void (*on_l2_gone)(struct l2_guest *g); /* with all its commands; off the list already */
+	struct link waits;
+	void (*on_put)(struct l2_guest *g); /* what it waits for has been sent, or never will be */
 };
 void l2_join(struct l2 *l, struct l2_guest *g);
+/* No callback comes any more. */
+void l2_part(struct l2_guest *g);
+/* True: something is being made to be written for a key of that hash, and on_put will be called behind it, or on_l2_gone. */
+bool l2_wait_for_put(struct l2 *l, uint64_t hash, struct l2_guest *g);
 #define L2_LOCK_BYTES (2 * L2_KEY_BYTES + 8)
 /* Where the key's lock lies, in out: in a cluster, in the slot of its response. */
 struct slice l2_lock_name(const struct l2 *l, struct slice key, char out[L2_LOCK_BYTES]);

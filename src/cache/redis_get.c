@@ -16,8 +16,10 @@ struct l2_get {
 	int64_t due_ms;
 	char name[L2_KEY_BYTES]; /* of what is asked for now */
 	size_t name_len;
-	bool is_variant; /* second round trip */
-	bool only_looks; /* counts nowhere, takes none of the cache's memory */
+	bool is_variant;	    /* second round trip */
+	bool only_looks;	    /* counts nowhere, takes none of the cache's memory */
+	struct l2_reading *reading; /* what was found is being read by the crew; else NULL */
+	struct timer due;	    /* armed meanwhile */
 	void (*done)(void *arg, struct object *o); /* NULL: cancelled; what is borrowed is gone */
 	void *arg;
 };
@@ -25,6 +27,11 @@ struct l2_get {
 static void
 get_free(struct l2_get *g)
 {
+	if (g->reading != NULL) {
+		g->reading->arg = NULL;
+		l2_reading_give_up(g->reading);
+	}
+	timer_disarm(&g->due);
 	list_leave(&g->link);
 	free(g);
 }
@@ -114,49 +121,119 @@ result_of_flaw(struct side *s, enum l2_flaw flaw)
 	return L2_corrupt;
 }
 
-/* Bytes were found under the name; whether they are for this request. */
-static void
-get_value(struct l2_get *g, struct slice bytes)
+/* Whether what was found is for this request, and good: v's position in the purge log is ours then. Else the look-up is
+ * over, or goes on with a variant. */
+static bool
+get_accepts(struct l2_get *g, enum l2_flaw flaw, struct l2_value *v)
 {
 	struct l2 *l = g->l2;
-	struct l2_clocks now = l2_now(l);
-	struct l2_value v;
-	enum l2_flaw flaw = l2_value_read(bytes, &now, &l->seal, &v);
-	struct object *o;
 
-	if (flaw != L2_FLAW_none) {
+	if (flaw != L2_FLAW_none)
 		get_end(g, result_of_flaw(&l->reads, flaw), NULL);
-		return;
-	}
-	if (!slice_eq(v.key, g->key.text)) {
+	else if (!slice_eq(v->key, g->key.text))
 		get_end(g, L2_miss, NULL);
-		return;
-	}
-	if (v.is_index) {
-		get_variant(g, v.vary);
-		return;
-	}
-	if (!vary_matches(v.vary, g->request)) {
+	else if (v->is_index)
+		get_variant(g, v->vary);
+	else if (!vary_matches(v->vary, g->request))
 		get_end(g, L2_miss, NULL);
-		return;
-	}
-	if (!sharedlog_judge(l->log, &v.stamp, v.key, v.tags, now.mono_ms, &v.facts.log_pos)) {
+	else if (!sharedlog_judge(
+		     l->log, &v->stamp, v->key, v->tags, loop_now_ms(l->loop), &v->facts.log_pos))
 		get_end(g, L2_purged, NULL);
-		return;
-	}
-	o = l2_value_object(&v, g->key.hash, g->only_looks ? NULL : l->slab);
+	else
+		return true;
+	return false;
+}
+
+static struct slab *
+slab_for(const struct l2_get *g)
+{
+	return g->only_looks ? NULL : g->l2->slab;
+}
+
+/* body: of that value, or NULL, when there was no memory for it. */
+static void
+get_hit(struct l2_get *g, const struct l2_value *v, struct body *body)
+{
+	struct object *o = body == NULL ? NULL : l2_value_object(v, body, g->key.hash, slab_for(g));
+
 	get_end(g, o == NULL ? L2_memory : L2_hit, o);
 }
 
 static void
-get_found(struct l2_get *g, struct slice bytes)
+read_now(struct l2_get *g, struct slice bytes)
 {
-	if (bytes.n == 0 || g->done == NULL)
+	struct l2_clocks now = l2_now(g->l2);
+	struct l2_value v;
+	enum l2_flaw flaw = l2_value_read(bytes, &now, &g->l2->seal, &v);
+	struct body *body;
+
+	if (!get_accepts(g, flaw, &v))
+		return;
+	body = l2_value_body(&v, slab_for(g));
+	get_hit(g, &v, body);
+	body_unref(&body);
+}
+
+/* --- what is long --- */
+
+static void
+on_read(struct l2_reading *r)
+{
+	struct l2_get *g = r->arg;
+
+	if (g != NULL) {
+		g->reading = NULL;
+		timer_disarm(&g->due);
+		if (!r->was_read)
+			get_end(g, L2_busy, NULL);
+		else if (get_accepts(g, r->flaw, &r->value))
+			get_hit(g, &r->value, r->body);
+	}
+	l2_reading_fini(r);
+	free(r);
+}
+
+static void
+on_reading_too_long(void *arg)
+{
+	get_end(arg, L2_timeout, NULL);
+}
+
+/* Takes the bytes out of the reply. */
+static void
+read_later(struct l2_get *g, const struct redis_reply *reply)
+{
+	struct l2 *l = g->l2;
+	struct l2_reading *r = must_calloc(1, sizeof(*r));
+
+	*r = (struct l2_reading){.bytes = redis_reply_take_text(reply),
+	    .now = l2_now(l),
+	    .seal = &l->seal,
+	    .slab = slab_for(g),
+	    .reply_to = l->reply_to,
+	    .done = on_read,
+	    .arg = g};
+	if (!l2_read(l->crew, r)) {
+		l2_reading_fini(r);
+		free(r);
+		get_end(g, L2_busy, NULL);
+		return;
+	}
+	g->reading = r;
+	timer_arm(l->loop, &g->due, g->due_ms);
+}
+
+static void
+get_found(struct l2_get *g, const struct redis_reply *reply)
+{
+	if (reply->text.n == 0 || g->done == NULL)
 		get_end(g, L2_miss, NULL);
-	else if (bytes.n > g->l2->value_max_bytes)
+	else if (reply->text.n > g->l2->value_max_bytes)
 		get_end(g, L2_too_large, NULL);
+	else if (l2_value_work_bytes(reply->text) > L2_AT_ONCE_BYTES)
+		read_later(g, reply);
 	else
-		get_value(g, bytes);
+		read_now(g, reply->text);
 }
 
 static void
@@ -174,7 +251,7 @@ on_get_answer(void *arg, enum redisio_end end, const struct redis_reply *reply)
 	} else {
 		breaker_success(&s->breaker);
 		if (reply->type == REPLY_STRING)
-			get_found(g, reply->text);
+			get_found(g, reply);
 		else
 			get_end(g, L2_error, NULL);
 	}
@@ -206,6 +283,7 @@ get_begin(struct l2 *l, const struct cache_key *key, const struct head *request,
 	g->due_ms = loop_now_ms(l->loop) + l->reads.timeout_ms;
 	g->done = done;
 	g->arg = arg;
+	timer_init(&g->due, on_reading_too_long, g);
 	list_push_back(&l->gets, &g->link);
 	g->name_len = l2_key_of(l, 'o', key->text, SLICE_NONE, g->name).n;
 	sent = get_send(g, l->reads.timeout_ms);
@@ -240,12 +318,23 @@ l2_look(struct l2 *l, const struct cache_key *key, const struct head *request,
 	return g;
 }
 
+bool
+l2_get_has_found(const struct l2_get *g)
+{
+	return g->reading != NULL;
+}
+
 void
 l2_get_cancel(struct l2_get **gp)
 {
-	if (*gp != NULL)
-		(*gp)->done = NULL; /* it goes on, unheard: the breaker learns from it */
+	struct l2_get *g = *gp;
+
 	*gp = NULL;
+	if (g == NULL)
+		return;
+	g->done = NULL; /* it goes on, unheard: the breaker learns from it */
+	if (g->reading != NULL)
+		get_end(g, L2_cancelled, NULL); /* which has learnt */
 }
 
 void

@@ -4,6 +4,7 @@
 #define CACHE_REDIS_PRIV_H
 
 #include "cache/l2breaker.h"
+#include "cache/l2crew.h"
 #include "cache/l2value.h"
 #include "cache/redis.h"
 
@@ -31,7 +32,10 @@ struct l2 {
 	bool logs;
 	const struct sharedlog *log;
 	struct side reads, writes;
+	struct l2_crew *crew;
+	struct mailbox *reply_to;
 	struct link gets; /* under way */
+	struct link puts; /* being made */
 	struct link guests;
 	struct l2_counters counters;
 };
@@ -57,5 +61,7 @@ void l2_side_failed(struct side *s, enum redisio_end end);
 void l2_side_refused(struct side *s, const struct redis_reply *reply);
 /* All that are under way find nothing, and are called back. */
 void l2_gets_end(struct l2 *l);
+/* What is being made will not be written. Nobody is called back. */
+void l2_puts_end(struct l2 *l);
 
 #endif

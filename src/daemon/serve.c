@@ -196,7 +196,7 @@ l2_of(const struct server_conf *conf, struct l2_conf *out)
 	    .prefix = r->prefix,
 	    .secret = r->secret,
 	    .timeout_ms = r->timeout,
-	    .value_max_bytes = (size_t)8 << 20,
+	    .value_max_bytes = L2_BODY_MOST_BYTES,
 	    .write_queue_max_bytes = (size_t)16 << 20};
 	return true;
 }

@@ -11,10 +11,14 @@
 #include "base/mem.h"
 #include "cache/clerk.h"
 #include "cache/census.h"
+#include "cache/l2crew.h"
 #include "cache/redis.h"
 #include "server/accesslog.h"
 #include "server/warm.h"
 
+#define CREW_MOST_BYTES \
+	((size_t)64 << 20) /* of long values for Redis under way, and as much out of it */
+#define CREW_PART 4	   /* of the cache's memory, where that is less */
 #define SETTLE_ROUNDS 4 /* a letter answered by a letter answered by a letter, and one to spare */
 
 struct member {
@@ -69,6 +73,8 @@ commons_init(struct workers *ws, size_t cache_bytes, size_t rate_table_bytes)
 	c->census = census_new(c->store, c->purges);
 	shared_hub_init(&c->shared);
 	c->verdicts = verdicts_new();
+	c->l2_crew = l2_crew_new(
+	    cache_bytes / CREW_PART < CREW_MOST_BYTES ? cache_bytes / CREW_PART : CREW_MOST_BYTES);
 	c->clerk = clerk_new(c->purges);
 	if (c->clerk == NULL)
 		return -1;
@@ -158,6 +164,8 @@ use_l2(struct worker *w, const struct l2_conf *conf)
 	own = *conf;
 	own.log = clerk_log(w->commons->clerk);
 	own.slab = store_slab(w->commons->store);
+	own.crew = w->commons->l2_crew;
+	own.reply_to = w->mailbox;
 	own.logs = w->index == 0;
 	w->l2 = l2_new(w->loop, w->resolver, &own, &why);
 	if (w->l2 == NULL)
@@ -293,6 +301,7 @@ workers_join(struct workers *ws)
 	if (ws->members[0].running)
 		mailbox_post(ws->members[0].worker->mailbox, &ws->members[0].last);
 	join(&ws->members[0]);
+	l2_crew_stop(ws->commons.l2_crew); /* what lies in the cache's memory changes no more */
 }
 
 /* The threads have ended; letters on their way between workers are delivered before any worker goes. */
@@ -308,12 +317,15 @@ workers_free(struct workers **wp)
 		clerk_stop(ws->commons.clerk); /* who still waits is answered by letter */
 	if (ws->commons.census != NULL)
 		census_stop(ws->commons.census);
+	if (ws->commons.l2_crew != NULL)
+		l2_crew_stop(ws->commons.l2_crew);
 	for (unsigned round = 0; round < SETTLE_ROUNDS; round++)
 		for (unsigned i = 0; i < ws->count; i++)
 			if (ws->members[i].worker != NULL)
 				worker_settle(ws->members[i].worker);
 	for (unsigned i = 0; i < ws->count; i++)
 		worker_free(&ws->members[i].worker);
+	l2_crew_free(&ws->commons.l2_crew);
 	flights_free(&ws->commons.flights);
 	census_free(&ws->commons.census);
 	store_free(&ws->commons.store);

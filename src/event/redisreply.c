@@ -222,6 +222,18 @@ replies_error(const struct replies *r)
 	return r->is_too_large ? "a reply larger than allowed" : r->reader->errstr;
 }
 
+struct buf
+redis_reply_take_text(const struct redis_reply *r)
+{
+	struct redis_reply *own =
+	    (struct redis_reply *)(uintptr_t)r; /* made here, and not constant */
+	struct buf b = {
+	    .p = (char *)(uintptr_t)own->text.p, .n = own->text.n, .cap = own->text.n + 1};
+
+	own->text = SLICE_NONE;
+	return b;
+}
+
 void
 redis_reply_free(struct redis_reply **rp)
 {

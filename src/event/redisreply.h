@@ -7,7 +7,7 @@
 #ifndef EVENT_REDISREPLY_H
 #define EVENT_REDISREPLY_H
 
-#include "base/slice.h"
+#include "base/buf.h"
 
 enum reply_type {
 	REPLY_NIL,
@@ -47,6 +47,9 @@ void replies_feed(struct replies *r, const void *p, size_t n);
 enum replies_next replies_next(struct replies *r, struct redis_reply **out);
 /* What was bad, for the log. */
 const char *replies_error(const struct replies *r);
+/* Takes the text's memory out of a reply that is being told, so that it outlives it: the caller's, malloc's; the reply's
+ * text is empty then. */
+struct buf redis_reply_take_text(const struct redis_reply *r);
 void redis_reply_free(struct redis_reply **rp);
 
 #endif

@@ -128,10 +128,14 @@ on_l2_answer(void *arg, struct object *o)
 		fill_ask_origin(f);
 }
 
+/* It is Redis that was silent: what it has sent is there sooner than anything the origin sends. */
 void
 on_l2_silence(void *arg)
 {
-	fill_ask_origin(arg);
+	struct fill *f = arg;
+
+	if (!l2_get_has_found(f->l2))
+		fill_ask_origin(f);
 }
 
 void

@@ -24,6 +24,7 @@ struct accesslog;
 struct clerk;
 struct census;
 struct l2;
+struct l2_crew;
 struct resolver;
 struct warmer;
 struct shared_limits;
@@ -39,6 +40,7 @@ struct commons {
 	struct purgelog *purges;
 	struct census *census;
 	struct verdicts *verdicts;
+	struct l2_crew *l2_crew; /* makes and reads long values of Redis */
 	struct searchrules *searches;
 	struct clerk *clerk; /* takes purges, and shares them */
 	struct limit_table *limits;

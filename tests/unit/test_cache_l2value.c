@@ -1,6 +1,7 @@
 /* LINK: cache/l2value cache/object cache/body cache/slab http/negotiate http/head http/fields base/buf base/mem base/hash base/clock base/log */
 #include "cache/l2value.h"
 
+#include <brotli/encode.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -32,6 +33,16 @@ written(struct slice body, const struct l2_seal *seal)
 	return b;
 }
 
+static struct object *
+object_of(const struct l2_value *v, uint64_t hash, struct slab *slab)
+{
+	struct body *body = l2_value_body(v, slab);
+	struct object *o = body == NULL ? NULL : l2_value_object(v, body, hash, slab);
+
+	body_unref(&body);
+	return o;
+}
+
 static enum l2_flaw
 read_there(const struct buf *b, const struct l2_seal *seal, struct l2_value *v)
 {
@@ -41,7 +52,7 @@ read_there(const struct buf *b, const struct l2_seal *seal, struct l2_value *v)
 static void
 assert_same_body(const struct l2_value *v, struct slice body)
 {
-	struct object *o = l2_value_object(v, 1, NULL);
+	struct object *o = object_of(v, 1, NULL);
 	char *got = malloc(body.n + 1);
 
 	assert_non_null(o);
@@ -63,7 +74,7 @@ a_response_comes_back_as_it_was_on_another_machine(void **state)
 	assert_int_equal(v.stamp.epoch, 7);
 	assert_int_equal(v.stamp.seq, 1785585600000123);
 	assert_false(v.is_index);
-	o = l2_value_object(&v, 4711, NULL);
+	o = object_of(&v, 4711, NULL);
 	assert_true(slice_eq(object_key(o), key));
 	assert_int_equal(object_tags(o).n, 16);
 	assert_memory_equal(object_tags(o).p, "products\0user:7", 16);
@@ -113,9 +124,9 @@ text_is_packed_where_that_saves_room(void **state)
 static void
 every_size_of_text_comes_back(void **state)
 {
-	char *text = text_of(L2_PACK_MOST_BYTES + 1, true);
+	char *text = text_of(L2_BODY_MOST_BYTES + 1, true);
 	static const size_t sizes[] = {0, 1, L2_PACK_LEAST_BYTES - 1, L2_PACK_LEAST_BYTES, 4096,
-	    65535, 65536, 65537, L2_PACK_MOST_BYTES, L2_PACK_MOST_BYTES + 1};
+	    65535, 65536, 65537, 1 << 20, L2_BODY_MOST_BYTES, L2_BODY_MOST_BYTES + 1};
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		struct buf b = written(slice_of(text, sizes[i]), &secret);
@@ -123,10 +134,50 @@ every_size_of_text_comes_back(void **state)
 
 		assert_int_equal(read_there(&b, &secret, &v), L2_FLAW_none);
 		assert_int_equal(
-		    v.is_packed, sizes[i] >= L2_PACK_LEAST_BYTES && sizes[i] <= L2_PACK_MOST_BYTES);
+		    v.is_packed, sizes[i] >= L2_PACK_LEAST_BYTES && sizes[i] <= L2_BODY_MOST_BYTES);
 		assert_same_body(&v, slice_of(text, sizes[i]));
 		buf_fini(&b);
 	}
+	free(text);
+}
+
+static void
+a_body_packed_already_is_stored_as_it_is(void **state)
+{
+	char *text = text_of(BIG_BYTES, true), *packed = malloc(BIG_BYTES);
+	size_t packed_bytes = BIG_BYTES;
+	struct object *o = response_of(key, SLICE_NONE, slice_of(text, BIG_BYTES), BOOT_MS);
+	struct body *variant;
+	struct l2_value v;
+	struct buf b;
+
+	assert_true(BrotliEncoderCompress(
+	    9, 22, BROTLI_MODE_TEXT, BIG_BYTES, (uint8_t *)text, &packed_bytes, (uint8_t *)packed));
+	variant = body_of(NULL, slice_of(packed, packed_bytes));
+	assert_int_equal(object_add_variant(o, ENC_BR, &variant), 0);
+	assert_int_equal(l2_value_write(o, &here, &stamp, &unsigned_seal, &b), 0);
+	assert_int_equal(read_there(&b, &unsigned_seal, &v), L2_FLAW_none);
+	assert_true(v.is_packed);
+	assert_true(slice_eq(v.body, slice_of(packed, packed_bytes)));
+	assert_same_body(&v, slice_of(text, BIG_BYTES));
+	object_unref(&o);
+	buf_fini(&b);
+	free(text);
+	free(packed);
+}
+
+static void
+what_reading_costs_is_seen_before_it_is_read(void **state)
+{
+	char *text = text_of(BIG_BYTES, true);
+	struct buf b = written(slice_of(text, BIG_BYTES), &unsigned_seal);
+
+	assert_true(b.n < BIG_BYTES / 50 && b.cap < BIG_BYTES / 10);
+	assert_int_equal(l2_value_work_bytes(buf_slice(&b)), BIG_BYTES);
+	assert_int_equal(l2_value_work_bytes(slice_of(b.p, 20)), 20);
+	memset(b.p, 0xff, 200); /* it says that there are 16 EiB */
+	assert_int_equal(l2_value_work_bytes(buf_slice(&b)), b.n);
+	buf_fini(&b);
 	free(text);
 }
 
@@ -140,7 +191,7 @@ what_comes_back_lies_in_the_cache_s_own_memory(void **state)
 	struct object *o;
 
 	assert_int_equal(read_there(&b, &unsigned_seal, &v), L2_FLAW_none);
-	o = l2_value_object(&v, 1, slab);
+	o = object_of(&v, 1, slab);
 	assert_true(slab_usage(slab).used_bytes > BIG_BYTES);
 	object_unref(&o);
 	assert_int_equal(slab_usage(slab).used_bytes, 0);
@@ -158,7 +209,7 @@ without_memory_there_is_no_object_and_no_leak(void **state)
 	struct l2_value v;
 
 	assert_int_equal(read_there(&b, &unsigned_seal, &v), L2_FLAW_none);
-	assert_null(l2_value_object(&v, 1, slab));
+	assert_null(object_of(&v, 1, slab));
 	assert_int_equal(slab_usage(slab).used_bytes, 0);
 	slab_free_all(&slab);
 	free(text);
@@ -276,7 +327,7 @@ a_sliding_life_comes_back_and_has_no_stale_window(void **state)
 	assert_int_equal(l2_value_life_ms(o, BOOT_MS), 20000 - 1000);
 	assert_int_equal(l2_value_write(o, &here, &stamp, &unsigned_seal, &b), 0);
 	assert_int_equal(read_there(&b, &unsigned_seal, &v), L2_FLAW_none);
-	back = l2_value_object(&v, 1, NULL);
+	back = object_of(&v, 1, NULL);
 	assert_int_equal(object_facts(back).slide_ms, 20000);
 	assert_true(object_slide(o, BOOT_MS + 15000));
 	assert_int_equal(l2_value_life_ms(o, BOOT_MS + 15000), 20000);
@@ -350,6 +401,8 @@ main(void)
 	    cmocka_unit_test(a_response_comes_back_as_it_was_on_another_machine),
 	    cmocka_unit_test(text_is_packed_where_that_saves_room),
 	    cmocka_unit_test(every_size_of_text_comes_back),
+	    cmocka_unit_test(a_body_packed_already_is_stored_as_it_is),
+	    cmocka_unit_test(what_reading_costs_is_seen_before_it_is_read),
 	    cmocka_unit_test(what_comes_back_lies_in_the_cache_s_own_memory),
 	    cmocka_unit_test(without_memory_there_is_no_object_and_no_leak),
 	    cmocka_unit_test(a_single_changed_bit_anywhere_is_found),

@@ -1,8 +1,9 @@
-/* LINK: cache/redis cache/redis_get cache/redis_put cache/l2breaker cache/l2value cache/sharedlog cache/purgelog cache/key cache/object cache/body cache/slab http/vary http/negotiate http/head http/fields event/redisnet event/redisnet_call event/redisnet_node event/redisnet_map event/redisnode event/redisscout event/rediscluster event/redisio event/tlsclient event/tls event/tlscontext event/drain event/redisreply event/redisurl event/resolver event/stream event/loop base/clock base/buf base/mem base/log base/hash */
+/* LINK: cache/redis cache/redis_get cache/redis_put cache/l2crew cache/l2breaker cache/l2value cache/sharedlog cache/purgelog cache/key cache/object cache/body cache/slab http/vary http/negotiate http/head http/fields event/redisnet event/redisnet_call event/redisnet_node event/redisnet_map event/redisnode event/redisscout event/rediscluster event/redisio event/tlsclient event/tls event/tlscontext event/drain event/redisreply event/redisurl event/resolver event/stream event/loop event/helpers event/mailbox base/clock base/buf base/mem base/log base/hash */
 #include "cache/redis.h"
 
 #include <event2/event.h>
 #include <fcntl.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "cache/l2crew.h"
 #include "cache/slab.h"
 #include "event/redisio.h"
 #include "l2_cast.h"
@@ -19,6 +21,7 @@
 #define SHORT_MS 20
 #define VALUE_MAX_BYTES (1 << 20)
 #define QUEUE_MAX_BYTES (4 << 20)
+#define CREW_MOST_BYTES (64 << 20)
 
 /* The cast: a loop, a Redis, our own line to it, the tier of one instance and that of another. */
 struct stage {
@@ -27,6 +30,8 @@ struct stage {
 	struct redis_server server;
 	struct redisio *line;
 	struct slab *slab;
+	struct l2_crew *crew;
+	struct mailbox *mailbox;
 	struct purgelog *local_here, *local_there;
 	struct sharedlog *log_here, *log_there; /* both have applied all of it */
 	struct l2 *here, *there;
@@ -83,6 +88,8 @@ open_l2(struct stage *s, const char *url, int64_t timeout_ms, bool logs)
 	    .write_queue_max_bytes = QUEUE_MAX_BYTES,
 	    .log = logs ? s->log_here : s->log_there,
 	    .slab = s->slab,
+	    .crew = s->crew,
+	    .reply_to = s->mailbox,
 	    .logs = logs};
 	const char *why;
 
@@ -150,6 +157,8 @@ set_stage(void **state)
 	s->loop = loop_new();
 	s->resolver = resolver_new(s->loop, NULL);
 	s->slab = slab_new(64 << 20);
+	s->crew = l2_crew_new(CREW_MOST_BYTES);
+	s->mailbox = mailbox_new(s->loop);
 	s->local_here = purgelog_new();
 	s->local_there = purgelog_new();
 	s->log_here = open_log(s->local_here);
@@ -183,6 +192,9 @@ strike_stage(void **state)
 
 	l2_free(&s->here);
 	l2_free(&s->there);
+	l2_crew_stop(s->crew);
+	mailbox_free(&s->mailbox);
+	l2_crew_free(&s->crew);
 	sharedlog_free(&s->log_here);
 	sharedlog_free(&s->log_there);
 	purgelog_free(&s->local_here);
@@ -449,18 +461,18 @@ static void
 writes_beyond_the_bound_are_dropped(void **state)
 {
 	struct stage *s = *state;
-	char *big = text_of(VALUE_MAX_BYTES / 2, false);
+	char *text = text_of(L2_AT_ONCE_BYTES, false);
 	struct object *o =
-	    response_of(page, SLICE_NONE, slice_of(big, VALUE_MAX_BYTES / 2), loop_now_ms(s->loop));
-	struct counted c = {s->here, L2_OP_put, L2_done, 6};
+	    response_of(page, SLICE_NONE, slice_of(text, L2_AT_ONCE_BYTES), loop_now_ms(s->loop));
+	struct counted c = {s->here, L2_OP_put, L2_done, 62};
 	struct l2_stamp now = l2_stamp(s->here);
 
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 100; i++)
 		l2_put(s->here, o, &now);
-	assert_int_equal(count_of(s->here, L2_OP_put, L2_busy), 13);
+	assert_int_equal(count_of(s->here, L2_OP_put, L2_busy), 37);
 	assert_true(run_until(s->loop, is_counted, &c));
 	object_unref(&o);
-	free(big);
+	free(text);
 }
 
 static void
@@ -879,6 +891,250 @@ it_may_end_in_a_callback(void **state)
 	assert_null(second.object);
 }
 
+/* --- what is long: made and read by the crew --- */
+
+#define LONG_BYTES (900 * 1024)
+
+static void
+put_long(struct stage *s, struct slice key, bool packs)
+{
+	char *text = text_of(LONG_BYTES, packs);
+	struct object *o =
+	    response_of(key, SLICE_NONE, slice_of(text, LONG_BYTES), loop_now_ms(s->loop));
+	struct l2_stamp now = l2_stamp(s->here);
+
+	l2_put(s->here, o, &now);
+	object_unref(&o);
+	free(text);
+}
+
+static void
+wait_put(struct stage *s, enum l2_result result)
+{
+	struct counted c = {s->here, L2_OP_put, result, 0};
+
+	assert_true(run_until(s->loop, is_counted, &c));
+}
+
+static void
+assert_long_found(struct stage *s, struct slice key, bool packs)
+{
+	char *text = text_of(LONG_BYTES, packs), *got = malloc(LONG_BYTES);
+	struct found f = {0};
+
+	look_up(s, &f, key);
+	assert_non_null(f.object);
+	assert_int_equal(body_length(f.object->body), LONG_BYTES);
+	assert_true(slice_eq(body_text(f.object, got, LONG_BYTES), slice_of(text, LONG_BYTES)));
+	assert_ptr_equal(object_slab(f.object), s->slab);
+	object_unref(&f.object);
+	free(text);
+	free(got);
+}
+
+static void
+long_text_is_packed_and_what_does_not_pack_is_there_as_it_is(void **state)
+{
+	struct stage *s = *state;
+	struct said name, bytes;
+
+	for (int packs = 0; packs < 2; packs++) {
+		redis(s, "FLUSHALL");
+		put_long(s, page, packs);
+		assert_int_equal(count_of(s->here, L2_OP_put, L2_done), packs);
+		assert_true(run_until(s->loop, is_counted,
+		    &(struct counted){s->here, L2_OP_put, L2_done, (uint64_t)packs}));
+		name = redis(s, "KEYS test:o:*");
+		bytes = redis(s, "STRLEN %s", name.text);
+		assert_true(packs ? bytes.integer < LONG_BYTES / 50 : bytes.integer > LONG_BYTES);
+		assert_long_found(s, page, packs);
+	}
+}
+
+static void
+a_long_response_that_varies_is_found_by_its_index(void **state)
+{
+	struct stage *s = *state;
+	char *text = text_of(LONG_BYTES, true);
+
+	put_and_wait(
+	    s, page, SLICE_LIT("accept-language\1de\n"), slice_of(text, LONG_BYTES), L2_done);
+	request_of(&s->request, "Accept-Language: de\n");
+	assert_long_found(s, page, true);
+	request_of(&s->request, "Accept-Language: fr\n");
+	assert_not_found(s, page, L2_miss);
+	free(text);
+}
+
+static void
+a_newer_response_is_not_overwritten_by_one_that_was_being_made(void **state)
+{
+	struct stage *s = *state;
+
+	put_long(s, page, true);
+	put_and_wait(s, page, SLICE_NONE, SLICE_LIT("newer"), L2_done);
+	wait_put(s, L2_outdated);
+	assert_found(s, page, "newer");
+	put_long(s, page, false);
+	put_long(s, page, true);
+	assert_true(
+	    run_until(s->loop, is_counted, &(struct counted){s->here, L2_OP_put, L2_done, 1}));
+	assert_int_equal(count_of(s->here, L2_OP_put, L2_outdated), 2);
+	assert_long_found(s, page, true);
+}
+
+static void
+nor_is_one_that_another_worker_wrote(void **state)
+{
+	struct stage *s = *state;
+	struct counted c = {s->there, L2_OP_put, L2_done, 0};
+	struct object *o = response_of(page, SLICE_NONE, SLICE_LIT("newer"), loop_now_ms(s->loop));
+	struct l2_stamp now = l2_stamp(s->there);
+
+	put_long(s, page, true);
+	l2_put(s->there, o, &now);
+	wait_put(s, L2_outdated);
+	assert_true(run_until(s->loop, is_counted, &c));
+	assert_found(s, page, "newer");
+	object_unref(&o);
+}
+
+static void
+what_is_purged_while_it_is_being_made_is_not_written(void **state)
+{
+	struct stage *s = *state;
+
+	put_long(s, page, true);
+	put_long(s, other_page, true);
+	purge(s, PURGE_EXACT, "/page");
+	wait_put(s, L2_purged);
+	wait_put(s, L2_done);
+	assert_not_found(s, page, L2_miss);
+	assert_long_found(s, other_page, true);
+}
+
+static void
+long_values_beyond_the_bound_are_not_written(void **state)
+{
+	struct stage *s = *state;
+	unsigned fit = CREW_MOST_BYTES / (2 * LONG_BYTES);
+	char name[32];
+
+	for (unsigned i = 0; i < fit + 5; i++) {
+		snprintf(name, sizeof(name), "http://example.org/%u", i);
+		put_long(s, slice_from(name), true);
+	}
+	assert_int_equal(count_of(s->here, L2_OP_put, L2_busy), 5);
+	assert_true(run_until(
+	    s->loop, is_counted, &(struct counted){s->here, L2_OP_put, L2_done, fit - 1}));
+	assert_long_found(s, SLICE_LIT("http://example.org/0"), true);
+}
+
+static void
+a_long_value_tampered_with_or_cut_short_is_never_used(void **state)
+{
+	static const char cut[] = "redis.call('SET',KEYS[1],redis.call('GETRANGE',KEYS[1],0,-9))";
+	struct stage *s = *state;
+	struct said name;
+
+	for (int packs = 0; packs < 2; packs++) {
+		put_long(s, page, packs);
+		assert_true(run_until(s->loop, is_counted,
+		    &(struct counted){s->here, L2_OP_put, L2_done, 2 * (uint64_t)packs}));
+		name = redis(s, "KEYS test:o:*");
+		redis(s, "SETRANGE %s 400 X", name.text);
+		assert_not_found(s, page, L2_corrupt);
+		put_long(s, page, packs);
+		assert_true(run_until(s->loop, is_counted,
+		    &(struct counted){s->here, L2_OP_put, L2_done, 2 * (uint64_t)packs + 1}));
+		redis(s, "EVAL %s 1 %s", cut, name.text);
+		assert_not_found(s, page, L2_corrupt);
+	}
+}
+
+static sem_t gate;
+static _Atomic bool is_at_gate;
+
+/* Who wants memory, and is no loop, waits. */
+static bool
+wait_at_gate(void *arg, size_t bytes, unsigned attempt)
+{
+	atomic_store(&is_at_gate, true);
+	while (sem_wait(&gate) != 0)
+		;
+	return false;
+}
+
+static void
+close_gate(struct stage *s)
+{
+	sem_init(&gate, 0, 0);
+	atomic_store(&is_at_gate, false);
+	slab_set_pressure(s->slab, wait_at_gate, NULL);
+	slab_resize(s->slab, SLAB_PAGE_BYTES);
+}
+
+static bool
+somebody_is_at_gate(void *arg)
+{
+	return atomic_load(&is_at_gate);
+}
+
+static bool
+has_found(void *arg)
+{
+	return l2_get_has_found(((struct found *)arg)->get);
+}
+
+static void
+reading_that_takes_too_long_is_given_up_in_time(void **state)
+{
+	struct stage *s = *state;
+
+	put_long(s, page, true);
+	wait_put(s, L2_done);
+	close_gate(s);
+	assert_not_found(s, page, L2_timeout);
+	assert_true(is_up(s->there)); /* Redis was quick */
+	sem_post(&gate);
+}
+
+static void
+who_has_found_something_may_give_it_up_or_end(void **state)
+{
+	struct stage *s = *state;
+	struct cache_key key = key_of(page);
+	struct found first = {.stage = s}, second = {.stage = s};
+
+	put_long(s, page, true);
+	wait_put(s, L2_done);
+	close_gate(s);
+	first.get = l2_get(s->there, &key, &s->request, on_found, &first);
+	assert_false(l2_get_has_found(first.get));
+	assert_true(run_until(s->loop, somebody_is_at_gate, NULL));
+	assert_true(l2_get_has_found(first.get));
+	l2_get_cancel(&first.get);
+	assert_int_equal(count_of(s->there, L2_OP_get, L2_cancelled), 1);
+	second.get = l2_get(s->there, &key, &s->request, on_found, &second);
+	assert_true(run_until(s->loop, has_found, &second));
+	l2_free(&s->there);
+	assert_int_equal(first.times, 0);
+	assert_int_equal(second.times, 1);
+	assert_null(second.object);
+	sem_post(&gate);
+	sem_post(&gate);
+}
+
+static void
+a_tier_may_end_while_something_is_made_for_it(void **state)
+{
+	struct stage *s = *state;
+
+	put_long(s, page, true);
+	put_long(s, other_page, false);
+	l2_free(&s->here);
+}
+
 static void
 a_wrong_url_is_refused(void **state)
 {
@@ -924,6 +1180,16 @@ main(void)
 	    STAGED(something_else_at_redis_address_is_never_used),
 	    WITH_REDIS(it_ends_cleanly_with_everything_under_way),
 	    WITH_REDIS(it_may_end_in_a_callback),
+	    WITH_REDIS(long_text_is_packed_and_what_does_not_pack_is_there_as_it_is),
+	    WITH_REDIS(a_long_response_that_varies_is_found_by_its_index),
+	    WITH_REDIS(a_newer_response_is_not_overwritten_by_one_that_was_being_made),
+	    WITH_REDIS(nor_is_one_that_another_worker_wrote),
+	    WITH_REDIS(what_is_purged_while_it_is_being_made_is_not_written),
+	    WITH_REDIS(long_values_beyond_the_bound_are_not_written),
+	    WITH_REDIS(a_long_value_tampered_with_or_cut_short_is_never_used),
+	    WITH_REDIS(reading_that_takes_too_long_is_given_up_in_time),
+	    WITH_REDIS(who_has_found_something_may_give_it_up_or_end),
+	    WITH_REDIS(a_tier_may_end_while_something_is_made_for_it),
 	    STAGED(a_wrong_url_is_refused),
 	};
 
