@@ -59,6 +59,8 @@ facts_of(
 	    .life_by_route = life->by_route,
 	    .immutable = life->immutable,
 	    .encoding = (uint8_t)encoding_of_body(h),
+	    .is_text =
+		compress_type_is_listed(&f->route->compress, head_value(h, FIELD_CONTENT_TYPE)),
 	    .no_transform = f->response_cc.no_transform,
 	};
 	set_life(&f->route->cache, life, out);
