@@ -147,6 +147,18 @@ patterns_forget(struct purgelog *l, const struct pattern *same)
 	}
 }
 
+/* The end of a pattern that was cut becomes a star. Two, since neither may be a plain one: nor may a backslash stand before them
+ * that takes the first one's meaning. */
+static void
+end_with_star(char *what, size_t len)
+{
+	size_t n = len - 2;
+
+	while (n > 0 && what[n - 1] == '\\')
+		n--;
+	memset(what + n, '*', len - n);
+}
+
 /* A pattern that is too long is cut and purges all that begins so. */
 static struct pattern
 pattern_make(const struct purge *p, struct slice what, uint64_t pos)
@@ -157,8 +169,8 @@ pattern_make(const struct purge *p, struct slice what, uint64_t pos)
 	if (what.n > PURGELOG_PATTERN_BYTES_MAX) {
 		made.len = PURGELOG_PATTERN_BYTES_MAX;
 		made.what = must_strndup(what.p, made.len);
-		if (p->kind != PURGE_PREFIX) /* neither may be a plain one */
-			made.what[made.len - 2] = made.what[made.len - 1] = '*';
+		if (p->kind != PURGE_PREFIX)
+			end_with_star(made.what, made.len);
 	} else
 		made.what = must_strndup(what.p, made.len);
 	return made;

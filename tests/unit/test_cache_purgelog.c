@@ -245,6 +245,35 @@ a_pattern_that_is_too_long_purges_more_and_not_less(void **state)
 	purgelog_free(&l);
 }
 
+/* The cut may fall behind a backslash, which must not take the star's meaning. */
+static void
+a_pattern_cut_behind_a_backslash_purges_no_less(void **state)
+{
+	struct purgelog *l = purgelog_new();
+	char key[1100], what[1200];
+	size_t n = 0;
+
+	memset(key, 'a', sizeof(key));
+	memcpy(key, "http://h/", 9);
+	memset(what, 0, sizeof(what));
+	for (size_t i = 7; i < sizeof(key); i++) {
+		if (i >= 1020)
+			what[n++] = '\\';
+		what[n++] = key[i];
+	}
+	for (int i = 0; i < 4; i++) { /* wherever it falls */
+		uint64_t pos = purgelog_head(l);
+
+		purge(l, PURGE_PATTERN, what);
+		assert_int_equal(
+		    purgelog_judge_parts(l, slice_of(key, sizeof(key)), SLICE_NONE, pos),
+		    PURGE_GONE);
+		memmove(what + 2, what + 1, n++ - 1);
+		what[1] = '*';
+	}
+	purgelog_free(&l);
+}
+
 static void
 what_a_sweep_did_not_see_is_gone(void **state)
 {
@@ -429,6 +458,7 @@ main(void)
 	    cmocka_unit_test(soft_patterns_stay_soft_when_the_list_is_full),
 	    cmocka_unit_test(the_same_pattern_again_takes_no_more_room),
 	    cmocka_unit_test(a_pattern_that_is_too_long_purges_more_and_not_less),
+	    cmocka_unit_test(a_pattern_cut_behind_a_backslash_purges_no_less),
 	    cmocka_unit_test(what_a_sweep_did_not_see_is_gone),
 	    cmocka_unit_test(a_purge_that_has_returned_is_never_missed),
 	    cmocka_unit_test(an_object_judged_by_many_is_purged_for_all),
