@@ -28,9 +28,9 @@ struct journal {
 };
 
 struct record_head {
-	uint32_t length; /* of what follows */
-	uint32_t unused;
-	uint64_t sum; /* of what follows */
+	uint32_t length;   /* of what follows */
+	uint32_t opposite; /* ~length: where both agree, a record that is too short was cut */
+	uint64_t sum;	   /* of what follows */
 };
 
 /* --- records --- */
@@ -38,7 +38,8 @@ struct record_head {
 static void
 record_write(struct buf *out, const struct purge *p)
 {
-	struct record_head head = {.length = (uint32_t)(FACTS_BYTES + p->what.n)};
+	uint32_t length = (uint32_t)(FACTS_BYTES + p->what.n);
+	struct record_head head = {.length = length, .opposite = ~length};
 	size_t at = out->n;
 	char facts[FACTS_BYTES] = {log_kind_letter(p->kind), p->soft ? 's' : 'h'};
 
@@ -62,7 +63,7 @@ record_read(struct slice *rest, struct purge *out)
 	if (rest->n < sizeof(head))
 		return RECORD_CUT;
 	memcpy(&head, rest->p, sizeof(head));
-	if (head.length < FACTS_BYTES || head.length > RECORD_MAX)
+	if (head.length < FACTS_BYTES || head.length > RECORD_MAX || head.opposite != ~head.length)
 		return RECORD_BAD;
 	if (rest->n < sizeof(head) + head.length)
 		return RECORD_CUT;
@@ -104,7 +105,8 @@ sync_directory(const struct journal *j)
 	return r;
 }
 
-/* The file becomes one purge of everything: a new one takes its place, so that there is always one of both. */
+/* The file becomes one purge of everything: a new one takes its place, so that there is always one of both. Once it has, it is
+ * the journal, whether the disk knows of that already or (-1) may not. */
 static int
 replace_by_all(struct journal *j)
 {
@@ -117,11 +119,11 @@ replace_by_all(struct journal *j)
 		return -1;
 	record_write(&b, &all);
 	if (write_all(fd, buf_slice(&b)) == 0 && fsync(fd) == 0 &&
-	    rename(j->path_new, j->path) == 0 && sync_directory(j) == 0) {
+	    rename(j->path_new, j->path) == 0) {
 		close(j->fd);
 		j->fd = fd;
 		j->bytes = b.n;
-		r = 0;
+		r = sync_directory(j);
 	} else
 		close(fd);
 	buf_fini(&b);
@@ -222,7 +224,8 @@ journal_add(struct journal *j, const struct purge *p)
 		record_write(&j->added, p);
 }
 
-/* After a failure the file ends where it did before: half a record in its middle would damage it. */
+/* After a failure the file ends where it did before: half a record in its middle would damage it. Where it cannot be cut it is
+ * replaced, the next time. */
 int
 journal_sync(struct journal *j)
 {
@@ -236,8 +239,10 @@ journal_sync(struct journal *j)
 		return 0;
 	}
 	e = errno;
-	if (ftruncate(j->fd, (off_t)j->bytes) != 0)
+	if (ftruncate(j->fd, (off_t)j->bytes) != 0) {
 		log_error("%s cannot be cut: %s", j->path, strerror(errno));
+		j->is_all = true;
+	}
 	j->added.n = 0;
 	errno = e;
 	return -1;

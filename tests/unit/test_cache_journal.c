@@ -3,10 +3,12 @@
 
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -142,6 +144,19 @@ damage_elsewhere_is_a_purge_of_everything(void **state)
 	assert_seen("a! "); /* the file says so now */
 }
 
+/* It looks like the beginning of a record that is longer than the file. */
+static void
+damage_of_a_length_is_no_end_cut_short(void **state)
+{
+	int fd;
+
+	write_three();
+	fd = open(path, O_WRONLY);
+	assert_int_equal(pwrite(fd, "#", 1, 1), 1);
+	close(fd);
+	assert_seen("a! ");
+}
+
 static void
 zeroes_at_the_end_are_a_purge_of_everything(void **state)
 {
@@ -151,20 +166,81 @@ zeroes_at_the_end_are_a_purge_of_everything(void **state)
 }
 
 static void
-too_much_becomes_one_purge_of_everything(void **state)
+add_too_much(struct journal *j)
 {
 	static char text[8192];
-	struct journal *j = open_it();
 
 	memset(text, 'x', sizeof(text));
 	for (int i = 0; i < 300; i++)
 		journal_add(j, &(struct purge){.kind = PURGE_EXACT, .what = {text, sizeof(text)}});
+}
+
+static void
+too_much_becomes_one_purge_of_everything(void **state)
+{
+	struct journal *j = open_it();
+
+	add_too_much(j);
 	assert_int_equal(journal_sync(j), 0);
 	assert_true(size() < 100);
 	journal_add(j, &(struct purge){.kind = PURGE_EXACT, .what = SLICE_LIT("a.test/1")});
 	assert_int_equal(journal_sync(j), 0);
 	journal_close(&j);
 	assert_seen("a! u!a.test/1 ");
+}
+
+/* Descriptors for so many more files; 0: as many as before. */
+static void
+leave_descriptors(unsigned count)
+{
+	static struct rlimit was;
+	struct rlimit few;
+	int next = open("/dev/null", O_RDONLY);
+
+	close(next);
+	if (was.rlim_cur == 0)
+		assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	few = was;
+	if (count > 0)
+		few.rlim_cur = (rlim_t)next + count;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+}
+
+static void
+a_file_that_took_its_place_is_the_journal_with_no_descriptor_left(void **state)
+{
+	struct journal *j = open_it();
+
+	add_too_much(j);
+	leave_descriptors(1); /* none more for the directory */
+	journal_sync(j);
+	leave_descriptors(0);
+	journal_empty(j);
+	journal_add(j, &(struct purge){.kind = PURGE_EXACT, .what = SLICE_LIT("a.test/1")});
+	assert_int_equal(journal_sync(j), 0);
+	journal_close(&j);
+	assert_seen("u!a.test/1 ");
+}
+
+static void
+a_full_disk_leaves_what_was_there(void **state)
+{
+	struct rlimit was, full;
+	struct journal *j;
+
+	write_three();
+	j = open_it();
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	full = (struct rlimit){.rlim_cur = (rlim_t)size() + 20, .rlim_max = was.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+	journal_add(j, &(struct purge){.kind = PURGE_EXACT, .what = SLICE_LIT("a.test/long")});
+	assert_int_equal(journal_sync(j), -1);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	journal_add(j, &(struct purge){.kind = PURGE_PREFIX, .what = SLICE_LIT("/2")});
+	assert_int_equal(journal_sync(j), 0);
+	journal_close(&j);
+	assert_seen("u!a.test/1 t~news a! p!/2 ");
 }
 
 static void
@@ -183,8 +259,11 @@ main(void)
 	    STAGED(an_emptied_journal_is_empty),
 	    STAGED(a_last_record_that_was_cut_short_is_dropped),
 	    STAGED(damage_elsewhere_is_a_purge_of_everything),
+	    STAGED(damage_of_a_length_is_no_end_cut_short),
 	    STAGED(zeroes_at_the_end_are_a_purge_of_everything),
 	    STAGED(too_much_becomes_one_purge_of_everything),
+	    STAGED(a_file_that_took_its_place_is_the_journal_with_no_descriptor_left),
+	    STAGED(a_full_disk_leaves_what_was_there),
 	    STAGED(a_directory_that_cannot_be_used_is_told),
 	};
 
