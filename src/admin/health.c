@@ -306,7 +306,7 @@ count_checks(struct run *r)
 
 	r->checks_count = r->site->upstreams_count + (redis > 0 ? 2 : 0);
 	for (unsigned i = 0; i < r->site->upstreams_count; i++)
-		r->probes_count += r->site->upstreams[i]->servers_count;
+		r->probes_count += r->site->upstreams[i]->entries_count;
 	r->probes_count += redis;
 	r->checks = must_calloc(r->checks_count + 1, sizeof(*r->checks));
 	r->probes = must_calloc(r->probes_count + 1, sizeof(*r->probes));
@@ -316,7 +316,7 @@ count_checks(struct run *r)
 }
 
 static void
-probe_server(struct run *r, struct probe *p, const struct server *s)
+probe_server(struct run *r, struct probe *p, const struct server_entry *s)
 {
 	if (s->is_literal)
 		probe_start_address(p, r->worker->loop, &s->address);
@@ -354,9 +354,9 @@ start_checks(struct run *r)
 			bug("no memory for a name");
 		c->judge = judge_upstream;
 		c->first = next;
-		c->count = u->servers_count;
-		for (unsigned k = 0; k < u->servers_count; k++)
-			probe_server(r, &r->probes[next++], &u->servers[k]);
+		c->count = u->entries_count;
+		for (unsigned k = 0; k < u->entries_count; k++)
+			probe_server(r, &r->probes[next++], &u->entries[k]);
 	}
 	if (redis == NULL)
 		return;

@@ -406,13 +406,17 @@ static void
 each_server(struct page *p, double (*value)(const struct server *s, size_t at))
 {
 	for (unsigned i = 0; i < p->site->upstreams_count; i++) {
-		const struct upstream *u = p->site->upstreams[i];
+		struct upstream *u = p->site->upstreams[i];
 
+		pthread_mutex_lock(&u->lock); /* names change under it */
 		for (unsigned k = 0; k < u->servers_count; k++) {
+			if (!server_is_listed(&u->servers[k]))
+				continue;
 			metric_label(&p->labels, "upstream", slice_from(u->conf.name));
 			metric_label(&p->labels, "server", slice_from(u->servers[k].name));
 			show(p, value(&u->servers[k], p->row->at));
 		}
+		pthread_mutex_unlock(&u->lock);
 	}
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "event/resolver.h"
+#include "upstream/names.h"
 
 static void on_attempt_readable(void *arg);
 static void on_attempt_writable(void *arg);
@@ -47,7 +48,7 @@ attempt_next_server(struct attempt *a, enum fetch_end end)
 	server_took(a->server, a->upstream->conf.connect_ms * 1000, loop_now_ms(attempt_loop(a)));
 	server_set_add(&a->tried, a->server);
 	pool_discard(&a->conn);
-	if (++a->tries >= a->upstream->servers_count) {
+	if (++a->tries >= upstream_size(a->upstream)) {
 		attempt_fail(a, end);
 		return;
 	}
@@ -57,9 +58,9 @@ attempt_next_server(struct attempt *a, enum fetch_end end)
 }
 
 static void
-attempt_connect(struct attempt *a, const struct address *to)
+attempt_connect(struct attempt *a)
 {
-	a->conn = pool_connect(a->pool, a->server, to, &attempt_stream_handler, a);
+	a->conn = pool_connect(a->pool, a->server, &a->server->address, &attempt_stream_handler, a);
 	if (a->conn != NULL) {
 		a->step = ATTEMPT_CONNECTING;
 		arm_deadline(a);
@@ -76,44 +77,50 @@ attempt_connect(struct attempt *a, const struct address *to)
 		arm_deadline(a);
 }
 
+/* No server has an address yet: the names are asked for, one after another, until one has. */
+
+static void attempt_resolve(struct attempt *a);
+
 static void
-on_attempt_resolved(void *arg, const struct resolved *r)
+on_attempt_resolved(void *arg, const struct resolved *answer)
 {
 	struct attempt *a = arg;
-	struct server_seat *seat = pool_seat(a->server, pool_worker(a->pool));
 
 	a->resolving = NULL;
-	if (r->count > 0) {
-		seat->resolved = r->addresses[0];
-		seat->resolved_until_ms =
-		    loop_now_ms(attempt_loop(a)) + (r->ttl_s < 1 ? 1000 : (int64_t)r->ttl_s * 1000);
-	} else if (seat->resolved_until_ms == 0) {
-		attempt_next_server(a, FETCH_unresolved);
-		return;
-	} /* else: the address we had goes on serving */
-	attempt_connect(a, &seat->resolved);
+	timer_disarm(&a->deadline);
+	names_take_and_close(a->pool, a->upstream, &a->upstream->entries[a->asked++], answer);
+	if (answer->count == 0)
+		attempt_resolve(a);
+	else
+		attempt_begin(a);
 }
 
 static void
 attempt_resolve(struct attempt *a)
 {
-	struct server *s = a->server;
-	struct server_seat *seat = pool_seat(s, pool_worker(a->pool));
+	struct upstream *u = a->upstream;
 
-	if (s->is_literal) {
-		attempt_connect(a, &s->address);
-		return;
-	}
-	if (seat->resolved_until_ms > loop_now_ms(attempt_loop(a))) {
-		attempt_connect(a, &seat->resolved);
+	while (a->asked < u->entries_count && u->entries[a->asked].is_literal)
+		a->asked++;
+	if (a->asked >= u->entries_count) {
+		attempt_fail(a, FETCH_unresolved);
 		return;
 	}
 	a->step = ATTEMPT_RESOLVING;
 	arm_deadline(a);
-	a->resolving = resolver_start(
-	    a->resolver, s->host, s->port, a->upstream->conf.connect_ms, on_attempt_resolved, a);
+	a->resolving = resolver_start(a->resolver, u->entries[a->asked].host,
+	    u->entries[a->asked].port, u->conf.connect_ms, on_attempt_resolved, a);
 	if (a->resolving == NULL)
-		attempt_next_server(a, FETCH_unresolved);
+		attempt_fail(a, FETCH_unresolved);
+}
+
+static void
+attempt_choose(struct attempt *a)
+{
+	struct choice c = {&a->tried, a->key, loop_now_ms(attempt_loop(a))};
+
+	a->server = upstream_choose(a->upstream, &c);
+	names_refresh(a->pool, a->resolver, a->upstream);
 }
 
 static void
@@ -122,12 +129,15 @@ on_attempt_look(void *arg)
 	struct attempt *a = arg;
 
 	if (a->server == NULL)
-		a->server = upstream_choose(
-		    a->upstream, &(struct choice){&a->tried, a->key, loop_now_ms(attempt_loop(a))});
+		attempt_choose(a);
+	if (a->server == NULL) {
+		attempt_resolve(a);
+		return;
+	}
 	if (!a->wants_new)
 		a->conn = pool_borrow_idle(a->pool, a->server, &a->owner->stream, a->arg);
 	if (a->conn == NULL)
-		attempt_resolve(a);
+		attempt_connect(a);
 	else
 		attempt_succeed(a, true);
 }
@@ -161,7 +171,12 @@ on_attempt_deadline(void *arg)
 		attempt_fail(a, FETCH_no_connection);
 		return;
 	}
-	resolver_cancel(&a->resolving);
+	if (a->step == ATTEMPT_RESOLVING) {
+		resolver_cancel(&a->resolving);
+		a->asked++;
+		attempt_resolve(a);
+		return;
+	}
 	attempt_next_server(a, FETCH_connect_slow);
 }
 

@@ -43,6 +43,7 @@ struct attempt {
 	uint64_t key;		 /* of the request, for consistent_hash */
 	struct server_set tried; /* servers that could not be connected to */
 	unsigned tries;
+	unsigned asked; /* entries whose names were asked for in vain */
 	struct task look;
 	struct pool_waiter waiter;
 	struct timer deadline;

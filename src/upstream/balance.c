@@ -50,15 +50,28 @@ weight_now(const struct server *s, int64_t now_ms)
 	double part;
 
 	if (s->back_ms == 0 || since_ms >= whole_ms)
-		return s->weight;
+		return s->entry->weight;
 	part = since_ms < 0 ? 0 : (double)since_ms / (double)whole_ms;
-	return s->weight * (part < SLOW_LEAST ? SLOW_LEAST : part);
+	return s->entry->weight * (part < SLOW_LEAST ? SLOW_LEAST : part);
+}
+
+static bool
+is_there(const struct server *s)
+{
+	return atomic_load_explicit(&s->place, memory_order_relaxed) == SERVER_there;
+}
+
+static bool
+is_avoided(const struct choice *c, const struct server *s)
+{
+	return c->avoid != NULL && server_set_has(c->avoid, s);
 }
 
 static bool
 is_near(const struct upstream *u, const struct server *s)
 {
-	return u->conf.zone != NULL && s->zone != NULL && strcmp(u->conf.zone, s->zone) == 0;
+	return u->conf.zone != NULL && s->entry->zone != NULL &&
+	    strcmp(u->conf.zone, s->entry->zone) == 0;
 }
 
 /* Whether enough of our own zone is left for it to carry all. */
@@ -70,10 +83,10 @@ zone_suffices(const struct upstream *u, const struct choice *c)
 	for (unsigned i = 0; u->conf.zone != NULL && i < u->servers_count; i++) {
 		const struct server *s = &u->servers[i];
 
-		if (!is_near(u, s))
+		if (!is_near(u, s) || !is_there(s))
 			continue;
-		all += s->weight;
-		left += c->avoid != NULL && server_set_has(c->avoid, s) ? 0 : s->weight;
+		all += s->entry->weight;
+		left += is_avoided(c, s) ? 0 : s->entry->weight;
 	}
 	return left > 0 && left >= u->conf.zone_share * all;
 }
@@ -88,8 +101,7 @@ gather(struct upstream *u, const struct choice *c, struct field_of_choice *out)
 	for (unsigned i = 0; i < u->servers_count; i++) {
 		struct server *s = &u->servers[i];
 
-		if ((c->avoid != NULL && server_set_has(c->avoid, s)) ||
-		    (near_only && !is_near(u, s)))
+		if (!is_there(s) || is_avoided(c, s) || (near_only && !is_near(u, s)))
 			continue;
 		out->servers[out->count] = s;
 		out->weights[out->count] = weight_now(s, c->now_ms);
@@ -270,10 +282,21 @@ upstream_choose(struct upstream *u, const struct choice *c)
 	gather(u, c, &f);
 	if (f.count == 0)
 		gather(u, &any, &f);
-	s = f.servers[pick(u, &f, c)];
-	atomic_fetch_add_explicit(&s->in_flight, 1, memory_order_relaxed);
+	s = f.count == 0 ? NULL : f.servers[pick(u, &f, c)];
+	if (s != NULL)
+		atomic_fetch_add_explicit(&s->in_flight, 1, memory_order_relaxed);
 	pthread_mutex_unlock(&u->lock);
 	return s;
+}
+
+unsigned
+upstream_size(const struct upstream *u)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < u->servers_count; i++)
+		n += is_there(&u->servers[i]);
+	return n;
 }
 
 void

@@ -28,9 +28,11 @@ struct choice {
 	uint64_t key;			/* consistent_hash: the same for what belongs together */
 	int64_t now_ms;
 };
-/* Counted in flight: server_done gives it back. Never NULL. */
+/* Counted in flight: server_done gives it back. NULL: nobody knows an address of any of them. */
 struct server *upstream_choose(struct upstream *u, const struct choice *c);
 void server_done(struct server *s);
+/* How many servers there are now. */
+unsigned upstream_size(const struct upstream *u);
 /* It has answered that long after it was asked. */
 void server_took(struct server *s, int64_t us, int64_t now_ms);
 /* It is there again after it was not: slow start. */

@@ -1,5 +1,6 @@
 #include "upstream/conf.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -100,13 +101,6 @@ static const struct conf_directive timeout_rows[] = {UPSTREAM_TIMEOUT_DIRECTIVES
 const struct conf_table upstream_timeout_table =
     CONF_TABLE("upstream_timeouts", struct upstream_timeout_conf, timeout_rows, );
 
-#define CONF_TARGET struct upstream_section
-static const struct conf_directive upstream_rows[] = {UPSTREAM_DIRECTIVES(CONF_ROW)};
-#undef CONF_TARGET
-const struct conf_table upstream_table =
-    CONF_TABLE("upstream", struct upstream_section, upstream_rows, .shortcut = "servers",
-	.text = "A group of servers that give the same answers, under the name that routes use.");
-
 static struct upstream_conf
 settings_of(const struct upstream_section *s)
 {
@@ -132,6 +126,48 @@ settings_of(const struct upstream_section *s)
 			bug("a key that was checked has a bad part");
 	return c;
 }
+
+static struct upstream *
+build(const struct upstream_section *s, const struct upstream_conf *c, unsigned workers)
+{
+	struct server_spec *specs = must_calloc(s->servers.count, sizeof(*specs));
+	struct upstream *u;
+	int e;
+
+	for (size_t i = 0; i < s->servers.count; i++)
+		specs[i] = (struct server_spec){s->servers.items[i].address,
+		    s->servers.items[i].zone, (unsigned)s->servers.items[i].weight};
+	u = upstream_new(c, specs, (unsigned)s->servers.count, workers);
+	e = errno;
+	free(specs);
+	errno = e;
+	return u;
+}
+
+/* A name takes places for all the addresses it may have. */
+static void
+check_upstream(struct conf_context *cx, const struct conf_table *t, void *target)
+{
+	const struct upstream_section *s = target;
+	struct upstream_conf c = {.name = ""};
+	struct upstream *u = build(s, &c, 1);
+
+	if (u == NULL && errno == E2BIG)
+		conf_error(cx->diag, conf_place(t, s, "servers"),
+		    "servers: too many names: each may be %d servers, and there is room for %d",
+		    NAME_PLACES, SERVERS_MAX);
+	else if (u == NULL)
+		conf_error(
+		    cx->diag, conf_place(t, s, "servers"), "servers: there is a bad address");
+	upstream_unref(&u);
+}
+
+#define CONF_TARGET struct upstream_section
+static const struct conf_directive upstream_rows[] = {UPSTREAM_DIRECTIVES(CONF_ROW)};
+#undef CONF_TARGET
+const struct conf_table upstream_table = CONF_TABLE("upstream", struct upstream_section,
+    upstream_rows, .shortcut = "servers", .check = check_upstream,
+    .text = "A group of servers that give the same answers, under the name that routes use.");
 
 static bool
 is_text(const char *a, const char *b)
@@ -165,13 +201,13 @@ is_same(const struct upstream *u, const struct upstream_conf *c, const struct up
 	    had->idle_ms != c->idle_ms || had->life_ms != c->life_ms || had->max != c->max ||
 	    had->pending != c->pending || had->host_from_server != c->host_from_server)
 		return false;
-	if (u->workers != workers || u->servers_count != s->servers.count)
+	if (u->workers != workers || u->entries_count != s->servers.count)
 		return false;
-	for (unsigned i = 0; i < u->servers_count; i++) {
+	for (unsigned i = 0; i < u->entries_count; i++) {
 		const struct upstream_server_conf *now = &s->servers.items[i];
-		const struct server *was = &u->servers[i];
+		const struct server_entry *was = &u->entries[i];
 
-		if (strcmp(was->name, now->address) != 0 || !is_text(was->zone, now->zone) ||
+		if (strcmp(was->text, now->address) != 0 || !is_text(was->zone, now->zone) ||
 		    was->weight != (unsigned)now->weight)
 			return false;
 	}
@@ -182,17 +218,11 @@ struct upstream *
 upstream_from(const struct upstream_section *s, unsigned workers, struct upstream *keep)
 {
 	struct upstream_conf c = settings_of(s);
-	struct server_spec *specs;
 	struct upstream *u;
 
 	if (keep != NULL && is_same(keep, &c, s, workers))
 		return upstream_ref(keep);
-	specs = must_calloc(s->servers.count, sizeof(*specs));
-	for (size_t i = 0; i < s->servers.count; i++)
-		specs[i] = (struct server_spec){s->servers.items[i].address,
-		    s->servers.items[i].zone, (unsigned)s->servers.items[i].weight};
-	u = upstream_new(&c, specs, (unsigned)s->servers.count, workers);
-	free(specs);
+	u = build(s, &c, workers);
 	if (u == NULL)
 		bug("upstream %s: a server that was checked is no address", c.name);
 	return u;

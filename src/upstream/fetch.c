@@ -284,13 +284,13 @@ fetch_upload_is_done(const struct fetch *f)
 static void
 name_server(struct fetch *f)
 {
-	struct slice head = f->plan.head, name = slice_from(f->attempt.server->name);
+	struct slice head = f->plan.head, name = slice_from(f->attempt.server->entry->text);
 	size_t line = slice_index(head, '\n') + 1;
 	struct slice rest = slice_skip(head, line);
 
-	if (f->attempt.server->host == NULL)
+	if (f->attempt.server->entry->host == NULL)
 		name = SLICE_LIT("localhost"); /* a unix socket has no name */
-	else if (f->attempt.server->port == 80)
+	else if (f->attempt.server->entry->port == 80)
 		name.n -= 3;
 	f->own_head.n = 0;
 	buf_add_slice(&f->own_head, slice_of(head.p, line));

@@ -1,9 +1,11 @@
 #include "upstream/pool.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "upstream/names.h"
 
 #define POLL_MS 20
 
@@ -11,6 +13,7 @@ struct pool {
 	struct loop *loop;
 	unsigned worker;
 	struct mailbox *const *mailboxes;
+	struct link questions;
 };
 
 struct pool *
@@ -21,6 +24,7 @@ pool_new(struct loop *l, unsigned worker, struct mailbox *const *mailboxes)
 	p->loop = l;
 	p->worker = worker;
 	p->mailboxes = mailboxes;
+	list_init(&p->questions);
 	return p;
 }
 
@@ -41,6 +45,12 @@ struct loop *
 pool_loop(const struct pool *p)
 {
 	return p->loop;
+}
+
+struct link *
+pool_questions(struct pool *p)
+{
+	return &p->questions;
 }
 
 /* --- waiting for room --- */
@@ -168,7 +178,8 @@ on_plea(struct letter *l)
 	struct server_seat *seat = CONTAINER_OF(l, struct server_seat, plea);
 	struct server *s = seat->server;
 	struct upstream *u = s->upstream;
-	unsigned wanted = waiting_elsewhere(s, (unsigned)(seat - s->seats));
+	bool is_leaving = s->place == SERVER_leaving;
+	unsigned wanted = is_leaving ? UINT_MAX : waiting_elsewhere(s, (unsigned)(seat - s->seats));
 	struct pool *p = NULL;
 	struct upconn *c;
 
@@ -181,7 +192,7 @@ on_plea(struct letter *l)
 		upconn_leave_idle(c);
 		upconn_close(c);
 	}
-	if (p != NULL)
+	if (p != NULL && !is_leaving)
 		plead(p, s, true);
 	upstream_unref(&u);
 }
@@ -260,6 +271,17 @@ fail:
 	return NULL;
 }
 
+static void
+close_seat(struct server_seat *seat)
+{
+	struct upconn *c;
+
+	while ((c = list_first(&seat->idle, struct upconn, link)) != NULL) {
+		upconn_leave_idle(c);
+		upconn_close(c);
+	}
+}
+
 /* The rest of max is for the other workers, who cannot take an idle one from here. */
 static bool
 has_its_share(const struct server *s, const struct server_seat *seat)
@@ -297,7 +319,8 @@ pool_return(struct upconn **cp)
 		upstream_unref(&u);
 		return;
 	}
-	if (seat->is_retired || stream_has_pending(c->stream) || has_its_share(c->server, seat) ||
+	if (seat->is_retired || s->place == SERVER_leaving || stream_has_pending(c->stream) ||
+	    has_its_share(c->server, seat) ||
 	    (conf->life_ms > 0 && now_ms - c->opened_ms >= conf->life_ms)) {
 		upconn_close(c);
 		return;
@@ -309,6 +332,9 @@ pool_return(struct upconn **cp)
 	seat->idle_count++;
 	timer_arm(c->pool->loop, &c->idle, now_ms + conf->idle_ms);
 	wake_waiter(c->pool, c->server);
+	if (s->place ==
+	    SERVER_leaving) /* said between the look and the count, when nobody told us */
+		close_seat(seat);
 }
 
 void
@@ -321,16 +347,20 @@ pool_discard(struct upconn **cp)
 }
 
 void
+pool_close_leaving(struct pool *p, struct server *s)
+{
+	close_seat(pool_seat(s, p->worker));
+	plead(p, s, false);
+}
+
+void
 pool_close_idle(struct pool *p, struct upstream *u)
 {
 	for (unsigned i = 0; i < u->servers_count; i++) {
 		struct server_seat *seat = pool_seat(&u->servers[i], p->worker);
-		struct upconn *c;
 
 		seat->is_retired = true;
-		while ((c = list_first(&seat->idle, struct upconn, link)) != NULL) {
-			upconn_leave_idle(c);
-			upconn_close(c);
-		}
+		close_seat(seat);
 	}
+	names_forget(p, u);
 }

@@ -54,7 +54,11 @@ void pool_discard(struct upconn **cp);
 /* Closes every idle connection to the upstream's servers, and each that is returned from now on: the
  * configuration drops it. */
 void pool_close_idle(struct pool *p, struct upstream *u);
-/* Where a name's address is kept for this worker. */
+/* The same for one server, which is leaving: whose name has another address. Other workers are told. */
+void pool_close_leaving(struct pool *p, struct server *s);
+/* Questions for names that this worker asks (upstream/names.h). */
+struct link *pool_questions(struct pool *p);
+/* This worker's part of a server. */
 static inline struct server_seat *
 pool_seat(struct server *s, unsigned worker)
 {

@@ -10,7 +10,7 @@
 #include "base/slice.h"
 
 static int
-parse_unix(struct server *s, const char *path)
+parse_unix(struct server_entry *s, const char *path)
 {
 	struct sockaddr_un *un = &s->address.u.un;
 
@@ -25,7 +25,7 @@ parse_unix(struct server *s, const char *path)
 
 /* "host:port": the last colon parts them; a literal IPv6 stands in brackets. */
 static int
-parse_host_port(struct server *s, const char *text)
+parse_host_port(struct server_entry *s, const char *text)
 {
 	const char *colon = strrchr(text, ':');
 	uint64_t port;
@@ -54,25 +54,62 @@ parse_host_port(struct server *s, const char *text)
 	return s->host[0] == '\0' ? -1 : 0;
 }
 
-static int
-server_init(struct server *s, struct upstream *u, const struct server_spec *spec)
+static void
+server_init(struct server *s, struct upstream *u, struct server_entry *e)
 {
-	const char *text = spec->address;
-
 	s->upstream = u;
-	s->name = must_strdup(text);
-	s->zone = spec->zone == NULL ? NULL : must_strdup(spec->zone);
-	s->weight = spec->weight;
-	s->hash = XXH3_64bits(text, strlen(text));
+	s->entry = e;
+	s->name = must_strdup(e->text);
+	s->hash = XXH3_64bits(e->text, strlen(e->text));
+	s->address = e->address;
+	atomic_init(&s->place, e->is_literal ? SERVER_there : SERVER_absent);
 	s->seats = must_calloc(u->workers, sizeof(*s->seats));
 	for (unsigned i = 0; i < u->workers; i++) {
 		s->seats[i].server = s;
 		list_init(&s->seats[i].idle);
 		list_init(&s->seats[i].waiting);
 	}
-	if (strncmp(text, "unix:", 5) == 0)
-		return parse_unix(s, text + 5);
-	return parse_host_port(s, text);
+}
+
+static int
+entry_init(struct server_entry *e, const struct server_spec *spec)
+{
+	e->text = must_strdup(spec->address);
+	e->zone = spec->zone == NULL ? NULL : must_strdup(spec->zone);
+	e->weight = spec->weight;
+	e->count = 1;
+	if (strncmp(e->text, "unix:", 5) == 0)
+		return parse_unix(e, e->text + 5);
+	if (parse_host_port(e, e->text) != 0)
+		return -1;
+	e->count = e->is_literal ? 1 : NAME_PLACES;
+	return 0;
+}
+
+/* 0, or an errno. */
+static int
+add_entries(struct upstream *u, const struct server_spec *specs, unsigned count)
+{
+	u->entries = must_calloc(count, sizeof(*u->entries));
+	for (unsigned i = 0, next = 0; i < count; i++) {
+		struct server_entry *e = &u->entries[u->entries_count++];
+
+		if (entry_init(e, &specs[i]) != 0)
+			return EINVAL;
+		e->first = next;
+		next += e->count;
+	}
+	for (unsigned i = 0; i < count; i++)
+		u->servers_count += u->entries[i].count;
+	if (u->servers_count > SERVERS_MAX) {
+		u->servers_count = 0;
+		return E2BIG;
+	}
+	u->servers = must_calloc(u->servers_count, sizeof(*u->servers));
+	for (unsigned i = 0; i < count; i++)
+		for (unsigned k = 0; k < u->entries[i].count; k++)
+			server_init(&u->servers[u->entries[i].first + k], u, &u->entries[i]);
+	return 0;
 }
 
 struct upstream *
@@ -80,6 +117,7 @@ upstream_new(const struct upstream_conf *conf, const struct server_spec *servers
     unsigned workers)
 {
 	struct upstream *u = must_calloc(1, sizeof(*u));
+	int e;
 
 	u->conf = *conf;
 	u->conf.name = must_strdup(conf->name);
@@ -88,18 +126,15 @@ upstream_new(const struct upstream_conf *conf, const struct server_spec *servers
 		if (conf->hash_parts[i].name != NULL)
 			u->conf.hash_parts[i].name = must_strdup(conf->hash_parts[i].name);
 	u->workers = workers;
-	u->servers = must_calloc(count, sizeof(*u->servers));
 	random_bytes(&u->random, sizeof(u->random));
 	pthread_mutex_init(&u->lock, NULL);
 	atomic_init(&u->refs, 1);
-	for (; u->servers_count < count; u->servers_count++)
-		if (server_init(&u->servers[u->servers_count], u, &servers[u->servers_count]) !=
-		    0) {
-			u->servers_count++;
-			upstream_unref(&u);
-			errno = EINVAL;
-			return NULL;
-		}
+	e = add_entries(u, servers, count);
+	if (e != 0) {
+		upstream_unref(&u);
+		errno = e;
+		return NULL;
+	}
 	return u;
 }
 
@@ -120,10 +155,14 @@ upstream_unref(struct upstream **up)
 		return;
 	for (unsigned i = 0; i < u->servers_count; i++) {
 		free(u->servers[i].name);
-		free(u->servers[i].zone);
-		free(u->servers[i].host);
 		free(u->servers[i].seats);
 	}
+	for (unsigned i = 0; i < u->entries_count; i++) {
+		free(u->entries[i].text);
+		free(u->entries[i].zone);
+		free(u->entries[i].host);
+	}
+	free(u->entries);
 	free(u->servers);
 	pthread_mutex_destroy(&u->lock);
 	free((char *)(uintptr_t)u->conf.name);

@@ -30,6 +30,7 @@ enum balance {
 };
 
 #define SERVERS_MAX 256 /* of one upstream */
+#define NAME_PLACES 12	/* servers that one name may be; some of them may be leaving */
 #define WEIGHT_MAX 1000
 
 /* A server as configured. Texts are the caller's. */
@@ -89,9 +90,6 @@ struct server_seat {
 	/* From another worker: it waits, or has made room (upstream/pool.c:on_plea). */
 	struct letter plea;
 	_Atomic bool has_plea; /* under way, with a reference to the upstream */
-	/* The name, resolved: */
-	struct address resolved;
-	int64_t resolved_until_ms; /* 0: never was */
 };
 
 /* clang-format off */
@@ -104,13 +102,34 @@ struct server_seat {
 	X(retries,          counter, "Requests sent again on a fresh connection")
 /* clang-format on */
 
-struct server {
-	char *name; /* as configured */
+/* What stands in the configuration: an address, which is one server, or a name, which is as many as it has addresses
+ * at the moment (upstream/names.h). Constant but for what the lock guards. */
+struct server_entry {
+	char *text; /* as configured */
 	char *zone; /* NULL: none */
 	char *host; /* without the port; NULL for a unix socket */
 	uint16_t port;
-	bool is_literal; /* address is final, nothing to resolve */
-	struct address address;
+	unsigned weight;
+	bool is_literal;	/* address is final, nothing to resolve */
+	struct address address; /* of a literal */
+	unsigned first, count;	/* its places among the upstream's servers */
+	/* Of a name, under the upstream's lock: */
+	int64_t until_ms; /* the answer holds; 0: there was none yet */
+	bool is_asked;	  /* somebody asks, in the background */
+};
+
+enum server_place {
+	SERVER_there,
+	SERVER_absent,	/* an empty place: a name has fewer addresses */
+	SERVER_leaving, /* its name has another address now; what is on its way there goes on */
+};
+
+struct server {
+	char *
+	    name; /* as configured; of a name "host:port/address". Changes while absent, under the lock */
+	struct server_entry *entry;
+	_Atomic int place;	/* enum server_place */
+	struct address address; /* changes while absent */
 	struct upstream *upstream;
 	_Atomic unsigned in_flight;   /* requests on their way */
 	_Atomic unsigned connections; /* open, idle ones included */
@@ -119,7 +138,6 @@ struct server {
 #undef X
 	struct server_seat *seats; /* one per worker */
 	/* For the choice (upstream/balance.h), under the upstream's lock: */
-	unsigned weight;
 	uint64_t hash;	    /* of its name: the same in every instance */
 	double turn;	    /* round robin: what is due to it */
 	double cost_us;	    /* peak_ewma: what it took lately; 0: not known */
@@ -130,13 +148,21 @@ struct server {
 struct upstream {
 	struct upstream_conf conf; /* name is a copy */
 	unsigned servers_count, workers;
-	struct server *servers;
+	struct server *servers; /* places: those that are absent count */
+	unsigned entries_count;
+	struct server_entry *entries;
 	_Atomic unsigned refs;
 	pthread_mutex_t lock; /* held for one choice or one report, never across a call out */
 	uint64_t random;      /* state of the draw, under the lock */
 };
 
-/* A bad address gives NULL and errno EINVAL. count: 1 to SERVERS_MAX. */
+/* Whether it takes requests, or did until just now. */
+static inline bool
+server_is_listed(const struct server *s)
+{
+	return s->place != SERVER_absent;
+}
+/* A bad address gives NULL and errno EINVAL; more places than SERVERS_MAX, E2BIG. */
 struct upstream *upstream_new(const struct upstream_conf *conf, const struct server_spec *servers,
     unsigned count, unsigned workers);
 struct upstream *upstream_ref(struct upstream *u);

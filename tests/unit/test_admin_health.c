@@ -61,7 +61,7 @@ site_unref(struct site **sp)
 
 static struct upstream app = {.conf.name = "app"}, images = {.conf.name = "images"};
 static struct upstream *upstreams[] = {&app, &images};
-static struct server servers[4];
+static struct server_entry servers[4];
 static struct server_conf conf;
 static int door; /* somebody listens */
 
@@ -104,12 +104,12 @@ open_stage(void)
 	stage.commons.started_wall_ms = loop_wall_ms(stage.worker.loop) - 5000;
 	conf = (struct server_conf){.cache.redis.conf.is_off = true};
 	site = (struct site){.upstreams_count = 1, .upstreams = upstreams, .conf = &conf};
-	servers[0] = (struct server){.is_literal = true, .address = an_address(true)};
-	servers[1] = (struct server){.is_literal = true, .address = an_address(false)};
-	app.servers = servers;
-	app.servers_count = 2;
-	images.servers = servers + 1;
-	images.servers_count = 1;
+	servers[0] = (struct server_entry){.is_literal = true, .address = an_address(true)};
+	servers[1] = (struct server_entry){.is_literal = true, .address = an_address(false)};
+	app.entries = servers;
+	app.entries_count = 2;
+	images.entries = servers + 1;
+	images.entries_count = 1;
 }
 
 static void
@@ -199,8 +199,8 @@ it_is_not_ready_when_no_upstream_accepts(void **state)
 	json_t *told;
 
 	open_stage();
-	app.servers = servers + 1;
-	app.servers_count = 1;
+	app.entries = servers + 1;
+	app.entries_count = 1;
 	told = ready();
 	assert_int_equal(stage.status, 503);
 	assert_string_equal(text_of(told, "status"), "unavailable");
@@ -289,10 +289,10 @@ names_are_resolved(void **state)
 	json_t *told;
 
 	open_stage();
-	servers[2] = (struct server){.host = (char *)(uintptr_t) "localhost",
+	servers[2] = (struct server_entry){.host = (char *)(uintptr_t) "localhost",
 	    .port = ntohs(servers[0].address.u.in4.sin_port)};
-	app.servers = servers + 2;
-	app.servers_count = 1;
+	app.entries = servers + 2;
+	app.entries_count = 1;
 	told = ready();
 	/* localhost may be ::1 first, where nobody listens: then the answer says so. */
 	assert_true(is_healthy(told, "upstream.app") ||

@@ -29,7 +29,7 @@ usual(enum balance b)
 static struct upstream *
 an_upstream(unsigned count, const unsigned *weights, const char *const *zones)
 {
-	char names[8][16];
+	char names[8][24];
 	struct server_spec specs[8];
 	struct upstream *u;
 
