@@ -122,7 +122,7 @@ l2_make(struct l2_crew *c, struct l2_making *m)
 	m->chore = (struct chore){.run = run_making,
 	    .back = on_making_back,
 	    .reply_to = m->reply_to,
-	    .held_bytes = 2 * body_length(m->object->body)}; /* and the value made of it */
+	    .held_bytes = body_length(m->object->body)};
 	pthread_mutex_lock(&c->lock);
 	is_taken = helpers_take(c->helpers, HELPERS_UNAWAITED, &m->chore);
 	if (is_taken) {
