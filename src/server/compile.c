@@ -134,6 +134,31 @@ compile_trusted(struct compiling *k)
 	    conf_place(&purge_method_table, &c->purge, "allow"), "allow", &s->purgers_count);
 }
 
+static void
+compile_proxies(struct compiling *k)
+{
+	const struct server_conf *c = k->conf;
+	struct site *s = k->site;
+
+	s->proxies = arena_zalloc(k->world->mem, c->listen.count * sizeof(*s->proxies));
+	for (size_t i = 0; i < c->listen.count; i++) {
+		const struct proxy_protocol_conf *p = &c->listen.items[i].proxy_protocol;
+		struct site_proxies *to = &s->proxies[s->proxies_count];
+
+		if (p->conf.is_off)
+			continue;
+		to->address = c->listen.items[i].address;
+		to->timeout_ms = p->timeout;
+		to->from = compile_networks(k, p->from.items, p->from.count,
+		    conf_place(&proxy_protocol_table, p, "from"), "from", &to->count);
+		if (p->from.count == 0)
+			conf_error(k->diag,
+			    conf_place(&listen_table, &c->listen.items[i], "proxy_protocol"),
+			    "proxy_protocol: it names no network to expect headers from");
+		s->proxies_count++;
+	}
+}
+
 /* Each client may need a second descriptor, for its connection to an upstream. */
 static unsigned
 connections_auto(void)
@@ -243,6 +268,7 @@ site_compile(const struct server_conf *conf, struct site_world *world, struct co
 	s->conf = (void *)(uintptr_t)conf;
 	compile_upstreams(&k);
 	compile_trusted(&k);
+	compile_proxies(&k);
 	compile_limits(&k);
 	compile_headers(&k);
 	check_shared_limits(&k);

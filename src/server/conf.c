@@ -29,6 +29,16 @@ static const struct conf_directive listen_tls_rows[] = {LISTEN_TLS_DIRECTIVES(CO
 const struct conf_table listen_tls_table =
     CONF_TABLE("listen_tls", struct listen_tls_conf, listen_tls_rows, .shortcut = "certificates");
 
+#define CONF_TARGET struct proxy_protocol_conf
+static const struct conf_directive proxy_protocol_rows[] = {PROXY_PROTOCOL_DIRECTIVES(CONF_ROW)};
+#undef CONF_TARGET
+const struct conf_table proxy_protocol_table = CONF_TABLE("proxy_protocol",
+    struct proxy_protocol_conf, proxy_protocol_rows, .shortcut = "from",
+    .text = "The address that the header names is the client's from then on: for logs, limits, "
+	    "`trusted_proxies` and X-Forwarded-For. On a unix socket everybody must send one. What "
+	    "is malformed, "
+	    "late or missing closes the connection without an answer.");
+
 #define CONF_TARGET struct listen_conf
 static const struct conf_directive listen_rows[] = {LISTEN_DIRECTIVES(CONF_ROW)};
 #undef CONF_TARGET

@@ -19,10 +19,15 @@
 #define LISTEN_TLS_DIRECTIVES(X)                                                                                     \
 	X(certificates, list(struct certificate_conf, certificate_table), NULL, "1", "256", "One is chosen by the name that the client asks for; the first is for all others", .required = true)
 
+#define PROXY_PROTOCOL_DIRECTIVES(X)                                                                                 \
+	X(from, strings, NULL, "1", "1000", "Networks, as in `10.0.0.0/8`, whose connections must begin with a PROXY header; all others are served as who they are", .required = true) \
+	X(timeout, duration, "3s", "10ms", "1m", "For the whole header; then the connection is closed")
+
 #define LISTEN_DIRECTIVES(X)                                                                                         \
 	X(address, address, NULL, NULL, NULL, "`:8080` for all addresses of the machine, `127.0.0.1:8080`, `[::1]:8080`, `unix:/path`", .required = true) \
 	X(tls, map(struct listen_tls_conf, listen_tls_table), "off", NULL, NULL, "HTTPS", .may_be_off = true) \
-	X(http2, bool, "on", NULL, NULL, "HTTP/2 beside HTTP/1.1: agreed on by ALPN over TLS, by prior knowledge without")
+	X(http2, bool, "on", NULL, NULL, "HTTP/2 beside HTTP/1.1: agreed on by ALPN over TLS, by prior knowledge without") \
+	X(proxy_protocol, map(struct proxy_protocol_conf, proxy_protocol_table), "off", NULL, NULL, "Proxies that say for whom they speak by the PROXY protocol, version 1 or 2", .may_be_off = true)
 
 #define ADMIN_DIRECTIVES(X)                                                                                          \
 	X(address, address, "127.0.0.1:9090", NULL, NULL, "Where it listens")                                        \
@@ -88,6 +93,10 @@ struct listen_tls_conf {
 	struct conf_head conf; /* is_off: plain */
 	LISTEN_TLS_DIRECTIVES(CONF_FIELD)
 };
+struct proxy_protocol_conf {
+	struct conf_head conf; /* is_off: nobody's header is expected */
+	PROXY_PROTOCOL_DIRECTIVES(CONF_FIELD)
+};
 struct listen_conf {
 	struct conf_head conf;
 	LISTEN_DIRECTIVES(CONF_FIELD)
@@ -122,8 +131,9 @@ struct server_conf {
 	struct conf_head conf;
 	SERVER_DIRECTIVES(CONF_FIELD)
 };
-extern const struct conf_table certificate_table, listen_tls_table, listen_table, admin_table,
-    access_log_table, log_table, limits_table, cache_table, purge_method_table, server_table;
+extern const struct conf_table certificate_table, listen_tls_table, proxy_protocol_table,
+    listen_table, admin_table, access_log_table, log_table, limits_table, cache_table,
+    purge_method_table, server_table;
 
 /* Reads path into mem. NULL with every reason in d. */
 struct server_conf *server_conf_load(const char *path, struct arena *mem, struct conf_diag *d);

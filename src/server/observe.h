@@ -41,6 +41,7 @@ struct observations;
 	X(connections_accepted,    "forebay_connections_accepted_total",   "Connections accepted")           \
 	X(connections_refused,     "forebay_connections_refused_total",    "Connections closed at the limit") \
 	X(connections_open,        "forebay_connections_open",             "Connections open now")           \
+	X(proxy_headers_bad,       "forebay_proxy_headers_bad_total",      "Connections closed because their PROXY header was malformed, late or missing") \
 	X(bytes_in,                "forebay_bytes_total{direction=\"in\"}",  "Bytes of clients' requests and responses") \
 	X(bytes_out,               "forebay_bytes_total{direction=\"out\"}", "")                             \
 	X(bytes_origin,            "forebay_bytes_total{direction=\"origin\"}", "")                          \

@@ -88,7 +88,7 @@ parse_forwarded_address(struct slice s, struct address *out)
 	return true;
 }
 
-static struct slice
+struct slice
 address_text(struct arena *mem, const struct address *a)
 {
 	char text[INET6_ADDRSTRLEN];

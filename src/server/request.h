@@ -17,6 +17,8 @@ void request_render(const struct exchange *x, const struct head *validate,
 /* The client's address as seen through trusted proxies, from X-Forwarded-For read backwards; sets client_address, client_ip,
  * peer_is_trusted and request_id of x. */
 void request_identify_client(struct exchange *x);
+/* Without the port; "unix" for a unix socket. In mem. */
+struct slice address_text(struct arena *mem, const struct address *a);
 /* Whether the address is in one of the networks; that of a unix socket is in none. */
 bool address_is_in(const struct address *a, const struct cidr *networks, unsigned count);
 

@@ -130,15 +130,17 @@ struct route {
 	bool buffer_off;   /* reserved by the table for event streams: flush at once */
 };
 
-struct site_listen {
-	const char *address; /* as written, canonical */
-	bool has_tls;
-	struct conf_head *at;
-};
-
 struct cidr {
 	uint8_t bytes[16]; /* IPv4 as mapped */
 	unsigned bits;
+};
+
+/* Who must say by the PROXY protocol whom he speaks for, on a listener. */
+struct site_proxies {
+	const char *address; /* the listener's, as configured */
+	unsigned count;
+	struct cidr *from;
+	int64_t timeout_ms; /* for the whole header */
 };
 
 struct site {
@@ -159,7 +161,9 @@ struct site {
 	unsigned connections;	   /* at most, all workers together */
 	unsigned trusted_count;
 	struct cidr *trusted; /* whose X-Forwarded-For, Forwarded and X-Request-Id are believed */
-	bool takes_purges;    /* the PURGE method, from: */
+	unsigned proxies_count;
+	struct site_proxies *proxies; /* of those listeners that have any */
+	bool takes_purges;	      /* the PURGE method, from: */
 	unsigned purgers_count;
 	struct cidr *purgers;
 	enum rate_style rate_style;

@@ -9,6 +9,7 @@
 #include "cache/redis.h"
 #include "event/resolver.h"
 #include "policy/sharedlimit.h"
+#include "server/announcement.h"
 #include "server/exchange.h"
 #include "server/h1conn.h"
 
@@ -173,7 +174,12 @@ worker_use_site(struct worker *w, struct site *site, struct site *admin_site)
 static void
 on_door_accepted(void *arg, int fd, const struct address *peer)
 {
-	h1conn_accept(arg, fd, peer);
+	struct door *d = arg;
+
+	if (door_wants_announcement(d, peer))
+		announcement_begin(d, fd, peer);
+	else
+		h1conn_accept(d, fd, peer);
 }
 
 int
