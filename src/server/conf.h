@@ -69,7 +69,7 @@
 	X(state_dir, string, NULL, "1", "4096", "For what outlives the process, such as purges that Redis has not been told of. Without it `$STATE_DIRECTORY` (systemd), else none. Read at start only") \
 	X(log, map(struct log_conf, log_table), NULL, NULL, NULL, "What is logged, and where")                       \
 	X(limits, map(struct limits_conf, limits_table), NULL, NULL, NULL, "Bounds on what clients may use")         \
-	X(trusted_proxies, strings, NULL, "0", "1000", "Networks, as in `10.0.0.0/8`, whose X-Forwarded-For, Forwarded and X-Request-Id are believed") \
+	X(trusted_proxies, strings, NULL, "0", "1000", "Networks, as in `10.0.0.0/8`, whose X-Forwarded-For, X-Forwarded-Proto, Forwarded and X-Request-Id are believed") \
 	X(upstreams, named(struct upstream_section, upstream_table), NULL, "0", "1000", "The servers behind, by name") \
 	X(cache, map(struct cache_conf, cache_table), NULL, NULL, NULL, "The store, and cache rules for all routes", .may_be_off = true) \
 	X(purge, map(struct purge_method_conf, purge_method_table), "off", NULL, NULL, "The method PURGE", .may_be_off = true) \

@@ -74,7 +74,7 @@ exchange_new(struct worker *w, struct client *c, bool is_admin)
 	memset(x, 0, offsetof(struct exchange, mem));
 	x->out.n = 0;
 	x->client = c;
-	x->is_tls = c->is_tls;
+	x->is_https = c->is_tls;
 	x->is_own = c->is_own;
 	x->http_major = c->http_major;
 	x->listener_slot = c->listener_slot;
@@ -125,7 +125,7 @@ exchange_body(const struct exchange *x)
 struct slice
 exchange_scheme(const struct exchange *x)
 {
-	return x->is_tls ? SLICE_LIT("https") : SLICE_LIT("http");
+	return x->is_https ? SLICE_LIT("https") : SLICE_LIT("http");
 }
 
 void

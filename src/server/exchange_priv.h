@@ -62,8 +62,8 @@ struct exchange {
 	struct client *client; /* NULL once it has gone or is done */
 	struct worker *worker;
 	bool
-	    is_tls; /* of the client's connection; it is asked for after the client has gone, too */
-	bool is_own;	     /* nobody's request: no limits, no log */
+	    is_https; /* of the client's connection, or by a trusted proxy's word, of its client's */
+	bool is_own;  /* nobody's request: no limits, no log */
 	unsigned http_major; /* as the client's */
 	bool is_dry;	     /* only to see what it would get (server/dryrun.h) */
 	unsigned listener_slot;

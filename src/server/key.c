@@ -71,18 +71,19 @@ add_cookie(const struct head *h, const char *name, struct buf *key)
 		add_part_value(key, value);
 }
 
-/* A trusted proxy's word about the outside goes on to the origin: redirects and links depend on it. */
+/* A trusted proxy's word about the outside goes on to the origin: redirects and links depend on it. What it says no otherwise
+ * than the URL does already is left out: then a page has one key, whichever way a request came. */
 static void
 add_forwarded(const struct exchange *x, struct buf *key)
 {
 	struct slice proto = head_value(&x->head, FIELD_X_FORWARDED_PROTO);
 	struct slice host = head_value(&x->head, FIELD_X_FORWARDED_HOST);
 
-	if (proto.n > 0) {
+	if (proto.n > 0 && !slice_eq(proto, exchange_scheme(x))) {
 		add_part(key, 'f', "proto");
 		add_part_value(key, proto);
 	}
-	if (host.n > 0) {
+	if (host.n > 0 && !slice_eq(host, x->url.authority)) {
 		add_part(key, 'f', "host");
 		add_part_value(key, host);
 	}

@@ -152,6 +152,18 @@ new_id(struct exchange *x)
 	return slice_of(p, 32);
 }
 
+/* TLS ends at a proxy before us: the URL is https all the same. */
+static void
+believe_scheme(struct exchange *x)
+{
+	struct slice proto = head_value(&x->head, FIELD_X_FORWARDED_PROTO);
+
+	if (slice_eq(proto, SLICE_LIT("https")))
+		x->is_https = true;
+	else if (slice_eq(proto, SLICE_LIT("http")))
+		x->is_https = false;
+}
+
 void
 request_identify_client(struct exchange *x)
 {
@@ -159,8 +171,10 @@ request_identify_client(struct exchange *x)
 
 	x->client_address = *x->client->peer;
 	x->peer_is_trusted = x->site->trusted_count > 0 && is_trusted(x->site, &x->client_address);
-	if (x->peer_is_trusted)
+	if (x->peer_is_trusted) {
 		look_through_proxies(x);
+		believe_scheme(x);
+	}
 	if (x->peer_is_trusted && is_good_id(id))
 		x->request_id = id;
 	else

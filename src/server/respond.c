@@ -188,7 +188,7 @@ static void
 add_security(struct exchange *x, const struct head *origin)
 {
 	if (header_rules(x) != NULL)
-		headers_apply(header_rules(x), origin, x->client->is_tls, &x->out);
+		headers_apply(header_rules(x), origin, x->is_https, &x->out);
 }
 
 /* What differs from answer to answer. */
@@ -497,7 +497,7 @@ respond_undecodable(struct exchange *x)
 	return respond_own(x);
 }
 
-#define RENDERED_FOR(x) .route = (x)->route, .is_tls = (x)->client->is_tls, .accept = (x)->accept
+#define RENDERED_FOR(x) .route = (x)->route, .is_tls = (x)->is_https, .accept = (x)->accept
 
 /* A fresh hit asked for plainly: the whole, without conditions. */
 static bool

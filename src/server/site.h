@@ -160,7 +160,7 @@ struct site {
 	unsigned streams;	   /* of HTTP/2 on one connection, at a time */
 	unsigned connections;	   /* at most, all workers together */
 	unsigned trusted_count;
-	struct cidr *trusted; /* whose X-Forwarded-For, Forwarded and X-Request-Id are believed */
+	struct cidr *trusted; /* whose word about clients is believed */
 	unsigned proxies_count;
 	struct site_proxies *proxies; /* of those listeners that have any */
 	bool takes_purges;	      /* the PURGE method, from: */

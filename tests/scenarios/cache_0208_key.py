@@ -2,6 +2,8 @@
 
 import re
 
+import json
+
 import pytest
 
 
@@ -251,6 +253,19 @@ def test_a_write_keeps_all_its_cookies(origin, forebay):
     w1 = forebay("routes: [{match: /**, cache: {cookies: {key: [lang]}, vary: {accept-language: [en]}}}]", app=origin)
     w1.post("/x", "a=1", cookie="sid=1; lang=de", accept_language="fr").expect(200)
     assert origin.requests[-1].headers["cookie"] == "sid=1; lang=de" and origin.requests[-1].headers["accept-language"] == "fr"
+
+
+@pytest.mark.parametrize("trusted, url, other", [("trusted_proxies: [127.0.0.0/8]", "https://a.test/page", "http://a.test/page"),
+                                                 ("", "http://a.test/page", "https://a.test/page")])
+def test_https_that_ended_at_a_trusted_proxy_is_https(origin, forebay, trusted, url, other):
+    origin.on("GET /page").reply(200, "x", [("Cache-Control", "max-age=60"), ("Cache-Groups", '"red"')])
+    w1 = forebay(trusted, app=origin)
+    for word in ("MISS", "HIT"):
+        r = w1.get("/page", host="a.test", x_forwarded_proto="https", x_forwarded_host="a.test").expect(200, x_cache_status=word)
+    assert [json.loads(w1.cli("explain", u, "--json").stdout)["outcome"]["status"] for u in (url, other)] == ["HIT", "MISS"]
+    line, = w1.access(cache="HIT")
+    assert line["scheme"] == url.split(":")[0] and ("strict-transport-security" in r.headers) == url.startswith("https")
+    assert f"[{url.removesuffix('/page')}#red]" in w1.cli("cache", "ls").stdout
 
 
 def test_forwarded_of_a_trusted_proxy_is_part_of_the_key(origin, forebay):
