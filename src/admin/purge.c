@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "conf/value.h"
 #include "server/purging.h"
 
 /* clang-format off */
@@ -14,11 +15,11 @@
 	X(prefixes,         prefix,    PREFIX)  \
 	X(patterns,         pattern,   PATTERN) \
 	X(tags,             tag,       TAG)
-/*        word   sort */
-#define SORTS(X)           \
-	X(size,  BY_SIZE)  \
-	X(age,   BY_AGE)   \
-	X(hits,  BY_HITS)
+/*        word   sort     how it is written, also behind min_ and max_ */
+#define SORTS(X)                    \
+	X(size,  BY_SIZE, size)     \
+	X(age,   BY_AGE,  duration) \
+	X(hits,  BY_HITS, int)
 /* clang-format on */
 
 static const struct {
@@ -146,7 +147,7 @@ decode(struct slice text, struct buf *out)
 static bool
 read_sort(struct slice word, enum census_sort *out)
 {
-#define X(name, sort)                           \
+#define X(name, sort, type)                     \
 	if (slice_eq(word, SLICE_LIT(#name))) { \
 		*out = CENSUS_##sort;           \
 		return true;                    \
@@ -154,6 +155,32 @@ read_sort(struct slice word, enum census_sort *out)
 	SORTS(X)
 #undef X
 	return false;
+}
+
+/* min_size=1KiB, max_age=10m, min_hits=3. False: it is none of these, or its value is none. */
+static bool
+read_range(struct slice name, struct slice value, struct census_range ranges[CENSUS_SORTS])
+{
+	bool is_min = slice_starts(name, SLICE_LIT("min_"));
+	struct slice word = slice_skip(name, 4);
+	enum census_sort by;
+	int64_t n = -1;
+	char text[32];
+
+	if ((!is_min && !slice_starts(name, SLICE_LIT("max_"))) || !read_sort(word, &by) ||
+	    value.n >= sizeof(text))
+		return false;
+	memcpy(text, value.p, value.n);
+	text[value.n] = '\0';
+#define X(word, sort, type)                                                      \
+	if (by == CENSUS_##sort && conf_value_##type(text, &n) != CONF_VALUE_OK) \
+		return false;
+	SORTS(X)
+#undef X
+	if (!ranges[by].is_set)
+		ranges[by] = (struct census_range){.is_set = true, .most = INT64_MAX};
+	*(is_min ? &ranges[by].least : &ranges[by].most) = n;
+	return n >= 0;
 }
 
 /* NULL, or what is wrong. */
@@ -169,8 +196,13 @@ read_parameter(struct purging *p, struct slice name, struct slice value, struct 
 			    : "a URL wants a valid path, and nothing may be empty";
 	if (slice_eq(name, SLICE_LIT("sort")))
 		return read_sort(value, &way->sort) ? NULL : "sort is size, age or hits";
+	if (slice_starts(name, SLICE_LIT("min_")) || slice_starts(name, SLICE_LIT("max_")))
+		return read_range(name, value, way->ranges)
+		    ? NULL
+		    : "min_ and max_ are of size (10KiB), age (5m) or hits (3)";
 	if (!slice_eq(name, SLICE_LIT("limit")))
-		return "the parameters are url, prefix, pattern, tag, sort and limit";
+		return "the parameters are url, prefix, pattern, tag, min_ and max_ of size, age "
+		       "and hits, sort and limit";
 	if (!slice_to_u64(value, &limit) || limit > CENSUS_ROWS_MAX)
 		return "limit is a number up to 1000";
 	way->rows_most = (size_t)limit;

@@ -145,19 +145,39 @@ on_store(void *arg, struct object *o, bool came)
 }
 
 static int64_t
-rank(const struct census_ask *a, const struct object *o)
+measure(const struct object *o, enum census_sort by, int64_t now_ms)
 {
-	switch (a->sort) {
+	switch (by) {
 	case CENSUS_BY_SIZE:
 		return o->charged_bytes;
 	case CENSUS_BY_AGE:
-		return o->facts.age_ms - o->facts.born_ms;
+		return object_age_ms(o, now_ms);
 	case CENSUS_BY_HITS:
 		return atomic_load_explicit(&o->hit_count, memory_order_relaxed);
 	case CENSUS_UNSORTED:
+	case CENSUS_SORTS:
 		break;
 	}
 	return 0;
+}
+
+static int64_t
+rank(const struct census_ask *a, const struct object *o)
+{
+	return measure(o, a->sort, a->now_ms);
+}
+
+static bool
+is_in_ranges(const struct census_ask *a, const struct object *o)
+{
+	for (enum census_sort by = CENSUS_BY_SIZE; by < CENSUS_SORTS; by++) {
+		const struct census_range *r = &a->ranges[by];
+		int64_t n = r->is_set ? measure(o, by, a->now_ms) : 0;
+
+		if (r->is_set && (n < r->least || n > r->most))
+			return false;
+	}
+	return true;
 }
 
 /* A heap with the least at its head, which gives way to what is greater. */
@@ -212,7 +232,7 @@ on_walk(struct object *o, void *arg)
 	for (struct link *l = c->walking.next; l != &c->walking; l = l->next) {
 		struct census_ask *a = CONTAINER_OF(l, struct census_ask, link);
 
-		if (!is_meant(a, o))
+		if (!is_meant(a, o) || !is_in_ranges(a, o))
 			continue;
 		a->count++;
 		a->bytes += o->charged_bytes;

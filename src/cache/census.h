@@ -20,16 +20,24 @@
 
 struct census;
 
-enum census_sort { CENSUS_UNSORTED, CENSUS_BY_SIZE, CENSUS_BY_AGE, CENSUS_BY_HITS };
+enum census_sort { CENSUS_UNSORTED, CENSUS_BY_SIZE, CENSUS_BY_AGE, CENSUS_BY_HITS, CENSUS_SORTS };
 #define CENSUS_ROWS_MAX 1000
+
+/* Both ends included. Bytes, milliseconds, hits. */
+struct census_range {
+	bool is_set;
+	int64_t least, most;
+};
 
 /* One question, and its answer. Its asker's, and the census' from census_begin or census_go to done. */
 struct census_ask {
 	const struct purge
 	    *items; /* counts what any of them means; none: everything. Borrowed until done. */
 	size_t items_count;
-	enum census_sort sort;		       /* the greatest first: bytes, age, hits */
-	size_t rows_most;		       /* objects to list; only by census_go alone */
+	struct census_range ranges[CENSUS_SORTS]; /* and, of those, what lies in them; looks only */
+	int64_t now_ms;				  /* at which ages are meant */
+	enum census_sort sort;			  /* the greatest first: bytes, age, hits */
+	size_t rows_most;			  /* objects to list; only by census_go alone */
 	void (*prepare)(struct census_ask *a); /* on the census' thread, before done; may be NULL */
 	struct mailbox *reply_to;
 	void (*done)(struct census_ask *a); /* on reply_to's loop, once */

@@ -9,6 +9,8 @@
 
 static const char usage[] =
     "usage: forebay cache ls [--url U]... [--prefix P]... [--pattern G]... [--tag T]...\n"
+    "                        [--min-size S] [--max-size S] [--min-age T] [--max-age T]\n"
+    "                        [--min-hits N] [--max-hits N]\n"
     "                        [--sort size|age|hits] [--limit N] [--json]\n"
     "\n"
     "Lists what the Forebay of this machine has in memory; without words, of everything.\n"
@@ -16,6 +18,10 @@ static const char usage[] =
     "  --url U            this URL, with all its variants; /page on every host\n"
     "  --prefix P         what begins so; --pattern G what fits, * for any run of characters\n"
     "  --tag T            what has this tag; with a star it is a pattern\n"
+    "  --min-size S       of that, what takes so much memory or more: 100KiB; --max-size S or "
+    "less\n"
+    "  --min-age T        what is so old or older: 10m; --max-age T or younger\n"
+    "  --min-hits N       what was asked for so often or more; --max-hits N or less\n"
     "  --sort WORD        the largest, oldest, or most asked for first\n"
     "  --limit N          objects to list, at most 1000 (20)\n"
     "  --json             for programs: the answer of GET /cache\n"
@@ -28,6 +34,7 @@ static const char usage[] =
     "\n"
     "  forebay cache ls --sort hits\n"
     "  forebay cache ls --tag products --sort size --limit 100\n"
+    "  forebay cache ls --max-hits 0 --min-age 1h --sort size\n"
     "  forebay cache ls --prefix www.example.com/ --json | jq '.objects[].url'\n";
 
 struct cache_call {
@@ -41,8 +48,10 @@ struct cache_call {
 static void
 add_parameter(struct cache_call *c, const char *name, const char *value)
 {
-	buf_printf(&c->target,
-	    "%s%s=", slice_index(buf_slice(&c->target), '?') < c->target.n ? "&" : "?", name);
+	buf_add_char(&c->target, slice_index(buf_slice(&c->target), '?') < c->target.n ? '&' : '?');
+	for (; *name != '\0'; name++)
+		buf_add_char(&c->target, *name == '-' ? '_' : *name);
+	buf_add_char(&c->target, '=');
 	for (; *value != '\0'; value++)
 		if (strchr("-._~/:*", *value) != NULL || (*value >= '0' && *value <= '9') ||
 		    ((*value | 32) >= 'a' && (*value | 32) <= 'z'))
@@ -80,7 +89,10 @@ read_options(int argc, char **argv, struct cache_call *c)
 	    {"address", required_argument, NULL, 'a'}, {"url", required_argument, NULL, 'q'},
 	    {"prefix", required_argument, NULL, 'q'}, {"pattern", required_argument, NULL, 'q'},
 	    {"tag", required_argument, NULL, 'q'}, {"sort", required_argument, NULL, 'q'},
-	    {"limit", required_argument, NULL, 'q'}, {"json", no_argument, NULL, 'j'},
+	    {"limit", required_argument, NULL, 'q'}, {"min-size", required_argument, NULL, 'q'},
+	    {"max-size", required_argument, NULL, 'q'}, {"min-age", required_argument, NULL, 'q'},
+	    {"max-age", required_argument, NULL, 'q'}, {"min-hits", required_argument, NULL, 'q'},
+	    {"max-hits", required_argument, NULL, 'q'}, {"json", no_argument, NULL, 'j'},
 	    {"help", no_argument, NULL, 'h'}, {0}};
 	int o, which = 0;
 

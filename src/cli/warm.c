@@ -21,7 +21,8 @@ static const char usage[] =
     "       forebay warm --status | --stop [--json]\n"
     "\n"
     "Has the Forebay of this machine ask for pages before clients do, so that they find them in\n"
-    "the cache. Without addresses: what cache.warm of its configuration names.\n"
+    "the cache. Without addresses: what cache.warm of its configuration names. How far it is, is\n"
+    "shown on standard error: as a bar on a terminal, else as a line for each tenth.\n"
     "\n"
     "  ADDRESS            https://www.example.com/page, or /page on --base\n"
     "  --sitemap ADDRESS  all pages of this sitemap, also of those it names\n"
@@ -223,11 +224,24 @@ draw_bar(const json_t *top)
 	fprintf(stderr, "] %ld of %ld pages, %ld failed ", done, found, number(top, "failed"));
 }
 
+/* Elsewhere, as in a log: a line for each further tenth. What is found may grow meanwhile. */
+static void
+tell_tenth(const json_t *top, long *told)
+{
+	long found = number(top, "found"), done = reached(top) + number(top, "failed");
+
+	if (done == *told || (done - *told) * 10 < found)
+		return;
+	fprintf(stderr, "%ld of %ld pages, %ld failed\n", done, found, number(top, "failed"));
+	*told = done;
+}
+
 /* Looks until the run has ended. */
 static json_t *
 watch(struct warm_call *w, json_t *top)
 {
 	bool has_bar = isatty(STDERR_FILENO) && !w->json, is_yes;
+	long told = 0;
 
 	while (top != NULL && (is_in(top, "starting") || is_in(top, "running"))) {
 		json_decref(top);
@@ -235,6 +249,8 @@ watch(struct warm_call *w, json_t *top)
 		top = talk(w, "GET", SLICE_NONE, &is_yes);
 		if (has_bar && top != NULL)
 			draw_bar(top);
+		else if (!w->json && top != NULL && is_in(top, "running"))
+			tell_tenth(top, &told);
 	}
 	if (has_bar)
 		fputc('\n', stderr);

@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "http/url.h"
@@ -282,9 +283,11 @@ purging_go(struct purging **pp, const struct purging_way *way)
 	p->ask = (struct census_ask){.items = p->items,
 	    .items_count = p->count,
 	    .sort = way->sort,
+	    .now_ms = loop_now_ms(p->worker->loop),
 	    .reply_to = p->worker->mailbox,
 	    .done = on_purging_counted};
 	if (way->looks) {
+		memcpy(p->ask.ranges, way->ranges, sizeof(p->ask.ranges));
 		p->ask.rows_most = way->rows_most;
 		p->ask.prepare = on_purging_prepare;
 		p->awaited = 1;

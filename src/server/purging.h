@@ -30,6 +30,7 @@ struct purging_way {
 	bool looks;	  /* purges nothing: counts and lists */
 	size_t rows_most; /* of that list */
 	enum census_sort sort;
+	struct census_range ranges[CENSUS_SORTS]; /* what of it is meant; looks only */
 };
 /* Does it, and answers. Takes over *pp. */
 void purging_go(struct purging **pp, const struct purging_way *way);

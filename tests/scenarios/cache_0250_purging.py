@@ -169,7 +169,12 @@ def test_what_is_stored_is_listed(w1, origin, clock):
     assert w1.admin("GET", "/cache?url=www.a.test/%6fld&prefix=/v").expect(200).json()["count"] == 2
     assert "www.a.test/old" not in w1.cli("cache", "ls", "--sort", "age", "--limit", "13").stdout
     assert "1 object," in w1.cli("cache", "ls", "--pattern", "*/o*").stdout
-    for query in ("sort=x", "limit=x", "limit=1001", "url=", "what=1"):
+    for query, count in {"min_hits=1": 2, "min_hits=2": 1, "max_hits=0": 12, "min_age=120s": 13, "max_age=60s": 1, "min_age=19s&max_age=21s": 1, "min_size=5000B": 1,
+                         "max_size=4KiB": 13, "prefix=/products/&max_hits=0": 10, "tag=products&min_hits=1&min_age=1m": 2, "min_hits=3": 0}.items():
+        top = w1.admin("GET", "/cache?" + query).expect(200).json()
+        assert (query, top["count"], len(top["objects"])) == (query, count, count)
+    assert "2 objects," in w1.cli("cache", "ls", "--tag", "products", "--min-hits", "1", "--max-age", "3m").stdout
+    for query in ("sort=x", "limit=x", "limit=1001", "url=", "what=1", "min_size=5", "min_age=x", "max_hits=-1", "min_left=1s", "max_=1"):
         w1.admin("GET", "/cache?" + query).expect(400)
     assert "the word is ls" in w1.cli("cache", check=2).stderr
 

@@ -1,9 +1,14 @@
 """forebay warm and /warm: pages named by hand, how far it is, an end to it."""
 
 import json
+import os
+import pty
+import re
+import subprocess
 
 import pytest
 
+from stage.daemon import binary
 from stage.waiting import wait_until
 
 SITE = {"host": "www.a.test"}
@@ -55,6 +60,32 @@ def test_without_addresses_the_configured_ones_are_meant(pages, forebay):
 
     assert "1 pages: 1 fetched" in w.cli("warm").stdout
     assert "1 pages: 0 fetched, 1 cached before" in w.cli("warm").stdout
+
+
+@pytest.mark.parametrize("where, first, last", [
+    ("a terminal", rb"\r\[#{27}\.{3}\] 9 of 10 pages, 0 failed", rb"\r\[#{30}\] 10 of 10 pages, 0 failed"),
+    ("a pipe", rb"(?m)^9 of 10 pages, 0 failed\n", rb"9 of 10 pages, 0 failed\n\Z"),
+])
+def test_how_far_it_is_is_shown(pages, forebay, where, first, last):
+    w = forebay(PLAIN, app=pages)
+    reader, writer = pty.openpty() if where == "a terminal" else os.pipe()
+    told = b""
+    with pages.on("GET /held").reply(200, "page", **PAGE).hold():
+        run = subprocess.Popen([binary(), "warm", "-c", w.config_path, "--base", "http://www.a.test", "/held", *(f"/{n}" for n in range(9))],
+                               stdout=subprocess.DEVNULL, stderr=writer)
+        os.close(writer)
+        while not re.search(first, told):
+            more = os.read(reader, 4096)
+            assert more, told
+            told += more
+    assert run.wait(10) == 0
+    try:
+        while more := os.read(reader, 4096):
+            told += more
+    except OSError:
+        pass                                                        # how a terminal says that nobody writes to it any more
+    os.close(reader)
+    assert re.search(last, told), told
 
 
 def test_a_second_run_waits_for_nobody(pages, forebay):

@@ -9,7 +9,8 @@ from stage.daemon import binary
 from stage.film import Film
 from stage.waiting import wait_until
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "conf" / "examples"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "conf" / "examples"
 NAMES = sorted(path.name for path in EXAMPLES.glob("caching-*.yaml"))
 
 
@@ -110,6 +111,23 @@ def test_purges(origin, forebay):
     assert after("PUT", "/products/1") == ["/products", "/products/1", "/products/1?lang=de"]
     assert after("PUT", "/profile/7") == ["/users/7/skills", "/profile/7"]
     assert after("POST", "/import") == ["/products", "/products/1", "/products/1?lang=de", "/products/2"]
+
+
+def test_warming(origin, forebay, tmp_path):
+    origin.on("GET /*").reply(200, "page")
+    origin.on("GET /sitemap.xml").reply(200, "<urlset><url><loc>https://www.example.com/about</loc></url></urlset>", content_type="text/xml")
+    w1 = forebay(example("caching-warming.yaml") + f'trusted_proxies: [127.0.0.1]\nstate_dir: "{tmp_path}"\n', app=origin)
+    for target in ("/", "/products", "/about"):
+        wait_until(lambda target=target: origin.count(f"GET {target}") == 1, f"{target} is asked for")
+    wait_until(lambda: "warming done" in w1.log, "the run is over")
+    for target in ("/", "/products", "/about"):
+        w1.get(target, host="www.example.com", x_forwarded_proto="https").expect(200, x_cache_status="HIT")
+
+
+def test_all_tracking_parameters_are_listed():
+    named = re.findall(r'"([\w*]+)"', (ROOT / "src/http/tracking.c").read_text())
+    listed = re.search(r"These are (.*?)\. Scripts", (ROOT / "docs/caching.md").read_text(), re.S).group(1)
+    assert re.findall(r"`([\w*]+)`", listed) == named
 
 
 def test_ranges(origin, forebay):
