@@ -24,9 +24,10 @@ struct fetchlock {
 	struct redisnet_call *call;
 	struct timer look; /* or the end of the wait */
 	int64_t began_ms, due_ms, wait_ms;
+	bool is_asking; /* whether it is ours is on its way to us */
 	bool is_mine;
-	bool
-	    lingers; /* nobody's any more: lets go of the lock as soon as what it was for has been written */
+	/* Nobody's any more: lets go of the lock as soon as it is known to be ours, or what it was for has been written. */
+	bool lingers;
 	uint64_t hash;					 /* of the key */
 	void (*done)(void *arg, enum fetchlock_end end); /* NULL: has been called */
 	void *arg;
@@ -61,6 +62,41 @@ lock_send(struct fetchlock *k, const struct slice *argv, unsigned argc,
 
 	return most_ms > 0 &&
 	    l2_send(k->l2, L2_LINK_reads, argv, argc, most_ms, done, k, &k->call) == REDISIO_SENT;
+}
+
+/* --- letting go --- */
+
+static void
+lock_free(struct fetchlock *k)
+{
+	timer_disarm(&k->look);
+	if (k->l2 != NULL)
+		redisnet_cancel(&k->call);
+	l2_part(&k->guest);
+	free(k);
+}
+
+static void
+on_let_go(void *arg, enum redisio_end end, const struct redis_reply *reply)
+{
+	/* What was not let go expires. */
+}
+
+/* On the line for writes, behind what was written; or on the one it was asked for on, behind that. */
+static void
+lock_let_go(struct fetchlock *k, enum l2_link link, int64_t mark_ms)
+{
+	char mark[24];
+	const struct slice argv[5] = {SLICE_LIT("EVAL"), slice_from(let_go), SLICE_LIT("1"),
+	    slice_from(k->name), slice_of(k->token, TOKEN_BYTES - 1)};
+	struct slice words[6];
+
+	if (!k->is_mine || k->l2 == NULL)
+		return;
+	k->is_mine = false;
+	memcpy(words, argv, sizeof(argv));
+	words[5] = slice_of(mark, (size_t)snprintf(mark, sizeof(mark), "%lld", (long long)mark_ms));
+	l2_send(k->l2, link, words, 6, k->wait_ms, on_let_go, NULL, NULL);
 }
 
 /* --- waiting for another's --- */
@@ -109,24 +145,23 @@ static void
 on_ask_answer(void *arg, enum redisio_end end, const struct redis_reply *reply)
 {
 	struct fetchlock *k = arg;
+	bool is_mine = end == REDISIO_ANSWERED && reply->type == REPLY_STATUS;
 
 	k->call = NULL;
-	if (end == REDISIO_ANSWERED && reply->type == REPLY_STATUS)
+	k->is_asking = false;
+	if (is_mine || end == REDISIO_TIMEOUT) /* then it may become ours yet */
+		k->is_mine = true;
+	if (k->lingers) {
+		lock_let_go(k, L2_LINK_reads, 0);
+		lock_free(k);
+	} else if (is_mine)
 		lock_end(k, FETCHLOCK_MINE);
 	else if (end == REDISIO_ANSWERED && reply->type == REPLY_NIL)
 		on_look_due(k); /* whose it is, or that nobody's is of use */
-	else
+	else {
+		lock_let_go(k, L2_LINK_reads, 0);
 		lock_end(k, FETCHLOCK_NONE);
-}
-
-static void
-lock_free(struct fetchlock *k)
-{
-	timer_disarm(&k->look);
-	if (k->l2 != NULL)
-		redisnet_cancel(&k->call);
-	l2_part(&k->guest);
-	free(k);
+	}
 }
 
 static void
@@ -140,7 +175,7 @@ on_l2_gone(struct l2_guest *g)
 		return;
 	}
 	k->call = NULL; /* dead with its connection */
-	k->is_mine = false;
+	k->is_asking = k->is_mine = false;
 	lock_end(k, FETCHLOCK_NONE);
 }
 
@@ -179,39 +214,18 @@ fetchlock_ask(struct l2 *l2, struct loop *loop, const struct cache_key *key, int
 	k->guest.on_l2_gone = on_l2_gone;
 	k->guest.on_put = on_put;
 	l2_join(l2, &k->guest);
-	if (!lock_send(k, argv, 6, on_ask_answer))
+	k->is_asking = lock_send(k, argv, 6, on_ask_answer);
+	if (!k->is_asking)
 		fetchlock_free(&k);
 	return k;
 }
 
-/* --- letting go --- */
-
-static void
-on_let_go(void *arg, enum redisio_end end, const struct redis_reply *reply)
-{
-	/* What was not let go expires. */
-}
-
-static void
-lock_let_go(struct fetchlock *k, int64_t mark_ms)
-{
-	char mark[24];
-	const struct slice argv[5] = {SLICE_LIT("EVAL"), slice_from(let_go), SLICE_LIT("1"),
-	    slice_from(k->name), slice_of(k->token, TOKEN_BYTES - 1)};
-	struct slice words[6];
-
-	if (!k->is_mine || k->l2 == NULL)
-		return;
-	k->is_mine = false;
-	memcpy(words, argv, sizeof(argv));
-	words[5] = slice_of(mark, (size_t)snprintf(mark, sizeof(mark), "%lld", (long long)mark_ms));
-	l2_send(k->l2, L2_LINK_writes, words, 6, k->wait_ms, on_let_go, NULL, NULL);
-}
+/* --- who asked has done --- */
 
 void
 fetchlock_disband(struct fetchlock *k, int64_t mark_ms)
 {
-	lock_let_go(k, mark_ms);
+	lock_let_go(k, L2_LINK_writes, mark_ms);
 }
 
 static void
@@ -219,7 +233,7 @@ on_put(struct l2_guest *g)
 {
 	struct fetchlock *k = CONTAINER_OF(g, struct fetchlock, guest);
 
-	lock_let_go(k, 0);
+	lock_let_go(k, L2_LINK_writes, 0);
 	lock_free(k);
 }
 
@@ -231,10 +245,10 @@ fetchlock_free(struct fetchlock **kp)
 	*kp = NULL;
 	if (k == NULL)
 		return;
-	if (k->is_mine && k->l2 != NULL && l2_wait_for_put(k->l2, k->hash, &k->guest)) {
-		k->lingers = true;
+	k->lingers = k->is_asking ||
+	    (k->is_mine && k->l2 != NULL && l2_wait_for_put(k->l2, k->hash, &k->guest));
+	if (k->lingers)
 		return;
-	}
-	lock_let_go(k, 0);
+	lock_let_go(k, L2_LINK_writes, 0);
 	lock_free(k);
 }

@@ -7,6 +7,9 @@
  * whoever asked fetches for itself. A response that proves not to be for everybody leaves a mark in the lock's place:
  * who waits or comes meanwhile fetches at once, and in parallel.
  *
+ * Who goes while it is not known yet whether the lock is his, or was not told in time, lets it go on the same line, behind his
+ * question: no lock is left standing for nobody.
+ *
  * It makes things better and never anything else: nobody waits longer than wait_ms, which is also how long the lock of
  * an instance that has died stands; a Redis that is away, slow or refuses is no lock. Nobody waits twice, so
  * the worst that a lost lock costs is one fetch for each instance.
