@@ -1,6 +1,7 @@
 /* The first steps: the URL and its route, and what may not pass at all. */
 #include "base/mem.h"
 #include "server/exchange_priv.h"
+#include "server/affinity.h"
 
 /* --- route --- */
 
@@ -324,7 +325,7 @@ step_admit(struct exchange *x)
 	}
 	cache_control_of_request(&x->head, &x->cc);
 	accept_encoding_read(&x->head, &x->accept);
-	x->has_cookie = head_has(&x->head, FIELD_COOKIE);
+	x->has_cookie = affinity_has_other_cookies(x);
 	x->has_authorization = head_has(&x->head, FIELD_AUTHORIZATION);
 	x->is_upgrade = is_upgrade(x);
 	if (x->route->limits_count == 0)

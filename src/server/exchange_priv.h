@@ -185,6 +185,8 @@ struct exchange {
 	enum encoding coded_as;
 	struct task turn; /* go on in the next turn: a long coding lets others in */
 
+	char affinity[AFFINITY_TOKEN_LEN + 2]; /* to be set as a cookie; empty: no */
+
 	/* for the log */
 	int64_t started_us, origin_us;
 	int64_t started_wall_ms;

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "http/storedhead.h"
+#include "server/affinity.h"
 #include "server/balancekey.h"
 #include "server/fill_priv.h"
 #include "server/request.h"
@@ -60,6 +61,7 @@ fill_free(struct fill *f)
 	purge_set_drop(&f->purges, w);
 	purge_set_fini(&f->purges);
 	free(f->head_bytes);
+	free(f->affinity);
 	free(f->key_text);
 	free(f->exact_text);
 	site_unref(&f->site);
@@ -139,6 +141,7 @@ fill_new(
     struct exchange *x, struct flight *flight, struct object *stale, const struct byte_range *part)
 {
 	struct fill *f = must_calloc(1, sizeof(*f));
+	struct slice wanted = affinity_of_request(x);
 
 	f->worker = x->worker;
 	f->worker->exchanges++;
@@ -153,6 +156,8 @@ fill_new(
 	task_init(&f->start, on_fill_start, f);
 	copy_request(f, x);
 	f->balance_key = balance_key_of(x);
+	if (wanted.n > 0)
+		f->affinity = must_strndup(wanted.p, wanted.n);
 	f->log_pos = flight_log_pos(flight);
 	purge_set_expand(&f->purges, x);
 	if (stale != NULL && f->method == METHOD_HEAD)
@@ -235,6 +240,7 @@ fill_ask_origin(struct fill *f)
 		: NULL,
 	    .head_limit = f->site->head_size,
 	    .key = f->balance_key,
+	    .affinity = f->affinity == NULL ? SLICE_NONE : slice_from(f->affinity),
 	};
 
 	if (f->worker->l2 != NULL)

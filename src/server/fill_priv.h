@@ -30,6 +30,7 @@ struct fill {
 	bool has_authorization, has_cookie, is_shared;
 	bool keeps_post; /* its answer is kept for GET, if it says so */
 	enum method method;
+	char *affinity;		  /* the token the client brought, or NULL */
 	uint64_t balance_key;	  /* which server it belongs to */
 	struct request_key keyed; /* own text */
 	struct cache_key key;	  /* what is flown for; own text, or keyed's */

@@ -9,6 +9,7 @@
 #include "http/vary.h"
 #include "server/fill_priv.h"
 #include "server/request.h"
+#include "server/affinity.h"
 
 /* The request's answer is not for the store or for others: a body that only passes. */
 static bool
@@ -266,6 +267,8 @@ take_response(
 	f->windowed = f->object == NULL;
 	if (f->x != NULL)
 		f->x->verdict = f->verdict;
+	if (f->x != NULL && !keep)
+		affinity_note(f->x, fetch_server(f->fetch));
 	if (passing == NULL && (own_for_leader || f->object == NULL))
 		return false;
 	announce(f, passing != NULL ? passing : f->object,

@@ -6,6 +6,7 @@
 #include "http/conditional.h"
 #include "http/forwarded.h"
 #include "http/offer.h"
+#include "server/affinity.h"
 
 /* --- who asks --- */
 
@@ -379,6 +380,10 @@ request_render(const struct exchange *x, const struct head *validate, const stru
 
 		if (stays_behind(x, f))
 			continue;
+		if (f->id == FIELD_COOKIE) {
+			affinity_write_cookies(x, f, out);
+			continue;
+		}
 		buf_add(out, x->head.base + f->name_at, f->name_len);
 		buf_add_lit(out, ": ");
 		buf_add(out, x->head.base + f->value_at, f->value_len);

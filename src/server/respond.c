@@ -9,6 +9,7 @@
 #include "server/exchange_priv.h"
 #include "server/rendered.h"
 #include "server/segments.h"
+#include "server/affinity.h"
 
 /* clang-format off */
 #define STATUSES(X)                                                                              \
@@ -197,6 +198,7 @@ add_own_lines(struct exchange *x)
 {
 	add_cache_status(x);
 	add_limits(x);
+	affinity_add_field(x, &x->out);
 	add_line(&x->out, "X-Request-Id", x->request_id);
 }
 

@@ -117,7 +117,10 @@ attempt_resolve(struct attempt *a)
 static void
 attempt_choose(struct attempt *a)
 {
-	struct choice c = {&a->tried, a->key, loop_now_ms(attempt_loop(a))};
+	struct choice c = {.avoid = &a->tried,
+	    .wanted = a->wanted,
+	    .key = a->key,
+	    .now_ms = loop_now_ms(attempt_loop(a))};
 
 	a->server = upstream_choose(a->upstream, &c);
 	names_refresh(a->pool, a->resolver, a->upstream);
@@ -182,10 +185,15 @@ on_attempt_deadline(void *arg)
 
 void
 attempt_init(struct attempt *a, struct pool *p, struct resolver *resolver, struct upstream *u,
-    uint64_t key, const struct attempt_owner *owner, void *arg)
+    uint64_t key, struct slice wanted, const struct attempt_owner *owner, void *arg)
 {
-	*a = (struct attempt){
-	    .pool = p, .resolver = resolver, .upstream = u, .key = key, .owner = owner, .arg = arg};
+	*a = (struct attempt){.pool = p,
+	    .resolver = resolver,
+	    .upstream = u,
+	    .key = key,
+	    .wanted = wanted,
+	    .owner = owner,
+	    .arg = arg};
 	task_init(&a->look, on_attempt_look, a);
 	pool_waiter_init(&a->waiter, on_attempt_look, a);
 	timer_init(&a->deadline, on_attempt_deadline, a);

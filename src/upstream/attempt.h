@@ -41,6 +41,7 @@ struct attempt {
 	bool is_reused;		 /* conn has served before */
 	bool wants_new;		 /* an idle connection will not do */
 	uint64_t key;		 /* of the request, for consistent_hash */
+	struct slice wanted;	 /* token of the server its client began with; the owner's */
 	struct server_set tried; /* servers that could not be connected to */
 	unsigned tries;
 	unsigned asked; /* entries whose names were asked for in vain */
@@ -52,7 +53,7 @@ struct attempt {
 
 /* resolver may be NULL when all servers are literal addresses. */
 void attempt_init(struct attempt *a, struct pool *p, struct resolver *resolver, struct upstream *u,
-    uint64_t key, const struct attempt_owner *owner, void *arg);
+    uint64_t key, struct slice wanted, const struct attempt_owner *owner, void *arg);
 /* Begins, at the end of this turn. */
 void attempt_begin(struct attempt *a);
 /* The connection died: drops it and gets another one, made for this, to the same server. */

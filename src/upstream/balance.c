@@ -94,7 +94,7 @@ zone_suffices(const struct upstream *u, const struct choice *c)
 static void
 gather(struct upstream *u, const struct choice *c, struct field_of_choice *out)
 {
-	bool near_only = zone_suffices(u, c);
+	bool near_only = c->wanted.n == 0 && zone_suffices(u, c);
 
 	out->count = 0;
 	out->total = 0;
@@ -269,20 +269,39 @@ pick(struct upstream *u, struct field_of_choice *f, const struct choice *c)
 	bug("unknown balance");
 }
 
+/* The one the client began with, if it may have the request. */
+static struct server *
+find_wanted(const struct field_of_choice *f, struct slice token)
+{
+	for (unsigned i = 0; i < f->count; i++)
+		if (token.n == AFFINITY_TOKEN_LEN &&
+		    memcmp(f->servers[i]->token, token.p, token.n) == 0)
+			return f->servers[i];
+	return NULL;
+}
+
 /* --- the interface --- */
 
 struct server *
 upstream_choose(struct upstream *u, const struct choice *c)
 {
 	struct choice any = {.key = c->key, .now_ms = c->now_ms};
+	struct choice unbound = {.avoid = c->avoid, .key = c->key, .now_ms = c->now_ms};
 	struct field_of_choice f;
-	struct server *s;
+	struct server *s = NULL;
 
 	pthread_mutex_lock(&u->lock);
-	gather(u, c, &f);
+	if (c->wanted.n > 0) {
+		gather(u, c, &f);
+		s = find_wanted(&f, c->wanted);
+	}
+	if (s != NULL)
+		goto found;
+	gather(u, &unbound, &f);
 	if (f.count == 0)
 		gather(u, &any, &f);
 	s = f.count == 0 ? NULL : f.servers[pick(u, &f, c)];
+found:
 	if (s != NULL)
 		atomic_fetch_add_explicit(&s->in_flight, 1, memory_order_relaxed);
 	pthread_mutex_unlock(&u->lock);

@@ -14,6 +14,7 @@
 #ifndef UPSTREAM_BALANCE_H
 #define UPSTREAM_BALANCE_H
 
+#include "base/slice.h"
 #include "upstream/target.h"
 
 /* Some servers of one upstream. */
@@ -25,7 +26,8 @@ bool server_set_has(const struct server_set *set, const struct server *s);
 
 struct choice {
 	const struct server_set *avoid; /* not these if another is left; NULL: none */
-	uint64_t key;			/* consistent_hash: the same for what belongs together */
+	struct slice wanted; /* the token of the server it began with; SLICE_NONE: none */
+	uint64_t key;	     /* consistent_hash: the same for what belongs together */
 	int64_t now_ms;
 };
 /* Counted in flight: server_done gives it back. NULL: nobody knows an address of any of them. */

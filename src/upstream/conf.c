@@ -89,6 +89,36 @@ static const struct conf_directive hash_rows[] = {UPSTREAM_HASH_DIRECTIVES(CONF_
 const struct conf_table upstream_hash_table = CONF_TABLE(
     "upstream_hash", struct upstream_hash_conf, hash_rows, .shortcut = "key", .check = check_hash);
 
+const struct conf_word upstream_same_site_words[] = {
+#define X(name, text) {#name, SAME_SITE_##name, false},
+    SAME_SITES(X)
+#undef X
+	{0}};
+const struct conf_word upstream_secure_words[] = {
+#define X(name, text) {#name, AFFINITY_SECURE_##name, false},
+    AFFINITY_SECURES(X)
+#undef X
+	{0}};
+
+static void
+check_affinity(struct conf_context *cx, const struct conf_table *t, void *target)
+{
+	const struct upstream_affinity_conf *a = target;
+
+	if (!is_name(a->cookie))
+		conf_error(cx->diag, conf_place(t, a, "cookie"),
+		    "cookie: \"%s\" is no cookie's name", a->cookie);
+	if (a->same_site == SAME_SITE_none && a->secure == AFFINITY_SECURE_off)
+		conf_error(cx->diag, conf_place(t, a, "secure"),
+		    "secure: browsers refuse a cookie with SameSite=None that is not Secure");
+}
+
+#define CONF_TARGET struct upstream_affinity_conf
+static const struct conf_directive affinity_rows[] = {UPSTREAM_AFFINITY_DIRECTIVES(CONF_ROW)};
+#undef CONF_TARGET
+const struct conf_table upstream_affinity_table = CONF_TABLE(
+    "upstream_affinity", struct upstream_affinity_conf, affinity_rows, .check = check_affinity);
+
 #define CONF_TARGET struct upstream_pool_conf
 static const struct conf_directive pool_rows[] = {UPSTREAM_POOL_DIRECTIVES(CONF_ROW)};
 #undef CONF_TARGET
@@ -121,6 +151,12 @@ settings_of(const struct upstream_section *s)
 	    .host_from_server = s->host != 0,
 	};
 
+	if (!s->affinity.conf.is_off)
+		c.affinity = (struct affinity_conf){.cookie = s->affinity.cookie,
+		    .secret = s->affinity.secret,
+		    .life_ms = s->affinity.life,
+		    .same_site = (enum same_site)s->affinity.same_site,
+		    .secure = (enum affinity_secure)s->affinity.secure};
 	for (size_t i = 0; i < s->hash.key.count; i++)
 		if (!read_hash_part(s->hash.key.items[i], &c.hash_parts[c.hash_parts_count++]))
 			bug("a key that was checked has a bad part");
@@ -176,12 +212,21 @@ is_text(const char *a, const char *b)
 }
 
 static bool
+has_same_affinity(const struct upstream_conf *a, const struct upstream_conf *b)
+{
+	const struct affinity_conf *x = &a->affinity, *y = &b->affinity;
+
+	return is_text(x->cookie, y->cookie) && is_text(x->secret, y->secret) &&
+	    x->life_ms == y->life_ms && x->same_site == y->same_site && x->secure == y->secure;
+}
+
+static bool
 has_same_choice(const struct upstream_conf *a, const struct upstream_conf *b)
 {
 	if (a->balance != b->balance || !is_text(a->zone, b->zone) ||
 	    a->zone_share != b->zone_share || a->hash_bound != b->hash_bound ||
 	    a->ewma_ms != b->ewma_ms || a->slow_start_ms != b->slow_start_ms ||
-	    a->hash_parts_count != b->hash_parts_count)
+	    a->hash_parts_count != b->hash_parts_count || !has_same_affinity(a, b))
 		return false;
 	for (unsigned i = 0; i < a->hash_parts_count; i++)
 		if (a->hash_parts[i].kind != b->hash_parts[i].kind ||

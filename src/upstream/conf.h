@@ -25,11 +25,20 @@
 	X(key, strings, "[uri]", "1", "8", "What belongs together: `uri`, `client`, `header:NAME`, `cookie:NAME`") \
 	X(spare, ratio, "25%", "1%", "100%", "How much more than its share of the requests under way a server may have before its keys go to the next")
 
+#define UPSTREAM_AFFINITY_DIRECTIVES(X)                                                                      \
+	X(cookie, string, "forebay", "1", "64", "The cookie that names a client's server")                   \
+	X(secret, secret, NULL, "16", "4096", "What the cookie is signed with; the same in all instances", .required = true) \
+	X(life, duration, "off", "1m", "365d", "How long the browser keeps it; `off`: until it is closed", .words = upstream_life_words) \
+	X(same_site, choice(upstream_same_site_words), "lax", NULL, NULL, "Its SameSite")                    \
+	X(secure, choice(upstream_secure_words), "auto", NULL, NULL, "Its Secure; `auto`: where the client came by https")
+
 #define UPSTREAM_DIRECTIVES(X)                                                                               \
 	X(servers, list(struct upstream_server_conf, upstream_server_table), NULL, "1", "64", "Where requests go: `host:port` or `unix:/path`", .required = true) \
 	X(balance, choice(upstream_balance_words), "round_robin", NULL, NULL, "Which server is next. `round_robin`: each in turn. `least_connections`: who has the fewest requests on " \
 		"their way. `peak_ewma`: of two drawn at random, the one that has answered sooner lately for what it has to do. `consistent_hash`: whom the request's `hash.key` belongs to. All heed weights") \
 	X(hash, map(struct upstream_hash_conf, upstream_hash_table), NULL, NULL, NULL, "What `consistent_hash` goes by") \
+	X(affinity, map(struct upstream_affinity_conf, upstream_affinity_table), "off", NULL, NULL, "A client goes on with the server it began with, as long as that may be asked. " \
+		"The cookie is set with answers for one client alone, never with what is stored; the origin does not see it", .may_be_off = true) \
 	X(ewma, duration, "10s", "100ms", "10m", "`peak_ewma`: what was seen that long ago counts a third")  \
 	X(zone, string, NULL, "1", "64", "Where this Forebay stands: servers of that zone are asked as long as `zone_share` of their weight is there") \
 	X(zone_share, ratio, "70%", "1%", "100%", "Below that part of its own zone, servers of all zones are asked") \
@@ -39,8 +48,8 @@
 	X(timeouts, map(struct upstream_timeout_conf, upstream_timeout_table), NULL, NULL, NULL, "How long is waited for it")
 /* clang-format on */
 
-extern const struct conf_word upstream_life_words[], upstream_balance_words[],
-    upstream_host_words[];
+extern const struct conf_word upstream_life_words[], upstream_same_site_words[],
+    upstream_secure_words[], upstream_balance_words[], upstream_host_words[];
 
 struct upstream_pool_conf {
 	struct conf_head conf;
@@ -58,13 +67,17 @@ struct upstream_hash_conf {
 	struct conf_head conf;
 	UPSTREAM_HASH_DIRECTIVES(CONF_FIELD)
 };
+struct upstream_affinity_conf {
+	struct conf_head conf;
+	UPSTREAM_AFFINITY_DIRECTIVES(CONF_FIELD)
+};
 /* One entry of `upstreams` as written; struct upstream_conf of upstream/target.h is what is made of it. */
 struct upstream_section {
 	struct conf_head conf;
 	UPSTREAM_DIRECTIVES(CONF_FIELD)
 };
 extern const struct conf_table upstream_pool_table, upstream_timeout_table, upstream_server_table,
-    upstream_hash_table, upstream_table;
+    upstream_hash_table, upstream_affinity_table, upstream_table;
 
 /* The upstream of a section: keep with a reference taken when its settings are the same (then its connections and
  * counters go on), else a new one. keep may be NULL. */

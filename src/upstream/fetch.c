@@ -620,7 +620,8 @@ fetch_start(struct pool *p, struct resolver *resolver, const struct fetch_plan *
 	f->handler = h;
 	f->arg = arg;
 	upstream_ref(plan->upstream);
-	attempt_init(&f->attempt, p, resolver, plan->upstream, plan->key, &fetch_attempt_owner, f);
+	attempt_init(&f->attempt, p, resolver, plan->upstream, plan->key, plan->affinity,
+	    &fetch_attempt_owner, f);
 	timer_init(&f->deadline, on_fetch_deadline, f);
 	attempt_begin(&f->attempt);
 	return f;

@@ -49,6 +49,8 @@ struct fetch_plan {
 	bool wants_upgrade;    /* a 101 is welcome */
 	struct upload *upload; /* NULL: no body */
 	uint32_t head_limit;   /* bytes of a response head */
+	struct slice
+	    affinity; /* token of the server its client began with, good until the end; SLICE_NONE: none */
 	uint64_t
 	    key; /* what belongs to one server has the same; used where the upstream's balance wants it */
 };

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "base/mem.h"
 #include "event/resolver.h"
@@ -62,7 +61,7 @@ name_place(struct server *s)
 	free(s->name);
 	if (asprintf(&s->name, "%s/%s", s->entry->text, ip) < 0)
 		bug("no memory for a server's name");
-	s->hash = XXH3_64bits(s->name, strlen(s->name));
+	server_sign(s);
 }
 
 static void

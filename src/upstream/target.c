@@ -2,9 +2,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <openssl/hmac.h>
 #include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
+#include "base/buf.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/slice.h"
@@ -54,13 +57,36 @@ parse_host_port(struct server_entry *s, const char *text)
 	return s->host[0] == '\0' ? -1 : 0;
 }
 
+/* The upstream's name goes into it: two upstreams with one secret and one server stay apart. */
+void
+server_sign(struct server *s)
+{
+	const struct affinity_conf *c = upstream_affinity(s->upstream);
+	unsigned char sum[EVP_MAX_MD_SIZE], text[AFFINITY_TOKEN_LEN + 3];
+	struct buf named = {0};
+	unsigned n;
+
+	s->hash = XXH3_64bits(s->name, strlen(s->name));
+	if (c == NULL)
+		return;
+	buf_printf(&named, "%s %s", s->upstream->conf.name, s->name);
+	if (HMAC(EVP_sha256(), c->secret, (int)strlen(c->secret), (unsigned char *)named.p, named.n,
+		sum, &n) == NULL)
+		bug("HMAC-SHA256 is not to be had from OpenSSL");
+	buf_fini(&named);
+	EVP_EncodeBlock(text, sum, 16);
+	for (unsigned i = 0; i < AFFINITY_TOKEN_LEN; i++)
+		s->token[i] = text[i] == '+' ? '-' : text[i] == '/' ? '_' : (char)text[i];
+	s->token[AFFINITY_TOKEN_LEN] = '\0';
+}
+
 static void
 server_init(struct server *s, struct upstream *u, struct server_entry *e)
 {
 	s->upstream = u;
 	s->entry = e;
 	s->name = must_strdup(e->text);
-	s->hash = XXH3_64bits(e->text, strlen(e->text));
+	server_sign(s);
 	s->address = e->address;
 	atomic_init(&s->place, e->is_literal ? SERVER_there : SERVER_absent);
 	s->seats = must_calloc(u->workers, sizeof(*s->seats));
@@ -122,6 +148,10 @@ upstream_new(const struct upstream_conf *conf, const struct server_spec *servers
 	u->conf = *conf;
 	u->conf.name = must_strdup(conf->name);
 	u->conf.zone = conf->zone == NULL ? NULL : must_strdup(conf->zone);
+	if (conf->affinity.cookie != NULL) {
+		u->conf.affinity.cookie = must_strdup(conf->affinity.cookie);
+		u->conf.affinity.secret = must_strdup(conf->affinity.secret);
+	}
 	for (unsigned i = 0; i < conf->hash_parts_count; i++)
 		if (conf->hash_parts[i].name != NULL)
 			u->conf.hash_parts[i].name = must_strdup(conf->hash_parts[i].name);
@@ -167,6 +197,8 @@ upstream_unref(struct upstream **up)
 	pthread_mutex_destroy(&u->lock);
 	free((char *)(uintptr_t)u->conf.name);
 	free((char *)(uintptr_t)u->conf.zone);
+	free((char *)(uintptr_t)u->conf.affinity.cookie);
+	free((char *)(uintptr_t)u->conf.affinity.secret);
 	for (unsigned i = 0; i < u->conf.hash_parts_count; i++)
 		free((char *)(uintptr_t)u->conf.hash_parts[i].name);
 	free(u);

@@ -58,6 +58,37 @@ struct hash_part {
 	const char *name; /* of the header or cookie; else NULL */
 };
 
+/* clang-format off */
+#define SAME_SITES(X)   \
+	X(lax,    "Lax")    \
+	X(strict, "Strict") \
+	X(none,   "None")
+#define AFFINITY_SECURES(X)                                  \
+	X(auto, "where the client came by https")            \
+	X(on,   "always")                                    \
+	X(off,  "never")
+/* clang-format on */
+enum same_site {
+#define X(name, text) SAME_SITE_##name,
+	SAME_SITES(X)
+#undef X
+};
+enum affinity_secure {
+#define X(name, text) AFFINITY_SECURE_##name,
+	AFFINITY_SECURES(X)
+#undef X
+};
+#define AFFINITY_TOKEN_LEN 22 /* 128 bits in base64url */
+
+/* A client goes on with the server it began with (server/affinity.h). */
+struct affinity_conf {
+	const char *cookie; /* its name; NULL: no affinity */
+	const char *secret;
+	int64_t life_ms; /* 0: as long as the browser is open */
+	enum same_site same_site;
+	enum affinity_secure secure;
+};
+
 /* What the configuration says of one upstream. Times in ms. */
 struct upstream_conf {
 	const char *name;
@@ -66,6 +97,7 @@ struct upstream_conf {
 	double zone_share; /* of our zone's weight that must be fit for it to carry all, 0 to 1 */
 	struct hash_part hash_parts[HASH_PARTS_MAX]; /* consistent_hash: the key is made of them */
 	unsigned hash_parts_count;
+	struct affinity_conf affinity;
 	double hash_bound;     /* consistent_hash: how many times its share a server may have */
 	int64_t ewma_ms;       /* peak_ewma: what was seen that long ago counts a third */
 	int64_t slow_start_ms; /* a server that comes back gets its full share after that */
@@ -138,7 +170,9 @@ struct server {
 #undef X
 	struct server_seat *seats; /* one per worker */
 	/* For the choice (upstream/balance.h), under the upstream's lock: */
-	uint64_t hash;	    /* of its name: the same in every instance */
+	uint64_t hash; /* of its name: the same in every instance */
+	char token[AFFINITY_TOKEN_LEN +
+	    2];		    /* names it to clients; changes with the name. Empty without affinity */
 	double turn;	    /* round robin: what is due to it */
 	double cost_us;	    /* peak_ewma: what it took lately; 0: not known */
 	int64_t cost_at_ms; /* when that was */
@@ -156,6 +190,14 @@ struct upstream {
 	uint64_t random;      /* state of the draw, under the lock */
 };
 
+/* NULL: none. */
+static inline const struct affinity_conf *
+upstream_affinity(const struct upstream *u)
+{
+	return u->conf.affinity.cookie == NULL ? NULL : &u->conf.affinity;
+}
+/* Its hash and token, from its name. */
+void server_sign(struct server *s);
 /* Whether it takes requests, or did until just now. */
 static inline bool
 server_is_listed(const struct server *s)

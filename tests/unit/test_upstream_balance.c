@@ -1,4 +1,4 @@
-/* LINK: upstream/balance upstream/target base/mem base/hash */
+/* LINK: upstream/balance upstream/target base/mem base/hash base/buf */
 #include "upstream/balance.h"
 
 #include <math.h>
