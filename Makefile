@@ -80,7 +80,7 @@ bench-evict: $(BUILD)/bench/bench_evict ; @$<
 # A purge of 100,000 among a million objects, and who is held up by it.
 bench-purge: $(BUILD)/bench/bench_purge ; @$<
 # Readers and writers for SOAK_SECONDS (600) in bad weather, then bodies of random sizes for CHURN_SECONDS (600); SEED makes a run again.
-soak: $(BUILD)/forebay | deps-test ; @tests/load/soak && tests/load/flood && tests/load/churn && tests/invalidation/run --long
+soak: $(BUILD)/forebay | deps-test ; @tests/load/soak && tests/load/herd 7 && tests/load/flood && tests/load/churn && tests/invalidation/run --long
 
 # A configuration that is there is left alone.
 install: $(BUILD)/forebay
