@@ -46,7 +46,9 @@ part(const struct h2_head *h, enum h2_pseudo which)
 {
 	const struct h2_part *p = &h->parts[which];
 
-	return p->is_there ? slice_of(h->pseudo.p + p->at, p->n) : SLICE_NONE;
+	if (!p->is_there)
+		return SLICE_NONE;
+	return p->n == 0 ? SLICE_LIT("") : slice_of(h->pseudo.p + p->at, p->n);
 }
 
 static bool

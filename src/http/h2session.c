@@ -7,6 +7,7 @@
 #define RECENT 64   /* streams that we have reset: frames under way to them are nobody's fault */
 #define UNOPENED 16 /* priorities of streams that have not come yet */
 #define SETTINGS_FREE 32 /* in one frame */
+#define MOVES_BYTES 1024 /* that many in a frame bring something forward */
 #define FULL_AGAIN_MS (H2_BUDGET * 1000 / H2_BUDGET_PER_S)
 
 struct h2_session {
@@ -328,7 +329,7 @@ on_data(struct h2_session *s, struct h2_frame *f)
 		return;
 	}
 	if (f->payload.n > 0)
-		earn(s, f->payload.n >= 1024 ? H2_EARNED_BY_DATA : 0);
+		earn(s, f->payload.n >= MOVES_BYTES ? H2_EARNED_BY_DATA : 0);
 	else if (!(f->flags & H2_END_STREAM) && !spend(s, H2_COST_FRAME))
 		return;
 	take_body(s, st, f, padding);
@@ -780,7 +781,7 @@ h2_feed(struct h2_session *s, const char *p, size_t n, int64_t now_ms)
 	size_t at = 0;
 
 	s->now_ms = now_ms;
-	if (!s->has_preface && !s->is_over)
+	if (!s->has_preface && !s->is_over && n > 0)
 		at = take_preface(s, p, n);
 	while (s->has_preface && !s->is_over && n - at >= H2_FRAME_HEAD_BYTES) {
 		struct h2_frame f;
@@ -851,7 +852,8 @@ h2_sent(struct h2_session *s, struct h2_stream *st, size_t n, bool end)
 	s->send_window -= (int64_t)n;
 	st->send_window -= (int64_t)n;
 	st->send_ended |= end;
-	if (n > 0)
+	/* Who opens the window byte by byte makes frames, too. */
+	if (n >= MOVES_BYTES || (n > 0 && h2_may_send(s, st) > 0))
 		earn(s, H2_EARNED_BY_DATA);
 }
 

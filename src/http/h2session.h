@@ -10,7 +10,7 @@
  * and time fill it up again. Who has used it up gets GOAWAY with ENHANCE_YOUR_CALM. A header section is bounded as it
  * is compressed and as it unfolds; windows bound what waits of a request's body; the owner does not feed while out is full.
  *
- * After a fault of the connection (is_over) nothing is taken in any more; out ends with GOAWAY.
+ * A stream's memory stays until the h2_feed in which it ended has returned. After a fault of the connection (h2_is_over) nothing is taken in any more; out ends with GOAWAY.
  */
 #ifndef HTTP_H2SESSION_H
 #define HTTP_H2SESSION_H

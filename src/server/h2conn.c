@@ -1,4 +1,4 @@
-/* The phases of a connection: open, closing (the last bytes are on their way), lingering (all is said; what the client still
+/* The phases of a connection: open, lingering (all is said; what the client still
  * sends is read and thrown away for a moment, so that closing does not reset what it has not read yet), closed. What streams want to
  * send waits for the end of the loop's turn: then pump() hands out turns, the most urgent first, and all that is small leaves in
  * one write. Nothing is read while more than OUT_FULL waits to be sent: who does not listen is not listened to. */

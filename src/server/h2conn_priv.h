@@ -50,7 +50,7 @@ struct h2conn {
 	struct address peer;
 	struct h2_session *session;
 	struct h2_counts counted; /* of the session's, told to the observer */
-	enum { H2_OPEN, H2_CLOSING, H2_LINGERING, H2_CLOSED } phase;
+	enum { H2_OPEN, H2_LINGERING, H2_CLOSED } phase;
 	enum connection_state state; /* as what the metrics hold it */
 	char *in;
 	size_t in_len, in_cap;

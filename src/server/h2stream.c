@@ -26,11 +26,38 @@ now_ms(const struct h2stream *s)
 	return h2_now_ms(s->conn);
 }
 
+/* When the peer is too slow, with the one or the other; INT64_MAX: we do not wait for it. */
+static int64_t
+due_ms(struct h2stream *s, struct pace *p)
+{
+	return p->since_ms == 0 ? INT64_MAX
+				: pace_wait(p, h2_site(s->conn)->body_timeout_ms, now_ms(s));
+}
+
+static void
+arm(struct h2stream *s)
+{
+	int64_t up_ms = due_ms(s, &s->up_pace), down_ms = due_ms(s, &s->down_pace);
+	int64_t first_ms = up_ms < down_ms ? up_ms : down_ms;
+
+	if (first_ms == INT64_MAX)
+		timer_disarm(&s->deadline);
+	else
+		timer_arm(s->conn->worker->loop, &s->deadline, first_ms);
+}
+
 static void
 wait_for_peer(struct h2stream *s, struct pace *p)
 {
-	timer_arm(s->conn->worker->loop, &s->deadline,
-	    pace_wait(p, h2_site(s->conn)->body_timeout_ms, now_ms(s)));
+	pace_wait(p, 0, now_ms(s));
+	arm(s);
+}
+
+static void
+peer_has_moved(struct h2stream *s, struct pace *p, size_t bytes)
+{
+	pace_went(p, bytes, now_ms(s));
+	arm(s);
 }
 
 /* --- beginning and end --- */
@@ -78,7 +105,7 @@ on_stream_deadline(void *arg)
 	if (s->x == NULL) {
 		h2_reset(s->conn->session, &s->wire, H2_CANCEL);
 		h2stream_leave(s);
-	} else if (s->up_pace.since_ms != 0)
+	} else if (due_ms(s, &s->up_pace) <= now_ms(s))
 		exchange_upload_slow(s->x);
 	else
 		exchange_client_slow(s->x);
@@ -186,8 +213,7 @@ on_data(void *arg, struct h2_stream *wire, struct slice bytes)
 		h2tunnel_feed(s);
 		return;
 	}
-	pace_went(&s->up_pace, bytes.n, now_ms(s));
-	timer_disarm(&s->deadline);
+	peer_has_moved(s, &s->up_pace, bytes.n);
 	exchange_wake(s->x);
 }
 
@@ -202,8 +228,7 @@ on_end(void *arg, struct h2_stream *wire, struct slice trailers)
 	}
 	buf_add_slice(&s->trailers, trailers);
 	s->client.upload.trailers = buf_slice(&s->trailers);
-	pace_went(&s->up_pace, 0, now_ms(s));
-	timer_disarm(&s->deadline);
+	peer_has_moved(s, &s->up_pace, 0);
 	exchange_wake(s->x);
 }
 
@@ -233,8 +258,7 @@ unblock(struct h2stream *s)
 	if (!s->is_blocked || h2_may_send(s->conn->session, &s->wire) == 0)
 		return;
 	s->is_blocked = false;
-	pace_went(&s->down_pace, 0, now_ms(s));
-	timer_disarm(&s->deadline);
+	peer_has_moved(s, &s->down_pace, 0);
 	h2_queue(s);
 }
 
@@ -422,7 +446,7 @@ send_body(struct h2stream *s, const struct iovec *iov, int n, size_t bytes, bool
 		taken = c->is_full ? 0 : h2_write_data(s, iov, n, bytes, end);
 	if (taken > 0) {
 		c->turn_left -= (size_t)taken;
-		pace_went(&s->down_pace, (uint64_t)taken, now_ms(s));
+		peer_has_moved(s, &s->down_pace, (size_t)taken);
 	}
 	return taken;
 }
