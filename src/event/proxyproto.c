@@ -245,17 +245,23 @@ proxy_parse(struct slice in, struct proxy_header *out, const char **why_out)
 /* --- ours --- */
 
 static bool
-is_ip4(const struct address *a)
-{
-	return a->u.sa.sa_family == AF_INET ||
-	    (a->u.sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->u.in6.sin6_addr));
-}
-
-static bool
 is_ip(const struct address *a)
 {
 	return a != NULL && a->len > 0 &&
 	    (a->u.sa.sa_family == AF_INET || a->u.sa.sa_family == AF_INET6);
+}
+
+/* What fits into an IPv4 header; the unspecified address does, too. */
+static bool
+is_ip4(const struct address *a)
+{
+	return a->u.sa.sa_family == AF_INET || IN6_IS_ADDR_V4MAPPED(&a->u.in6.sin6_addr);
+}
+
+static bool
+is_nowhere(const struct address *a)
+{
+	return a->u.sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->u.in6.sin6_addr);
 }
 
 /* The address's last n bytes; an IPv4 one is written as mapped where 16 are wanted. */
@@ -280,16 +286,18 @@ put_port(unsigned char *p, const struct address *a)
 void
 proxy_line_make(struct proxy_line *out, const struct address *from, const struct address *to)
 {
+	static const struct address nowhere = {
+	    .u.in6.sin6_family = AF_INET6, .len = sizeof(struct sockaddr_in6)};
 	unsigned char *p = out->bytes;
-	bool is_proxied = is_ip(from) && is_ip(to);
 	size_t n;
 
 	*out = (struct proxy_line){.n = V2_FIXED_BYTES};
 	memcpy(p, signature, sizeof(signature));
-	p[12] = 0x20 | (is_proxied ? COMMAND_PROXY : COMMAND_LOCAL);
-	if (!is_proxied)
+	p[12] = 0x20 | (is_ip(from) ? COMMAND_PROXY : COMMAND_LOCAL);
+	if (!is_ip(from))
 		return;
-	n = is_ip4(from) && is_ip4(to) ? 4 : 16;
+	to = is_ip(to) ? to : &nowhere;
+	n = is_ip4(from) && (is_ip4(to) || is_nowhere(to)) ? 4 : 16;
 	p[13] = (unsigned char)((n == 4 ? FAMILY_IP4 : FAMILY_IP6) << 4 | TRANSPORT_STREAM);
 	p[15] = (unsigned char)(2 * n + 4);
 	put_address(p + 16, n, from);

@@ -34,7 +34,7 @@ struct proxy_line {
 	unsigned n; /* 0: none is sent */
 	unsigned char bytes[PROXY_LINE_BYTES];
 };
-/* from speaks to `to`, both IP; where one of them is not, or from is NULL, the header says LOCAL. */
+/* from speaks to `to`. from NULL or no IP: the header says LOCAL; to NULL or no IP: 0.0.0.0 or ::. */
 void proxy_line_make(struct proxy_line *out, const struct address *from, const struct address *to);
 static inline bool
 proxy_line_eq(const struct proxy_line *a, const struct proxy_line *b)

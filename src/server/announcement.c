@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "event/proxyreader.h"
+#include "server/exchange_priv.h"
 #include "server/h1conn.h"
 #include "server/request.h"
 
@@ -118,4 +119,18 @@ announcement_begin(struct door *d, int fd, const struct address *peer)
 		close(fd);
 		announcement_end(a);
 	}
+}
+
+/* --- to a server --- */
+
+/* The port is the client's own as long as no proxy spoke for him. What Forebay asks for itself is LOCAL. */
+void
+exchange_announce(const struct exchange *x, struct proxy_line *out)
+{
+	bool is_own = x->client != NULL && x->client->is_own;
+
+	out->n = 0;
+	if (x->route->upstream->conf.announces_clients)
+		proxy_line_make(out, is_own ? NULL : &x->client_address,
+		    x->client == NULL ? NULL : x->client->local);
 }

@@ -374,16 +374,26 @@ exchange_answer(struct exchange *x, unsigned status, const char *content_type, s
 	exchange_walk(x);
 }
 
+#define HINTS_MAX_BYTES ((size_t)8 << 10) /* of one request; what is beyond is dropped, whole */
+
+/* An interim response has no body, so what would frame one must not be in it (RFC 9110 section 15.2). */
+static bool
+is_hint(const struct field *f)
+{
+	return !f->is_hop && f->id != FIELD_CONTENT_LENGTH && f->id != FIELD_TRANSFER_ENCODING;
+}
+
 void
 exchange_interim(struct exchange *x, const struct head *h)
 {
 	struct buf text = {0};
 
-	if (x->client == NULL || x->replied)
+	if (x->client == NULL || x->replied || h->size > HINTS_MAX_BYTES - x->hinted_bytes)
 		return;
+	x->hinted_bytes += h->size;
 	buf_printf(&text, "HTTP/1.1 %u %.*s\r\n", h->status, SLICE_FMT(head_reason(h)));
 	for (unsigned i = 0; i < h->count; i++)
-		if (!h->fields[i].is_hop) {
+		if (is_hint(&h->fields[i])) {
 			buf_add_slice(&text, field_name(h, &h->fields[i]));
 			buf_add_lit(&text, ": ");
 			buf_add_slice(&text, field_value(h, &h->fields[i]));

@@ -150,9 +150,10 @@ struct exchange {
 	bool seeks; /* the cursor is not where it is to send from: at seek_to */
 	uint64_t seek_to;
 	uint64_t
-	    send_until;	   /* position in what is sent, as seek_to; BODY_LENGTH_UNKNOWN: its end */
-	bool replied;	   /* the client has been given the head */
-	bool source_ended; /* everything of the body has been handed over */
+	    send_until; /* position in what is sent, as seek_to; BODY_LENGTH_UNKNOWN: its end */
+	bool replied;	/* the client has been given the head */
+	size_t hinted_bytes; /* of interim responses passed on */
+	bool source_ended;   /* everything of the body has been handed over */
 	/* The body comes segment by segment (segments.h): x->source is the present one's, while is_open. */
 	struct segments {
 		bool is_on;

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "http/storedhead.h"
 #include "server/affinity.h"
+#include "server/announcement.h"
 #include "server/balancekey.h"
 #include "server/fill_priv.h"
 #include "server/request.h"
@@ -158,6 +159,7 @@ fill_new(
 	f->balance_key = balance_key_of(x);
 	if (wanted.n > 0)
 		f->affinity = must_strndup(wanted.p, wanted.n);
+	exchange_announce(x, &f->announce);
 	f->log_pos = flight_log_pos(flight);
 	purge_set_expand(&f->purges, x);
 	if (stale != NULL && f->method == METHOD_HEAD)
@@ -241,6 +243,7 @@ fill_ask_origin(struct fill *f)
 	    .head_limit = f->site->head_size,
 	    .key = f->balance_key,
 	    .affinity = f->affinity == NULL ? SLICE_NONE : slice_from(f->affinity),
+	    .announce = f->announce,
 	};
 
 	if (f->worker->l2 != NULL)

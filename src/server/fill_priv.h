@@ -30,10 +30,11 @@ struct fill {
 	bool has_authorization, has_cookie, is_shared;
 	bool keeps_post; /* its answer is kept for GET, if it says so */
 	enum method method;
-	char *affinity;		  /* the token the client brought, or NULL */
-	uint64_t balance_key;	  /* which server it belongs to */
-	struct request_key keyed; /* own text */
-	struct cache_key key;	  /* what is flown for; own text, or keyed's */
+	char *affinity;		    /* the token the client brought, or NULL */
+	uint64_t balance_key;	    /* which server it belongs to */
+	struct proxy_line announce; /* for whom, to the server */
+	struct request_key keyed;   /* own text */
+	struct cache_key key;	    /* what is flown for; own text, or keyed's */
 	char *exact_text, *key_text;
 	struct buf tags;	 /* the route's */
 	struct buf all_tags;	 /* and the response's */

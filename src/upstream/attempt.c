@@ -60,7 +60,9 @@ attempt_next_server(struct attempt *a, enum fetch_end end)
 static void
 attempt_connect(struct attempt *a)
 {
-	a->conn = pool_connect(a->pool, a->server, &a->server->address, &attempt_stream_handler, a);
+	const struct pool_wish wish = {&a->announce, &attempt_stream_handler, a};
+
+	a->conn = pool_connect(a->pool, a->server, &a->server->address, &wish);
 	if (a->conn != NULL) {
 		a->step = ATTEMPT_CONNECTING;
 		arm_deadline(a);
@@ -138,7 +140,8 @@ on_attempt_look(void *arg)
 		return;
 	}
 	if (!a->wants_new)
-		a->conn = pool_borrow_idle(a->pool, a->server, &a->owner->stream, a->arg);
+		a->conn = pool_borrow_idle(a->pool, a->server,
+		    &(struct pool_wish){&a->announce, &a->owner->stream, a->arg});
 	if (a->conn == NULL)
 		attempt_connect(a);
 	else
@@ -151,12 +154,22 @@ on_attempt_readable(void *arg)
 {
 }
 
+/* A new socket takes so little at once. */
+static bool
+attempt_announce(struct attempt *a)
+{
+	struct iovec iov = {a->announce.bytes, a->announce.n};
+
+	return a->announce.n == 0 ||
+	    stream_writev(a->conn->stream, &iov, 1, true) == (ssize_t)iov.iov_len;
+}
+
 static void
 on_attempt_writable(void *arg)
 {
 	struct attempt *a = arg;
 
-	if (stream_error(a->conn->stream) != 0) {
+	if (stream_error(a->conn->stream) != 0 || !attempt_announce(a)) {
 		attempt_next_server(a, FETCH_refused);
 		return;
 	}

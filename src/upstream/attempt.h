@@ -35,6 +35,7 @@ struct attempt {
 	struct upstream *upstream;
 	const struct attempt_owner *owner;
 	void *arg;
+	struct proxy_line announce; /* for whom; n 0: the server is not told */
 	enum attempt_step step;
 	struct server *server;	 /* counted in flight; NULL before the first was chosen */
 	struct upconn *conn;	 /* the owner's to return, once ready */

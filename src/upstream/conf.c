@@ -12,6 +12,7 @@ const struct conf_word upstream_balance_words[] = {
 #undef X
 	{0}};
 const struct conf_word upstream_host_words[] = {{"client", 0, false}, {"server", 1, false}, {0}};
+const struct conf_word upstream_proxy_words[] = {{"off", 0, false}, {"v2", 1, false}, {0}};
 
 /* What an address of a listener may be, but not of a server: ":8080", "*:8080". */
 static void
@@ -149,6 +150,7 @@ settings_of(const struct upstream_section *s)
 	    .max = (unsigned)s->connections.max,
 	    .pending = (unsigned)s->connections.pending,
 	    .host_from_server = s->host != 0,
+	    .announces_clients = s->proxy_protocol != 0,
 	};
 
 	if (!s->affinity.conf.is_off)
@@ -244,7 +246,8 @@ is_same(const struct upstream *u, const struct upstream_conf *c, const struct up
 	if (strcmp(had->name, c->name) != 0 || !has_same_choice(had, c) ||
 	    had->connect_ms != c->connect_ms || had->response_ms != c->response_ms ||
 	    had->idle_ms != c->idle_ms || had->life_ms != c->life_ms || had->max != c->max ||
-	    had->pending != c->pending || had->host_from_server != c->host_from_server)
+	    had->pending != c->pending || had->host_from_server != c->host_from_server ||
+	    had->announces_clients != c->announces_clients)
 		return false;
 	if (u->workers != workers || u->entries_count != s->servers.count)
 		return false;

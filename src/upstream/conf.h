@@ -44,12 +44,14 @@
 	X(zone_share, ratio, "70%", "1%", "100%", "Below that part of its own zone, servers of all zones are asked") \
 	X(slow_start, duration, "off", "1s", "1h", "A server that comes back begins with a tenth of its weight, and has all of it after that long", .words = upstream_life_words) \
 	X(host, choice(upstream_host_words), "client", NULL, NULL, "The Host sent to it: what the client asked for, or the server's own name") \
+	X(proxy_protocol, choice(upstream_proxy_words), "off", NULL, NULL, "`v2`: each connection begins by saying, by the PROXY protocol, for which client it is, and serves only him") \
 	X(connections, map(struct upstream_pool_conf, upstream_pool_table), NULL, NULL, NULL, "Connections kept open to it") \
 	X(timeouts, map(struct upstream_timeout_conf, upstream_timeout_table), NULL, NULL, NULL, "How long is waited for it")
 /* clang-format on */
 
 extern const struct conf_word upstream_life_words[], upstream_same_site_words[],
-    upstream_secure_words[], upstream_balance_words[], upstream_host_words[];
+    upstream_secure_words[], upstream_balance_words[], upstream_host_words[],
+    upstream_proxy_words[];
 
 struct upstream_pool_conf {
 	struct conf_head conf;

@@ -622,6 +622,7 @@ fetch_start(struct pool *p, struct resolver *resolver, const struct fetch_plan *
 	upstream_ref(plan->upstream);
 	attempt_init(&f->attempt, p, resolver, plan->upstream, plan->key, plan->affinity,
 	    &fetch_attempt_owner, f);
+	f->attempt.announce = plan->announce;
 	timer_init(&f->deadline, on_fetch_deadline, f);
 	attempt_begin(&f->attempt);
 	return f;

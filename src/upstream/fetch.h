@@ -51,6 +51,7 @@ struct fetch_plan {
 	uint32_t head_limit;   /* bytes of a response head */
 	struct slice
 	    affinity; /* token of the server its client began with, good until the end; SLICE_NONE: none */
+	struct proxy_line announce; /* for whom, where the upstream announces_clients; n 0 */
 	uint64_t
 	    key; /* what belongs to one server has the same; used where the upstream's balance wants it */
 };

@@ -215,16 +215,35 @@ on_idle_writable(void *arg)
 static const struct stream_handler idle_handler = {on_idle_readable, on_idle_writable};
 
 struct upconn *
-pool_borrow_idle(struct pool *p, struct server *s, const struct stream_handler *h, void *arg)
+pool_borrow_idle(struct pool *p, struct server *s, const struct pool_wish *wish)
 {
-	struct server_seat *seat = pool_seat(s, p->worker);
-	struct upconn *c = list_first(&seat->idle, struct upconn, link);
+	struct link *idle = &pool_seat(s, p->worker)->idle;
 
-	if (c == NULL)
-		return NULL;
+	for (struct link *l = idle->next; l != idle; l = l->next) {
+		struct upconn *c = CONTAINER_OF(l, struct upconn, link);
+
+		if (!proxy_line_eq(&c->announced, wish->announce))
+			continue;
+		upconn_leave_idle(c);
+		stream_set_handler(c->stream, wish->handler, wish->arg);
+		return c;
+	}
+	return NULL;
+}
+
+/* The connection that has been idle the longest here, for one that is wanted more. */
+static bool
+make_room(struct pool *p, struct server *s)
+{
+	struct link *idle = &pool_seat(s, p->worker)->idle;
+	struct upconn *c;
+
+	if (list_is_empty(idle))
+		return false;
+	c = CONTAINER_OF(idle->prev, struct upconn, link);
 	upconn_leave_idle(c);
-	stream_set_handler(c->stream, h, arg);
-	return c;
+	upconn_close(c);
+	return true;
 }
 
 /* Counts the connection in unless that would be one too many. */
@@ -241,23 +260,24 @@ count_in(struct server *s)
 }
 
 struct upconn *
-pool_connect(struct pool *p, struct server *s, const struct address *to,
-    const struct stream_handler *h, void *arg)
+pool_connect(
+    struct pool *p, struct server *s, const struct address *to, const struct pool_wish *wish)
 {
 	struct upconn *c;
 	int e;
 
-	if (!count_in(s)) {
+	if (!count_in(s) && !(make_room(p, s) && count_in(s))) {
 		errno = EBUSY;
 		return NULL;
 	}
 	c = must_calloc(1, sizeof(*c));
 	c->pool = p;
 	c->server = s;
+	c->announced = *wish->announce;
 	c->opened_ms = loop_now_ms(p->loop);
 	list_init(&c->link);
 	timer_init(&c->idle, on_idle_readable, c);
-	c->stream = stream_connect(p->loop, to, h, arg);
+	c->stream = stream_connect(p->loop, to, wish->handler, wish->arg);
 	if (c->stream == NULL)
 		goto fail;
 	atomic_fetch_add_explicit(&s->connects, 1, memory_order_relaxed);

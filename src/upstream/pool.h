@@ -8,6 +8,7 @@
 #ifndef UPSTREAM_POOL_H
 #define UPSTREAM_POOL_H
 
+#include "event/proxyproto.h"
 #include "upstream/target.h"
 
 struct pool;
@@ -19,6 +20,7 @@ struct upconn {
 	struct server *server;
 	struct stream *stream;
 	struct timer idle;
+	struct proxy_line announced; /* for whom it is; n 0: for anybody */
 	int64_t opened_ms;
 	unsigned served; /* responses read to their end */
 };
@@ -40,13 +42,19 @@ void pool_waiter_init(struct pool_waiter *w, void (*look)(void *arg), void *arg)
 bool pool_wait(struct pool *p, struct server *s, struct pool_waiter *w);
 void pool_stop_waiting(struct pool_waiter *w);
 
+/* For whom a connection is (its PROXY header; n 0: anybody), and who gets its events. */
+struct pool_wish {
+	const struct proxy_line *announce;
+	const struct stream_handler *handler;
+	void *arg;
+};
 /* An idle connection to s, handed over with handler and arg, or NULL. */
-struct upconn *pool_borrow_idle(
-    struct pool *p, struct server *s, const struct stream_handler *h, void *arg);
-/* A new connection, being connected to the address: handler->on_writable tells the outcome. NULL
- * (errno): not even begun; EBUSY: the server has as many connections as it may. */
-struct upconn *pool_connect(struct pool *p, struct server *s, const struct address *to,
-    const struct stream_handler *h, void *arg);
+struct upconn *pool_borrow_idle(struct pool *p, struct server *s, const struct pool_wish *wish);
+/* A new connection, being connected to the address: handler->on_writable tells the outcome; what announces it is for
+ * the caller to send. Where the server has as many connections as it may, one that is idle here makes room. NULL
+ * (errno): not even begun; EBUSY: all are in use. */
+struct upconn *pool_connect(
+    struct pool *p, struct server *s, const struct address *to, const struct pool_wish *wish);
 /* The response was read to its very end and both sides keep the connection: it may serve again. */
 void pool_return(struct upconn **cp);
 /* It may not. */

@@ -98,17 +98,18 @@ struct upstream_conf {
 	struct hash_part hash_parts[HASH_PARTS_MAX]; /* consistent_hash: the key is made of them */
 	unsigned hash_parts_count;
 	struct affinity_conf affinity;
-	double hash_bound;     /* consistent_hash: how many times its share a server may have */
-	int64_t ewma_ms;       /* peak_ewma: what was seen that long ago counts a third */
-	int64_t slow_start_ms; /* a server that comes back gets its full share after that */
-	int64_t connect_ms;    /* from connect to connected */
-	int64_t response_ms;   /* from the request sent to a whole response head; also the longest
+	double hash_bound;	/* consistent_hash: how many times its share a server may have */
+	int64_t ewma_ms;	/* peak_ewma: what was seen that long ago counts a third */
+	int64_t slow_start_ms;	/* a server that comes back gets its full share after that */
+	int64_t connect_ms;	/* from connect to connected */
+	int64_t response_ms;	/* from the request sent to a whole response head; also the longest
 				  silence in a body */
-	int64_t idle_ms;       /* an unused connection is closed after that */
-	int64_t life_ms;       /* and an old one too, when it is next unused; 0: never */
-	unsigned max;	       /* connections to each server, all workers together */
-	unsigned pending;      /* requests that may wait for a connection, per worker */
-	bool host_from_server; /* the Host sent is the server's name, not the client's */
+	int64_t idle_ms;	/* an unused connection is closed after that */
+	int64_t life_ms;	/* and an old one too, when it is next unused; 0: never */
+	unsigned max;		/* connections to each server, all workers together */
+	unsigned pending;	/* requests that may wait for a connection, per worker */
+	bool host_from_server;	/* the Host sent is the server's name, not the client's */
+	bool announces_clients; /* a connection begins with a PROXY header and serves one client */
 };
 
 /* A worker's part of a server; touched by that worker alone, but the counts are read by others. */

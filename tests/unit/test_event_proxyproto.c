@@ -297,6 +297,11 @@ what_we_send_says_what_was_meant(void **state)
 	expect_line("::ffff:192.0.2.1", "192.0.2.2", "192.0.2.1:1000", "192.0.2.2:80");
 	expect_line("2001:db8::1", "::1", "[2001:db8::1]:1000", "[::1]:80");
 	expect_line("192.0.2.1", "::1", "[::ffff:192.0.2.1]:1000", "[::1]:80");
+	expect_line("192.0.2.1", "::", "192.0.2.1:1000", "0.0.0.0:80");
+	proxy_line_make(&line, &ip, &un);
+	assert_int_equal(parse(line.bytes, line.n), PROXY_WHOLE);
+	assert_string_equal(text_of(&got.from), "192.0.2.1:1");
+	assert_string_equal(text_of(&got.to), "0.0.0.0:0");
 	proxy_line_make(&line, &un, &ip);
 	assert_int_equal(parse(line.bytes, line.n), PROXY_WHOLE);
 	assert_false(got.has_addresses);
