@@ -2,6 +2,7 @@
 
 from collections import Counter
 from contextlib import contextmanager
+from textwrap import dedent
 
 import pytest
 
@@ -35,7 +36,7 @@ const events = new Promise(heard => {
 	source.onmessage = e => { if (got.push(e.data) == 3) { source.close(); heard(got); } };
 });
 const said = new Promise(heard => {
-	const socket = new WebSocket(`ws://${location.host}/ws`);
+	const socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}/ws`);
 	socket.onopen = () => socket.send("hello");
 	socket.onmessage = e => { heard(e.data); socket.close(); };
 });
@@ -77,7 +78,8 @@ def site(origin):
 @contextmanager
 def browser(url, profile):
     profile.mkdir(exist_ok=True)
-    command = [tool("chromium", "chromium"), *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={profile}", url]
+    trust = ["--ignore-certificate-errors"] if url.startswith("https") else []
+    command = [tool("chromium", "chromium"), *FLAGS, *trust, "--remote-debugging-port=0", f"--user-data-dir={profile}", url]
     process = Process("browser", command, profile / "browser.log")
     try:
         yield
@@ -87,10 +89,10 @@ def browser(url, profile):
         process.kill()
 
 
-def visit(w1, site, profile):
+def visit(w1, site, profile, scheme="http"):
     """Opens the page; returns what the page told once it was through."""
     before = site.count("POST /told")
-    with browser(f"http://{w1}/", profile):
+    with browser(f"{scheme}://{w1}/", profile):
         wait_until(lambda: site.count("POST /told") > before, lambda: f"the page to tell; asked: {site.requests[-20:]}", 30)
     return site.last("POST /told").json()
 
@@ -110,6 +112,17 @@ def test_a_page_with_fifty_assets_loads_and_costs_the_origin_one_request_each(si
     assert visit(w1, site, tmp_path / "ada") == ALL_OF_IT               # her browser has the assets, and asks about the page
     assert len(w1.access(1, path="/image/7.svg")) == 2
     assert 304 in [line["status"] for line in w1.access(3, path="/")]
+
+
+def test_over_tls_it_speaks_http_2_and_its_websocket_is_one_of_the_streams(site, shop, forebay, certs, tmp_path):
+    pair = certs.certificate("127.0.0.1")
+    w1 = forebay(f"listen: [{{address: '127.0.0.1:@PORT@', tls: [{{cert: '{pair.cert}', key: '{pair.key}'}}]}}]\n" + dedent(ROUTES),
+                 site=site, shop=shop)
+    assert visit(w1, site, tmp_path / "ada", "https") == ALL_OF_IT
+    lines = w1.access(55)
+    assert {line["protocol"] for line in lines} == {"HTTP/2"}
+    w1.access(1, path="/ws", end="tunnel", protocol="HTTP/2")
+    assert w1.metric("forebay_http2_connections_total") <= 3
 
 
 def test_a_strict_policy_is_understood_by_the_browser(origin, forebay, tmp_path):

@@ -1,14 +1,16 @@
 """HTTP/2 to clients: the same requests and answers, over streams."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from stage.h2 import END_HEADERS, END_STREAM, H2, HEADERS, PROTOCOL_ERROR, RST_STREAM, block
+from stage.h2 import END_HEADERS, END_STREAM, H2, HEADERS, MAX_CONCURRENT_STREAMS, PROTOCOL_ERROR, RST_STREAM, block
 from stage.peers import curl, run, tool
 from stage.waiting import ports
 
 pytestmark = pytest.mark.smoke
+ROOT = Path(__file__).resolve().parents[2]
 PRIOR = "--http2-prior-knowledge"
 TLS = "listen: [{address: '127.0.0.1:@PORT@', tls: [{cert: '%s', key: '%s'}]}]\n"
 
@@ -244,3 +246,20 @@ def test_h2load_loses_nothing(origin, forebay):
     w1 = forebay(app=origin)
     done = run(tool("h2load", "nghttp2-client"), "-n", "3000", "-c", "7", "-m", "30", f"http://{w1}/k1").expect()
     assert "3000 succeeded, 0 failed, 0 errored" in done.out
+
+
+def test_the_example_of_the_operations_page_means_what_it_says(origin, forebay, certs, tmp_path):
+    origin.on("GET /").reply(200, "here")
+    page, file = (ROOT / "docs/operations.md").read_text(), (ROOT / "conf/examples/http2.yaml").read_text()
+    shown = re.search(r"## HTTP/2\n.*?```yaml\n(.*?)```", page, re.S)[1]
+    bare = [re.sub(r"\s+#.*", "", line) for line in shown.splitlines()]
+    assert [line for line in bare if line not in file.splitlines()] == []
+    pair, plain, tls = certs.certificate("localhost"), ports.free(), ports.free()
+    text = re.sub(r"^upstreams:.*\n", "", file, flags=re.M).replace(":8080", f"127.0.0.1:{plain}").replace(":8443", f"127.0.0.1:{tls}")
+    forebay(text.replace("site.pem", str(pair.cert)).replace("site.key", str(pair.key)), app=origin)
+    say = ("-k", "-o", "/dev/null", "-w", "%{http_version}\n")
+    assert curl(*say, f"https://localhost:{tls}/").expect().out == "2\n"
+    assert curl(*say, f"http://localhost:{plain}/").expect().out == "1.1\n"
+    with H2(f"127.0.0.1:{tls}", tls=certs.client_context(["h2"])) as c1:
+        c1.answer(c1.get("/")).expect(200, "here")
+        assert c1.settings[MAX_CONCURRENT_STREAMS] == 200
