@@ -9,9 +9,11 @@
 
 #define SHA1_BYTES 20
 #define NAME_MAX_BYTES 64
+#define WOBBLE_MS "1000" /* clocks of a master and its successor may differ by so much */
 
 /* A state is a row of numbers of six bytes. fixed: begin, used. log: the times, oldest first. segments, dotnet: origin,
- * current, used, then the counts. Times are Redis' clock; a key's time never runs backwards. */
+ * current, used, then the counts. Times are Redis' clock; a key's time never runs backwards: it stands where that clock is a little
+ * behind, and goes on from where it is where the clock was set back. */
 static const char script[] =
     "local A = {} for i = 2, #ARGV do A[i] = tonumber(ARGV[i]) end\n"
     "local kind, limit, window, parts, offset = ARGV[1], A[2], A[3], A[4], A[5]\n"
@@ -32,6 +34,14 @@ static const char script[] =
     "local function number(at) return floor((at - a[1]) * parts / window) end\n"
     "local function begin(i) return a[1] + floor((i * window + parts - 1) / parts) end\n"
     "local function slot(i) return 4 + i % span end\n"
+    /* a clock that was set back: as if the newest had been taken now */
+    "local ahead = #a == 0 and 0 or (fixed and a[1] or log and a[#a] or begin(a[2])) - now\n"
+    "if ahead > " WOBBLE_MS " then\n"
+    "  dirty = true\n"
+    "  if kind == 'c' then a[1] = now - now % window\n"
+    "  elseif log then for i = 1, #a do a[i] = a[i] - ahead end\n"
+    "  else a[1] = a[1] - ahead end\n"
+    "end\n"
     /* what is due */
     "if #a == 0 then\n"
     "elseif fixed then\n"

@@ -242,6 +242,39 @@ a_slice_is_good_no_longer_than_its_part_of_the_window(void **state)
 	assert_int_equal(s->grant.lease_ms, 0);
 }
 
+/* No permit comes back sooner for it, and none a day later than it should. */
+static void
+a_clock_of_redis_that_was_set_back_shuts_nobody_out(void **state)
+{
+	static const struct window_rule rules[] = {
+	    {.kind = WINDOW_FIXED, .limit = 7, .window_ms = 2000},
+	    {.kind = WINDOW_FIXED, .limit = 20, .window_ms = 3000, .align_clock = true},
+	    {.kind = WINDOW_LOG, .limit = 5, .window_ms = 1997},
+	    {.kind = WINDOW_SEGMENTS, .limit = 70, .segments = 10, .window_ms = 9973},
+	    {.kind = WINDOW_DOTNET, .limit = 12, .segments = 3, .window_ms = 3000},
+	};
+	struct stage *s = *state;
+	char name[LIMIT_SCRIPT_KEY_BYTES];
+	struct slice key;
+
+	for (unsigned i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		s->rule = rules[i];
+		key = limit_script_key(SLICE_LIT("test"), "back", &s->rule, SLICE_LIT("ann"), name);
+		s->wish = (struct limit_wish){.want = s->rule.limit};
+		s->offset_ms = DAY_MS;
+		ask(s, key);
+		assert_int_equal(s->grant.granted, s->rule.limit);
+		s->wish.want = 1;
+		s->offset_ms = 0;
+		ask(s, key);
+		assert_true(s->rule.align_clock || s->grant.granted == 0);
+		assert_true(s->grant.reset_ms <= 2 * s->rule.window_ms);
+		s->offset_ms += s->grant.reset_ms;
+		ask(s, key);
+		assert_int_equal(s->grant.granted, 1);
+	}
+}
+
 int
 main(void)
 {
@@ -250,6 +283,8 @@ main(void)
 		the_script_decides_as_the_window_does, open_stage, close_stage),
 	    cmocka_unit_test_setup_teardown(
 		a_slice_is_good_no_longer_than_its_part_of_the_window, open_stage, close_stage),
+	    cmocka_unit_test_setup_teardown(
+		a_clock_of_redis_that_was_set_back_shuts_nobody_out, open_stage, close_stage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
