@@ -1,0 +1,14 @@
+"""What a small object costs in memory (tests/load/memory, with the figures in docs/performance.md)."""
+
+import pytest
+
+from stage.daemon import ROOT, binary
+from stage.peers import run
+
+
+@pytest.mark.slow
+@pytest.mark.patience(120)
+def test_an_object_of_a_kibibyte_costs_less_than_450_bytes_more():
+    if "-asan" in binary() or "-tsan" in binary():
+        pytest.skip("what a sanitizer needs is not bounded")
+    run(ROOT / "tests/load/memory", binary(), 50000, timeout=100).expect(0)
