@@ -51,9 +51,25 @@ variant_to_gather_for(struct exchange *x)
 	return x->variant;
 }
 
+/* A flight that ended between our look and our boarding has left what it brought in the store. Whoever has boarded ours
+ * meanwhile is given it. */
+static bool
+was_stored_meanwhile(struct exchange *x, struct object **o_out)
+{
+	struct flight *f = x->rider.flight;
+
+	if ((*o_out = exchange_find_fresh(x)) == NULL)
+		return false;
+	flight_publish(f, *o_out);
+	flight_close(f);
+	flight_leave(&x->rider);
+	return true;
+}
+
 enum exchange_next
 step_board(struct exchange *x)
 {
+	struct object *stored;
 	struct commons *c = x->worker->commons;
 
 	if (!message_is_incremental(&x->head) && !x->client->ops->upload_is_here(x->client))
@@ -72,6 +88,8 @@ step_board(struct exchange *x)
 	switch (flight_board(c->flights, &x->key, variant_to_gather_for(x), &x->rider,
 	    loop_now_ms(x->worker->loop), c->purges, x->tags)) {
 	case FLIGHT_LEADS:
+		if (was_stored_meanwhile(x, &stored))
+			return exchange_use_stored(x, stored);
 		observe_add(x->worker->observer, COUNT_flights_led, 1);
 		fill_start(x, x->rider.flight);
 		break;

@@ -254,6 +254,10 @@ void exchange_discard(const struct exchange *x, struct object **op);
 void exchange_foresee(struct exchange *x);
 /* Whether it takes part in no flight for its key, whatever is known of that. */
 bool exchange_goes_alone(const struct exchange *x);
+/* What is stored and may answer this request as fresh, or NULL; a reference. */
+struct object *exchange_find_fresh(struct exchange *x);
+/* Answers with that, as if it had been found at once; takes the reference. */
+enum exchange_next exchange_use_stored(struct exchange *x, struct object *o);
 /* The object answers; takes over the reference. */
 void exchange_use_object(struct exchange *x, struct object *o);
 /* What reuse_judge is told of o and of the request. soft: a purge made it stale. */

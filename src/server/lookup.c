@@ -221,6 +221,29 @@ judge_stored(struct exchange *x, struct object *o, bool soft)
 	return EXCHANGE_OVER;
 }
 
+struct object *
+exchange_find_fresh(struct exchange *x)
+{
+	bool others, soft;
+	struct object *o = find_valid(x, &x->key, &others, &soft);
+	struct reuse_request r = exchange_request_facts(x);
+	struct reuse_stored s;
+
+	if (o == NULL)
+		return NULL;
+	s = exchange_stored_facts(x, o, soft);
+	if (reuse_judge(&s, &r) != REUSE_IS_FRESH)
+		object_unref(&o);
+	return o;
+}
+
+enum exchange_next
+exchange_use_stored(struct exchange *x, struct object *o)
+{
+	object_unref(&x->stale);
+	return judge_stored(x, o, false);
+}
+
 /* The origin is asked for the bare form where we do the coding, and does not see cookies that are stripped: then what
  * is stored does not depend on them, whatever Vary says. */
 static void
