@@ -14,6 +14,7 @@
 #include "cache/clerk.h"
 #include "cache/redis.h"
 #include "event/redisurl.h"
+#include "event/tlsexpiry.h"
 #include "server/conf.h"
 #include "server/handler.h"
 #include "server/worker.h"
@@ -202,6 +203,54 @@ judge_purgelog(struct run *r, struct check *c)
 	    s.is_strict ? "strict" : "eventual");
 }
 
+/* The certificate that wants to be renewed most. */
+struct expiry_look {
+	int64_t now_s, least_s; /* of what is left; INT64_MAX: nothing has been seen */
+	unsigned seen, late;
+	char first[120];
+};
+
+static void
+look_at_expiry(void *arg, const struct tls_expiry *e)
+{
+	struct expiry_look *look = arg;
+	int64_t left_s = e->not_after_s - look->now_s;
+	bool is_late = left_s < e->warn_s;
+
+	look->seen++;
+	look->late += is_late;
+	if (left_s >= look->least_s)
+		return;
+	look->least_s = left_s;
+	snprintf(look->first, sizeof(look->first), "%s", e->cert);
+}
+
+/* It is said, and the instance stays ready: others have the same certificates. */
+static void
+judge_certificates(struct run *r, struct check *c)
+{
+	struct expiry_look look = {
+	    .now_s = loop_wall_ms(r->worker->loop) / 1000, .least_s = INT64_MAX};
+	long long days, hours;
+
+	tls_expiries_each(look_at_expiry, &look);
+	c->latency_us = -1;
+	c->healthy = look.late == 0;
+	days = (long long)(look.least_s / 86400);
+	hours = (long long)(look.least_s / 3600 % 24);
+	if (look.seen == 0)
+		snprintf(c->message, sizeof(c->message), "none in use");
+	else if (look.least_s <= 0)
+		snprintf(c->message, sizeof(c->message),
+		    "%u of %u certificates wait to be renewed; %s has run out", look.late,
+		    look.seen, look.first);
+	else
+		snprintf(c->message, sizeof(c->message),
+		    "%u of %u certificates wait to be renewed; the first to run out, in %lld days "
+		    "%lld hours, is %s",
+		    look.late, look.seen, days, hours, look.first);
+}
+
 /* The end of a run */
 
 static void
@@ -299,12 +348,23 @@ count_redis(const char *text)
 	return count;
 }
 
+static bool
+has_tls(const struct site *s)
+{
+	const struct server_conf *conf = s->conf;
+
+	for (size_t i = 0; conf != NULL && i < conf->listen.count; i++)
+		if (!conf->listen.items[i].tls.conf.is_off)
+			return true;
+	return false;
+}
+
 static void
 count_checks(struct run *r)
 {
 	unsigned redis = count_redis(redis_url_of(r->site));
 
-	r->checks_count = r->site->upstreams_count + (redis > 0 ? 2 : 0);
+	r->checks_count = r->site->upstreams_count + (redis > 0 ? 2 : 0) + has_tls(r->site);
 	for (unsigned i = 0; i < r->site->upstreams_count; i++)
 		r->probes_count += r->site->upstreams[i]->entries_count;
 	r->probes_count += redis;
@@ -358,6 +418,9 @@ start_checks(struct run *r)
 		for (unsigned k = 0; k < u->entries_count; k++)
 			probe_server(r, &r->probes[next++], &u->entries[k]);
 	}
+	if (has_tls(r->site))
+		r->checks[i++] = (struct check){
+		    .name = must_strdup("certificates"), .judge = judge_certificates};
 	if (redis == NULL)
 		return;
 	r->checks[i] = (struct check){.name = must_strdup("redis"),

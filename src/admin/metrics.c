@@ -9,6 +9,9 @@
 #include "cache/clerk.h"
 #include "cache/redis.h"
 #include "event/redisnode.h"
+#include "event/tlsexpiry.h"
+#include "event/tlsoffer.h"
+#include "event/tlstickets.h"
 #include "server/accesslog.h"
 #include "server/handler.h"
 #include "server/worker.h"
@@ -68,6 +71,10 @@ static void collect_server_count(struct page *p);
 static void collect_server_gauge(struct page *p);
 static void collect_access(struct page *p);
 static void collect_process(struct page *p);
+static void collect_tls_handshakes(struct page *p);
+static void collect_tls_expiry(struct page *p);
+static void collect_tls_renewals(struct page *p);
+static void collect_tls_rotations(struct page *p);
 
 /* clang-format off */
 /*    family                              kind     labels              collect        of                       help */
@@ -99,6 +106,10 @@ static void collect_process(struct page *p);
 	X("forebay_ratelimit_instances",      gauge,   "",                 instances,     0,                       "Instances that apply the shared limits, as last seen in Redis or configured") \
 	X("forebay_upstream_in_flight",       gauge,   "upstream, server", server_gauge,  SERVER(in_flight),       "Requests on their way to the server") \
 	X("forebay_upstream_connections",     gauge,   "upstream, server", server_gauge,  SERVER(connections),     "Connections open to the server, idle ones included") \
+	X("forebay_tls_handshakes_total",     counter, "result",           tls_handshakes, 0,                      "TLS handshakes of clients, by how they ended: done, resumed (of those), failed, left (the client went), plain (it spoke HTTP)") \
+	X("forebay_tls_certificate_expiry_seconds", gauge, "listener, certificate", tls_expiry, 0,                 "Until the certificate runs out; below 0: since") \
+	X("forebay_tls_certificate_reloads_total", counter, "result",      tls_renewals,  0,                       "Changed certificate files: renewed, or failed (the old certificates are kept)") \
+	X("forebay_tls_ticket_rotations_total", counter, "result",         tls_rotations, 0,                       "Changed keys of session tickets: renewed, or failed (the old keys are kept)") \
 	X("process_cpu_seconds_total",        counter, "",                 process,       PROCESS(cpu_seconds),    "User and system time") \
 	X("process_resident_memory_bytes",    gauge,   "",                 process,       PROCESS(resident_bytes), "Memory resident (RSS)") \
 	X("process_virtual_memory_bytes",     gauge,   "",                 process,       PROCESS(virtual_bytes),  "Memory mapped") \
@@ -400,6 +411,56 @@ collect_instances(struct page *p)
 {
 	if (p->commons->shared.links > 0)
 		show(p, p->commons->shared.instances);
+}
+
+static void
+show_result(struct page *p, const char *result, const _Atomic uint64_t *count)
+{
+	metric_label(&p->labels, "result", slice_from(result));
+	show(p, (double)atomic_load_explicit(count, memory_order_relaxed));
+}
+
+static void
+collect_tls_handshakes(struct page *p)
+{
+	const struct tls_counters *c = tls_counters();
+
+	show_result(p, "done", &c->handshakes);
+	show_result(p, "resumed", &c->resumed);
+	show_result(p, "failed", &c->failed);
+	show_result(p, "left", &c->left);
+	show_result(p, "plain", &c->plain);
+}
+
+static void
+show_expiry(void *arg, const struct tls_expiry *e)
+{
+	struct page *p = arg;
+	int64_t now_s = loop_wall_ms(p->worker->loop) / 1000;
+
+	metric_label(&p->labels, "listener", slice_from(e->listener));
+	metric_label(&p->labels, "certificate", slice_from(e->cert));
+	show(p, (double)(e->not_after_s - now_s));
+}
+
+static void
+collect_tls_expiry(struct page *p)
+{
+	tls_expiries_each(show_expiry, p);
+}
+
+static void
+collect_tls_renewals(struct page *p)
+{
+	show_result(p, "renewed", &tls_offer_counts()->renewals);
+	show_result(p, "failed", &tls_offer_counts()->failures);
+}
+
+static void
+collect_tls_rotations(struct page *p)
+{
+	show_result(p, "renewed", &tls_tickets_counts()->rotations);
+	show_result(p, "failed", &tls_tickets_counts()->failures);
 }
 
 static void

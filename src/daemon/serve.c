@@ -23,7 +23,8 @@
 #include "daemon/notify.h"
 #include "daemon/warming.h"
 #include "daemon/workers.h"
-#include "event/tls.h"
+#include "event/tlsoffer.h"
+#include "event/tlstickets.h"
 #include "server/audit.h"
 #include "server/accesslog.h"
 #include "server/compile.h"
@@ -129,13 +130,17 @@ apply_access_log(struct daemon *d, const struct log_conf *log)
 	return 0;
 }
 
-static struct tls_context *
+static struct tls_offer *
 make_tls(struct arena *mem, const struct listen_conf *l, struct buf *why)
 {
 	size_t n = l->tls.certificates.count;
 	struct tls_certificate *certs = arena_zalloc(mem, n * sizeof(*certs));
+	struct tls_offer_conf conf = {.certs = certs,
+	    .count = (unsigned)n,
+	    .protocols = l->http2 ? "h2 http/1.1" : "http/1.1",
+	    .warn_s = l->tls.expiry_warning / 1000};
 	char problem[512];
-	struct tls_context *ctx;
+	struct tls_offer *offer;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct certificate_conf *c = &l->tls.certificates.items[i];
@@ -143,25 +148,23 @@ make_tls(struct arena *mem, const struct listen_conf *l, struct buf *why)
 		certs[i].cert = server_conf_path(mem, &c->conf, c->cert);
 		certs[i].key = server_conf_path(mem, &c->conf, c->key);
 	}
-	ctx = tls_context_new(certs, (unsigned)n, problem, sizeof(problem));
-	if (ctx == NULL)
+	if (l->tls.ticket_keys != NULL)
+		conf.ticket_keys = server_conf_path(mem, &l->tls.conf, l->tls.ticket_keys);
+	offer = tls_offer_new(&conf, problem, sizeof(problem));
+	if (offer == NULL)
 		buf_printf(why, "listen %s: %s", l->address, problem);
-	else if (l->http2)
-		tls_context_set_alpn(ctx, "h2 http/1.1");
-	return ctx;
+	return offer;
 }
 
 static int
 open_listen(struct daemon *d, struct arena *mem, const struct listen_conf *l, struct buf *why)
 {
-	struct tls_context *tls = NULL;
+	struct tls_offer *tls = NULL;
 	struct socket_set *set;
 
 	if (!l->tls.conf.is_off && (tls = make_tls(mem, l, why)) == NULL)
 		return -1;
-	set = sockets_open(d->sockets, l->address, false, tls, why);
-	if (tls != NULL)
-		tls_context_unref(&tls);
+	set = sockets_open(d->sockets, l->address, false, &tls, why);
 	if (set == NULL)
 		return -1;
 	set->has_h2 = l->http2;
@@ -171,6 +174,7 @@ open_listen(struct daemon *d, struct arena *mem, const struct listen_conf *l, st
 static int
 open_sockets(struct daemon *d, const struct server_conf *conf, struct buf *why)
 {
+	struct tls_offer *none = NULL;
 	struct arena mem = {0};
 	int r = 0;
 
@@ -178,7 +182,7 @@ open_sockets(struct daemon *d, const struct server_conf *conf, struct buf *why)
 	for (size_t i = 0; i < conf->listen.count && r == 0; i++)
 		r = open_listen(d, &mem, &conf->listen.items[i], why);
 	if (r == 0 && !conf->admin.conf.is_off &&
-	    sockets_open(d->sockets, conf->admin.address, true, NULL, why) == NULL)
+	    sockets_open(d->sockets, conf->admin.address, true, &none, why) == NULL)
 		r = -1;
 	arena_fini(&mem);
 	return r;
@@ -526,10 +530,16 @@ next_signal(const struct daemon *d, const sigset_t *set)
 	return sigtimedwait(set, NULL, &t);
 }
 
+/* Files that TLS reads are looked at here, where nobody waits. */
 static void
 keep_house(struct daemon *d)
 {
-	warming_tick(d->warming, clock_mono_ms());
+	int64_t now_ms = clock_mono_ms();
+
+	warming_tick(d->warming, now_ms);
+	tls_tickets_tick(now_ms);
+	if (sockets_look_at_certificates(d->sockets))
+		workers_use_doors(d->workers, d->sockets);
 }
 
 static void

@@ -7,7 +7,8 @@
 #include "base/mem.h"
 #include "daemon/instance.h"
 #include "event/resolver.h"
-#include "event/tls.h"
+#include "event/tlsexpiry.h"
+#include "event/tlsoffer.h"
 
 #define BACKLOG 4096
 
@@ -32,8 +33,8 @@ set_free(struct socket_set *set)
 		close(set->fds[i]);
 	if (set->count > 0)
 		instance_forget(&set->address);
-	if (set->tls != NULL)
-		tls_context_unref(&set->tls);
+	tls_offer_free(&set->tls);
+	tls_offer_free(&set->tls_before);
 	free(set->fds);
 	free(set->name);
 	free(set);
@@ -86,31 +87,50 @@ find(struct sockets *s, const char *name)
 	return NULL;
 }
 
+/* What certificates are in use, for those who watch. */
 static void
-set_tls(struct socket_set *set, struct tls_context *tls)
+tell_expiries(const struct sockets *s)
 {
-	if (tls != NULL)
-		tls_context_ref(tls);
-	if (set->tls != NULL)
-		tls_context_unref(&set->tls);
-	set->tls = tls;
+	tls_expiries_begin();
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->sets[i]->tls != NULL)
+			tls_offer_tell_expiry(s->sets[i]->tls, s->sets[i]->name);
+	tls_expiries_publish();
+}
+
+bool
+sockets_look_at_certificates(struct sockets *s)
+{
+	bool is_new = false;
+
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->sets[i]->tls != NULL)
+			is_new |= tls_offer_look(s->sets[i]->tls, s->sets[i]->name);
+	if (is_new)
+		tell_expiries(s);
+	return is_new;
 }
 
 struct socket_set *
 sockets_open(
-    struct sockets *s, const char *name, bool is_admin, struct tls_context *tls, struct buf *why)
+    struct sockets *s, const char *name, bool is_admin, struct tls_offer **tlsp, struct buf *why)
 {
 	struct socket_set *set = find(s, name);
 	struct listen_how how = {.backlog = BACKLOG, .unix_mode = 0666};
+	struct tls_offer *tls = *tlsp;
+
+	*tlsp = NULL;
 
 	if (set != NULL) {
-		set->wanted = true;
+		set->wanted = set->is_opened = true;
 		set->is_admin = is_admin;
-		set_tls(set, tls);
+		set->tls_before = set->tls;
+		set->tls = tls;
 		return set;
 	}
 	set = must_calloc(1, sizeof(*set));
 	set->name = must_strdup(name);
+	set->tls = tls;
 	if (!parse_address(name, &set->address)) {
 		buf_printf(why, "%s is not an address to listen on", name);
 		set_free(set);
@@ -125,7 +145,6 @@ sockets_open(
 	set->count = how.count;
 	set->is_admin = is_admin;
 	set->wanted = set->fresh = true;
-	set_tls(set, tls);
 	s->sets = must_realloc(s->sets, (s->count + 1) * sizeof(*s->sets));
 	s->sets[s->count++] = set;
 	return set;
@@ -145,6 +164,21 @@ drop_at(struct sockets *s, unsigned i)
 	s->sets[i] = s->sets[--s->count];
 }
 
+/* As it was before the round. */
+static void
+keep_at(struct sockets *s, unsigned i)
+{
+	struct socket_set *set = s->sets[i];
+
+	set->wanted = true;
+	if (!set->is_opened)
+		return;
+	tls_offer_free(&set->tls);
+	set->tls = set->tls_before;
+	set->tls_before = NULL;
+	set->is_opened = false;
+}
+
 void
 sockets_undo(struct sockets *s)
 {
@@ -152,7 +186,7 @@ sockets_undo(struct sockets *s)
 		if (s->sets[i]->fresh)
 			drop_at(s, i);
 		else
-			s->sets[i++]->wanted = true;
+			keep_at(s, i++);
 }
 
 void
@@ -161,8 +195,11 @@ sockets_sweep(struct sockets *s)
 	for (unsigned i = 0; i < s->count;)
 		if (!s->sets[i]->wanted)
 			drop_at(s, i);
-		else
-			s->sets[i++]->fresh = false;
+		else {
+			s->sets[i]->fresh = s->sets[i]->is_opened = false;
+			tls_offer_free(&s->sets[i++]->tls_before);
+		}
+	tell_expiries(s);
 }
 
 void

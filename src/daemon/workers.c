@@ -13,6 +13,7 @@
 #include "cache/census.h"
 #include "cache/l2crew.h"
 #include "cache/redis.h"
+#include "event/tlsoffer.h"
 #include "server/accesslog.h"
 #include "server/warm.h"
 
@@ -32,7 +33,7 @@ struct member {
 
 /* What is told: the same for all, constant while it is on its way. */
 struct order {
-	struct site *site, *admin;
+	struct site *site, *admin; /* NULL: those that are in use */
 	struct sockets *sockets;
 	const struct redis_uses *redis;
 	bool stop;
@@ -134,6 +135,7 @@ open_doors(struct worker *w, struct sockets *sockets)
 {
 	for (unsigned i = 0; i < sockets_count(sockets); i++) {
 		struct socket_set *set = sockets_at(sockets, i);
+		struct tls_context *tls = set->tls == NULL ? NULL : tls_offer_context(set->tls);
 
 		if (!set->wanted) {
 			worker_close_door(w, set->name);
@@ -142,9 +144,9 @@ open_doors(struct worker *w, struct sockets *sockets)
 		if (set->is_admin && w->index != 0)
 			continue;
 		if (has_door(w, set))
-			worker_update_door(w, set->name, set->has_h2, set->tls);
+			worker_update_door(w, set->name, set->has_h2, tls);
 		else if (worker_open_door(w, socket_for(set, w->index), set->name, &set->address,
-			     set->is_admin, set->has_h2, set->tls) != 0)
+			     set->is_admin, set->has_h2, tls) != 0)
 			return -1;
 	}
 	return 0;
@@ -194,9 +196,11 @@ on_order(struct letter *l)
 		sem_post(&m->all->done);
 		return;
 	}
-	worker_use_site(m->worker, o->site, o->admin);
-	use_l2(m->worker, o->redis->l2);
-	use_shared(m->worker, o->redis->shared);
+	if (o->site != NULL) {
+		worker_use_site(m->worker, o->site, o->admin);
+		use_l2(m->worker, o->redis->l2);
+		use_shared(m->worker, o->redis->shared);
+	}
 	if (open_doors(m->worker, o->sockets) != 0)
 		atomic_store(&m->all->failed, true);
 	sem_post(&m->all->done);
@@ -259,6 +263,18 @@ workers_use(struct workers *ws, struct site *site, struct site *admin, struct so
 		return 0;
 	buf_printf(why, "a worker could not listen: no descriptors or memory");
 	return -1;
+}
+
+void
+workers_use_doors(struct workers *ws, struct sockets *sockets)
+{
+	ws->order = (struct order){.sockets = sockets};
+	for (unsigned i = 0; i < ws->count; i++) {
+		ws->members[i].letter.deliver = on_order;
+		mailbox_post(ws->members[i].worker->mailbox, &ws->members[i].letter);
+	}
+	for (unsigned i = 0; i < ws->count; i++)
+		wait_done(ws);
 }
 
 static void

@@ -20,6 +20,8 @@ struct redis_uses {
 /* Gives all workers the site and the sockets, and waits until each has taken them. The first call starts the threads. 0, or -1 and why. */
 int workers_use(struct workers *ws, struct site *site, struct site *admin, struct sockets *sockets,
     const struct redis_uses *redis, struct buf *why);
+/* Tells all of them what doors offer now, and waits likewise. No socket of sockets is new. */
+void workers_use_doors(struct workers *ws, struct sockets *sockets);
 /* Tells all to finish what runs, within drain_ms, and returns when none listens for clients any more. */
 void workers_drain(struct workers *ws, int64_t drain_ms);
 /* Waits until they have. */

@@ -36,11 +36,16 @@ struct tls_context *tls_context_new(
  * unless set. A client that offers none of it is refused (RFC 7301 section 3.2), one that
  * offers no list is not. Before the context is used. */
 void tls_context_set_alpn(struct tls_context *ctx, const char *protocols);
+/* What its session tickets are sealed with; a reference is taken. Before the context is used. */
+struct tls_tickets;
+void tls_context_set_tickets(struct tls_context *ctx, struct tls_tickets *tickets);
 /* Any thread. */
 struct tls_context *tls_context_ref(struct tls_context *ctx);
 void tls_context_unref(struct tls_context **ctxp);
 /* When the first of its certificates runs out, wall clock. */
 int64_t tls_context_expiry_s(const struct tls_context *ctx);
+/* The same of the i-th. */
+int64_t tls_context_certificate_expiry_s(const struct tls_context *ctx, unsigned i);
 
 /* As stream_open, with TLS spoken on fd, the server's side. It holds a reference to ctx. What peers
  * do wrong is STREAM_ERROR for whoever reads, EPROTO. An end without close_notify is an end like

@@ -2,8 +2,10 @@
  * to each connection by on_certificate_wanted, after the ClientHello has named the host and the
  * kinds of key the client knows; OpenSSL then takes the kind that suits both. */
 #include <errno.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "event/tls_priv.h"
+#include "event/tlstickets.h"
 
 #define NAME_BYTES 256 /* of a host, RFC 1035 allows 253 */
 #define ALPN_BYTES 256
@@ -51,6 +54,7 @@ struct tls_context {
 	char *first_name; /* of the first identity; NULL: it has none */
 	unsigned char alpn[ALPN_BYTES];
 	unsigned alpn_len;
+	struct tls_tickets *tickets; /* own reference; NULL: OpenSSL's, which go with the context */
 };
 
 /* Where the trouble of a constructor is told. */
@@ -451,6 +455,54 @@ tls_context_set_alpn(struct tls_context *ctx, const char *protocols)
 	ctx->alpn_len = (unsigned)(to - ctx->alpn);
 }
 
+/* --- tickets --- */
+
+static int
+use_ticket_key(const struct tls_ticket_key *key, const unsigned char *iv, EVP_CIPHER_CTX *cipher,
+    EVP_MAC_CTX *mac, bool seals)
+{
+	OSSL_PARAM how[] = {OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY,
+				(void *)(uintptr_t)key->sign, sizeof(key->sign)),
+	    OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"sha256"}, 0),
+	    OSSL_PARAM_construct_end()};
+
+	return EVP_CipherInit_ex(
+		   cipher, EVP_aes_256_cbc(), NULL, key->encrypt, iv, seals ? 1 : 0) == 1 &&
+	    EVP_MAC_CTX_set_params(mac, how) == 1;
+}
+
+/* What OpenSSL asks for each ticket: 1 the key is set, 2 so, and a newer ticket is due, 0 no such
+ * key: a whole handshake, -1 it cannot go on. */
+static int
+on_ticket(SSL *s, unsigned char name[16], unsigned char *iv, EVP_CIPHER_CTX *cipher,
+    EVP_MAC_CTX *mac, int seals)
+{
+	const struct tls_context *ctx = SSL_CTX_get_app_data(SSL_get_SSL_CTX(s));
+	struct tls_ticket_key key;
+	int found = 1;
+
+	if (seals) {
+		tls_tickets_newest(ctx->tickets, &key);
+		memcpy(name, key.name, sizeof(key.name));
+		if (RAND_bytes(iv, EVP_MAX_IV_LENGTH) != 1)
+			found = -1;
+	} else
+		found = tls_tickets_find(ctx->tickets, name, &key);
+	if (found > 0 && !use_ticket_key(&key, iv, cipher, mac, seals))
+		found = -1;
+	OPENSSL_cleanse(&key, sizeof(key));
+	return !seals && found > 0 ? (found == TLS_TICKET_NEWEST ? 1 : 2) : found;
+}
+
+void
+tls_context_set_tickets(struct tls_context *ctx, struct tls_tickets *tickets)
+{
+	ctx->tickets = tls_tickets_ref(tickets);
+	SSL_CTX_set_app_data(ctx->ssl, ctx);
+	SSL_CTX_set_timeout(ctx->ssl, TLS_TICKET_GOOD_S);
+	SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx->ssl, on_ticket);
+}
+
 /* --- the interface --- */
 
 static SSL_CTX *
@@ -497,6 +549,7 @@ context_free(struct tls_context *ctx)
 	for (unsigned i = 0; i < ctx->names_count; i++)
 		free(ctx->names[i].text);
 	SSL_CTX_free(ctx->ssl);
+	tls_tickets_unref(&ctx->tickets);
 	free(ctx->first_name);
 	free(ctx->names);
 	free(ctx->identities);
@@ -565,12 +618,18 @@ tls_context_unref(struct tls_context **ctxp)
 }
 
 int64_t
+tls_context_certificate_expiry_s(const struct tls_context *ctx, unsigned i)
+{
+	return seconds_of(X509_get0_notAfter(ctx->identities[i].leaf));
+}
+
+int64_t
 tls_context_expiry_s(const struct tls_context *ctx)
 {
 	int64_t first_s = INT64_MAX;
 
 	for (unsigned i = 0; i < ctx->count; i++) {
-		int64_t s = seconds_of(X509_get0_notAfter(ctx->identities[i].leaf));
+		int64_t s = tls_context_certificate_expiry_s(ctx, i);
 
 		if (s < first_s)
 			first_s = s;

@@ -17,7 +17,9 @@
 	X(key,  string, NULL, "1", "4096", "Its private key, PEM", .required = true)
 
 #define LISTEN_TLS_DIRECTIVES(X)                                                                                     \
-	X(certificates, list(struct certificate_conf, certificate_table), NULL, "1", "256", "One is chosen by the name that the client asks for; the first is for all others", .required = true)
+	X(certificates, list(struct certificate_conf, certificate_table), NULL, "1", "256", "One is chosen by the name that the client asks for; the first is for all others. Files that change are read anew by themselves", .required = true) \
+	X(ticket_keys, string, NULL, "1", "4096", "File of the keys that session tickets are sealed with, for instances to share: one a line, 80 bytes in base64, the first seals and all open. Read anew when it changes. Without it keys of this process's own, made anew each hour") \
+	X(expiry_warning, duration, "7d", "0", "365d", "How long before a certificate runs out `/health/ready` begins to say so")
 
 #define PROXY_PROTOCOL_DIRECTIVES(X)                                                                                 \
 	X(from, strings, NULL, "1", "1000", "Networks, as in `10.0.0.0/8`, whose connections must begin with a PROXY header; all others are served as who they are", .required = true) \

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "cache/redis.h"
 #include "event/resolver.h"
+#include "event/tls.h"
 #include "policy/sharedlimit.h"
 #include "server/announcement.h"
 #include "server/exchange.h"
@@ -110,6 +111,7 @@ static void
 door_close(struct door *d)
 {
 	listener_free(&d->listener);
+	tls_context_unref(&d->tls);
 	free(d);
 }
 
@@ -193,10 +195,11 @@ worker_open_door(struct worker *w, int fd, const char *name, const struct addres
 	    .local = *local,
 	    .is_admin = is_admin,
 	    .has_h2 = has_h2,
-	    .tls = tls};
+	    .tls = tls == NULL ? NULL : tls_context_ref(tls)};
 	d->slot = observations_listener_slot(w->commons->observations, name);
 	d->listener = listener_new(w->loop, fd, on_door_accepted, d);
 	if (d->listener == NULL) {
+		tls_context_unref(&d->tls);
 		free(d);
 		return -1;
 	}
@@ -243,7 +246,8 @@ worker_update_door(struct worker *w, const char *name, bool has_h2, struct tls_c
 	if (d == NULL)
 		return;
 	(*d)->has_h2 = has_h2;
-	(*d)->tls = tls;
+	tls_context_unref(&(*d)->tls);
+	(*d)->tls = tls == NULL ? NULL : tls_context_ref(tls);
 }
 
 /* --- stopping --- */

@@ -66,7 +66,7 @@ struct door {
 	unsigned slot; /* of its name in the counters */
 	bool is_admin;
 	bool has_h2;		 /* HTTP/2 is spoken here, too */
-	struct tls_context *tls; /* NULL: plain */
+	struct tls_context *tls; /* own reference; NULL: plain */
 };
 
 /* A client's connection, whatever it speaks. */

@@ -1,4 +1,4 @@
-/* LINK: admin/metrics event/redisnode admin/process server/handler server/observe base/metric base/buf base/mem base/clock event/loop event/mailbox http/cachestatus http/sf http/head http/fields */
+/* LINK: admin/metrics event/redisnode event/tlsexpiry admin/process server/handler server/observe base/metric base/buf base/mem base/clock event/loop event/mailbox http/cachestatus http/sf http/head http/fields */
 #include "admin/metrics.h"
 
 #include <pthread.h>
@@ -6,9 +6,36 @@
 #include "admin_stage.h"
 #include "cache/clerk.h"
 #include "cache/redis.h"
+#include "event/tls.h"
+#include "event/tlsoffer.h"
+#include "event/tlstickets.h"
 #include "server/accesslog.h"
 
 /* What the page passes by */
+
+const struct tls_counters *
+tls_counters(void)
+{
+	static const struct tls_counters counters = {.handshakes = 5, .resumed = 2};
+
+	return &counters;
+}
+
+const struct tls_offer_counts *
+tls_offer_counts(void)
+{
+	static const struct tls_offer_counts counts = {.renewals = 4};
+
+	return &counts;
+}
+
+const struct tls_ticket_counts *
+tls_tickets_counts(void)
+{
+	static const struct tls_ticket_counts counts = {.rotations = 6};
+
+	return &counts;
+}
 
 struct store_usage
 store_usage(struct store *s)

@@ -1,4 +1,4 @@
-/* LINK: event/tls event/tlscontext event/drain event/stream event/loop base/clock_test base/mem base/log base/buf */
+/* LINK: event/tls event/tlscontext event/tlstickets event/fileprint event/drain event/stream event/loop base/clock_test base/mem base/log base/buf base/hash */
 #include "event/tls.h"
 
 #include <netinet/in.h>

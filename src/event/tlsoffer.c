@@ -1,0 +1,178 @@
+#include "event/tlsoffer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "event/fileprint.h"
+#include "event/tlsexpiry.h"
+#include "event/tlstickets.h"
+
+struct tls_offer {
+	struct tls_certificate *certs; /* own paths */
+	unsigned count;
+	char *protocols;
+	int64_t warn_s;
+	struct tls_tickets *tickets; /* own reference */
+	struct tls_context *ctx;     /* own reference */
+	struct file_print
+	    *used; /* two for each certificate: what ctx was read from, or what was found bad */
+	struct file_print *seen; /* at the last look */
+};
+
+static struct tls_offer_counts counts;
+
+const struct tls_offer_counts *
+tls_offer_counts(void)
+{
+	return &counts;
+}
+
+/* --- files --- */
+
+static void
+take_prints(const struct tls_offer *o, struct file_print *to)
+{
+	for (unsigned i = 0; i < o->count; i++) {
+		file_print_take(&to[2 * i], o->certs[i].cert);
+		file_print_take(&to[2 * i + 1], o->certs[i].key);
+	}
+}
+
+static bool
+are_same(const struct tls_offer *o, const struct file_print *a, const struct file_print *b)
+{
+	for (unsigned i = 0; i < 2 * o->count; i++)
+		if (!file_print_is_same(&a[i], &b[i]))
+			return false;
+	return true;
+}
+
+static struct tls_context *
+read_context(const struct tls_offer *o, char *problem, size_t cap)
+{
+	struct tls_context *ctx = tls_context_new(o->certs, o->count, problem, cap);
+
+	if (ctx == NULL)
+		return NULL;
+	tls_context_set_alpn(ctx, o->protocols);
+	tls_context_set_tickets(ctx, o->tickets);
+	return ctx;
+}
+
+/* A certificate that has run out takes no other's place, unless that one has, too. */
+static struct tls_context *
+read_renewed(const struct tls_offer *o, char *problem, size_t cap)
+{
+	struct tls_context *ctx = read_context(o, problem, cap);
+	int64_t now_s = clock_wall_ms() / 1000;
+
+	for (unsigned i = 0; ctx != NULL && i < o->count; i++)
+		if (tls_context_certificate_expiry_s(ctx, i) <= now_s &&
+		    tls_context_certificate_expiry_s(o->ctx, i) > now_s) {
+			snprintf(problem, cap, "%s: the certificate has run out already",
+			    o->certs[i].cert);
+			tls_context_unref(&ctx);
+		}
+	return ctx;
+}
+
+static void
+keep(const char *address, const char *problem)
+{
+	atomic_fetch_add_explicit(&counts.failures, 1, memory_order_relaxed);
+	log_error("listen %s: %s; the certificates in use are kept", address, problem);
+}
+
+bool
+tls_offer_look(struct tls_offer *o, const char *address)
+{
+	struct file_print *now = must_calloc(2 * o->count, sizeof(*now)), *before = o->seen;
+	struct tls_context *ctx = NULL;
+	char problem[512];
+
+	take_prints(o, now);
+	o->seen = now;
+	if (are_same(o, now, before) && !are_same(o, now, o->used)) {
+		ctx = read_renewed(o, problem, sizeof(problem));
+		memcpy(o->used, now, 2 * o->count * sizeof(*now));
+		if (ctx == NULL)
+			keep(address, problem);
+	}
+	free(before);
+	if (ctx == NULL)
+		return false;
+	tls_context_unref(&o->ctx);
+	o->ctx = ctx;
+	atomic_fetch_add_explicit(&counts.renewals, 1, memory_order_relaxed);
+	log_info("listen %s: certificates read anew", address);
+	return true;
+}
+
+/* --- holding --- */
+
+struct tls_offer *
+tls_offer_new(const struct tls_offer_conf *conf, char *problem, size_t problem_cap)
+{
+	struct tls_offer *o = must_calloc(1, sizeof(*o));
+
+	o->count = conf->count;
+	o->warn_s = conf->warn_s;
+	o->protocols = must_strdup(conf->protocols);
+	o->certs = must_calloc(conf->count, sizeof(*o->certs));
+	for (unsigned i = 0; i < conf->count; i++)
+		o->certs[i] = (struct tls_certificate){
+		    must_strdup(conf->certs[i].cert), must_strdup(conf->certs[i].key)};
+	o->used = must_calloc(2 * o->count, sizeof(*o->used));
+	o->seen = must_calloc(2 * o->count, sizeof(*o->seen));
+	take_prints(o, o->used);
+	memcpy(o->seen, o->used, 2 * o->count * sizeof(*o->used));
+	o->tickets = tls_tickets_get(conf->ticket_keys, clock_mono_ms(), problem, problem_cap);
+	if (o->tickets != NULL)
+		o->ctx = read_context(o, problem, problem_cap);
+	if (o->ctx == NULL)
+		tls_offer_free(&o);
+	return o;
+}
+
+void
+tls_offer_free(struct tls_offer **op)
+{
+	struct tls_offer *o = *op;
+
+	*op = NULL;
+	if (o == NULL)
+		return;
+	tls_context_unref(&o->ctx);
+	tls_tickets_unref(&o->tickets);
+	for (unsigned i = 0; i < o->count; i++) {
+		free((void *)(uintptr_t)o->certs[i].cert);
+		free((void *)(uintptr_t)o->certs[i].key);
+	}
+	free(o->certs);
+	free(o->protocols);
+	free(o->used);
+	free(o->seen);
+	free(o);
+}
+
+struct tls_context *
+tls_offer_context(const struct tls_offer *o)
+{
+	return o->ctx;
+}
+
+void
+tls_offer_tell_expiry(const struct tls_offer *o, const char *listener)
+{
+	for (unsigned i = 0; i < o->count; i++)
+		tls_expiries_add(&(struct tls_expiry){
+		    .listener = listener,
+		    .cert = o->certs[i].cert,
+		    .not_after_s = tls_context_certificate_expiry_s(o->ctx, i),
+		    .warn_s = o->warn_s,
+		});
+}

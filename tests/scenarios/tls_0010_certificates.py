@@ -1,0 +1,214 @@
+"""Certificates: which one a client is shown, and what becomes of them when their files change."""
+
+import os
+import re
+import shutil
+import ssl
+import threading
+
+import pytest
+
+from stage.peers import run
+from stage.waiting import wait_until
+
+EXPIRY, RELOADS, SHAKEN = ("forebay_tls_certificate_expiry_seconds", "forebay_tls_certificate_reloads_total",
+                           "forebay_tls_handshakes_total")
+
+
+def listen(*pairs, more=""):
+    """One door with those certificates, written by hand as certbot's paths would be."""
+    certificates = ", ".join(f"{{cert: '{pair.cert}', key: '{pair.key}'}}" for pair in pairs)
+    return f"listen: [{{address: '127.0.0.1:@PORT@', tls: {{certificates: [{certificates}]{more}}}}}]\n"
+
+
+def s_client(w1, *words, feed=""):
+    return run("openssl", "s_client", "-connect", f"127.0.0.1:{w1.port()}", *words, feed=feed)
+
+
+def shown(w1, name=None, *words):
+    """The subject of the certificate that a client gets who asks for name."""
+    asks = ("-servername", name) if name else ("-noservername",)
+    return re.search(r"subject=CN = (\S+)", s_client(w1, *asks, *words).out)[1]
+
+
+def serial(w1):
+    out = s_client(w1, "-servername", "a.example").out
+    return run("openssl", "x509", "-noout", "-serial", feed=out[out.index("-----BEGIN"):]).out
+
+
+@pytest.fixture
+def pair(certs, tmp_path):
+    """A pair of a test's own, which it may spoil."""
+    def make(*names, **how):
+        made = certs.certificate(*names, **how)
+        for attribute in ("cert", "key"):
+            own = tmp_path / getattr(made, attribute).name
+            shutil.copyfile(getattr(made, attribute), own)
+            own.chmod(0o600)
+            setattr(made, attribute, own)
+        return made
+    return make
+
+
+def replace(old, new):
+    """As tools do it that do it well: each file at once."""
+    for attribute in ("cert", "key"):
+        beside = getattr(old, attribute).with_suffix(".new")
+        shutil.copyfile(getattr(new, attribute), beside)
+        os.replace(beside, getattr(old, attribute))
+
+
+def test_the_name_asked_for_decides_an_exact_one_before_a_wildcard(origin, forebay, pair):
+    w1 = forebay(listen(pair("first.example"), pair("*.site.example"), pair("shop.site.example")), app=origin)
+    assert shown(w1, "shop.site.example") == "shop.site.example"
+    assert shown(w1, "SHOP.Site.example") == "shop.site.example"
+    assert shown(w1, "blog.site.example") == "*.site.example"
+    assert shown(w1, "a.blog.site.example") == "first.example"      # a wildcard is one label
+    assert shown(w1, "unknown.example") == "first.example"
+    assert shown(w1) == "first.example"
+
+
+def test_ecdsa_and_rsa_stand_side_by_side(origin, forebay, pair, certs, tmp_path):
+    ecdsa = pair("both.example", file="both-ecdsa")
+    rsa = pair("both.example", file="both-rsa")
+    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=both.example", "-addext",
+        "subjectAltName=DNS:both.example", "-keyout", rsa.key, "-out", rsa.cert).expect()
+    w1 = forebay(listen(ecdsa, rsa), app=origin)
+    def kind(*words):
+        return re.search(r"Peer signature type: (\S+)", s_client(w1, "-servername", "both.example", *words).out)[1]
+    assert kind() == "ECDSA"
+    assert kind("-sigalgs", "rsa_pss_rsae_sha256") == "RSA-PSS"
+    assert kind("-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256") == "RSA-PSS"
+
+
+def test_what_is_old_or_dangerous_is_not_spoken(origin, forebay, pair):
+    origin.on("/*").reply(200)
+    w1 = forebay(listen(pair("a.example")), app=origin)
+    new = s_client(w1, "-brief").err
+    assert "TLSv1.3" in new and "X25519" in new
+    assert "TLSv1.2" in s_client(w1, "-tls1_2", "-brief").err
+    for old in (("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"), ("-tls1_2", "-cipher", "AES128-SHA"),
+                ("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256")):
+        assert s_client(w1, *old).code != 0
+    assert "Max Early Data: 0" in s_client(w1, "-ign_eof", feed="GET / HTTP/1.0\r\n\r\n").out
+    again = s_client(w1, "-tls1_2", feed="R\n")
+    assert "RENEGOTIATING" in again.err and "no renegotiation" in again.err
+
+
+def test_renewed_files_are_shown_without_a_reload(origin, forebay, pair):
+    origin.on("/*").reply(200)
+    old, new = pair("a.example"), pair("a.example", days=60, file="z-renewed")
+    w1 = forebay(listen(old), app=origin)
+    before = serial(w1)
+    c1 = w1.client(tls=trusting(old), server_name="a.example")
+    c1.get("/").expect()
+    assert 29 * 86400 < w1.metric(EXPIRY, certificate=str(old.cert)) <= 30 * 86400
+    replace(old, new)
+    w1.wait_metric(RELOADS, 1, result="renewed")
+    assert serial(w1) != before
+    assert w1.metric(EXPIRY, certificate=str(old.cert)) > 59 * 86400
+    assert w1.metric("forebay_config_generation") == 1
+    c1.get("/").expect()
+    assert c1.connections == 1                  # who was there stays there
+
+
+def trusting(pair):
+    context = ssl.create_default_context(cafile=str(pair.cert))
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+@pytest.mark.parametrize("spoil, says", [
+    (lambda old, new: old.cert.write_bytes(new.cert.read_bytes()), "this private key does not belong to the certificate"),
+    (lambda old, new: old.cert.write_bytes(old.cert.read_bytes()[:300]), "bad certificate|no certificate in it"),
+    (lambda old, new: old.key.write_text(""), "not PEM, or no private key in it"),
+    (lambda old, new: old.key.unlink(), "No such file or directory"),
+], ids=["of another", "half a certificate", "an empty key", "no key"])
+def test_a_bad_pair_never_takes_the_place_of_a_good_one(origin, forebay, pair, spoil, says):
+    old, new = pair("a.example"), pair("a.example", file="z-renewed")
+    w1 = forebay(listen(old), app=origin)
+    before = serial(w1)
+    spoil(old, new)
+    w1.wait_metric(RELOADS, 1, result="failed")
+    w1.wait_log(rf"listen \S+: .*({says}).*the certificates in use are kept")
+    assert serial(w1) == before
+    replace(old, new)
+    w1.wait_metric(RELOADS, 1, result="renewed")
+    assert serial(w1) != before
+
+
+def test_a_certificate_that_has_run_out_takes_nobodys_place(origin, forebay, pair, certs, clock):
+    old, new = pair("a.example"), pair("a.example", days=1, file="z-short")
+    w1 = forebay(listen(old), app=origin)
+    before = serial(w1)
+    clock.advance(2 * 86400)
+    replace(old, new)
+    w1.wait_log("the certificate has run out already; the certificates in use are kept")
+    assert serial(w1) == before
+
+
+@pytest.mark.tsan
+def test_no_request_is_lost_while_certificates_change_under_load(origin, forebay, pair):
+    origin.on("GET /news").reply(200, "spring flood", cache_control="max-age=600")
+    old, others = pair("a.example"), [pair("a.example", file=f"{n}-renewed") for n in "uvwxyz"]
+    w1 = forebay(listen(old), app=origin)
+    failures, asked, over = [], [0], threading.Event()
+
+    def ask():
+        while not over.is_set():
+            try:
+                with w1.client(tls=trusting(old), server_name="a.example") as c1:
+                    for _ in range(3):
+                        c1.get("/news").expect(200, "spring flood")
+                        asked[0] += 1
+            except Exception as problem:        # any is one too many
+                failures.append(problem)
+    crowd = [threading.Thread(target=ask) for _ in range(4)]
+    for member in crowd:
+        member.start()
+    try:
+        for n, other in enumerate(others[:3], 1):
+            replace(old, other)
+            w1.wait_metric(RELOADS, n, result="renewed")
+        w1.reload()
+        after = asked[0]
+        wait_until(lambda: asked[0] > after + 20, "more to be asked")
+    finally:
+        over.set()
+        for member in crowd:
+            member.join()
+    assert not failures and asked[0] > 50
+
+
+def test_ready_tells_of_certificates_that_run_out_and_stays_ready(origin, forebay, pair):
+    w1 = forebay(listen(pair("a.example", days=20), pair("b.example", days=5)), app=origin)
+    ready = w1.admin("GET", "/health/ready").expect(200).json()
+    assert ready["status"] == "degraded" and ready["checks"]["certificates"]["healthy"] is False
+    assert re.search(r"1 of 2 certificates wait to be renewed; the first to run out, in (4 days 23|5 days 0) hours, is .*b\.example\.pem",
+                     ready["checks"]["certificates"]["message"])
+    w1.reload(listen(pair("a.example", days=20), more=", expiry_warning: 2d"))
+    ready = w1.admin("GET", "/health/ready").expect(200).json()
+    assert ready["status"] == "ok" and ready["checks"]["certificates"]["healthy"]
+
+
+@pytest.mark.parametrize("break_it, says", [
+    (lambda pair: pair.cert.unlink(), "No such file or directory"),
+    (lambda pair: pair.key.write_text("none"), "not PEM, or no private key in it"),
+])
+def test_a_reload_with_a_bad_pair_changes_nothing(origin, forebay, pair, break_it, says):
+    good, bad = pair("a.example"), pair("b.example")
+    w1 = forebay(listen(good), app=origin)
+    break_it(bad)
+    w1.reload(listen(bad), says="the running configuration is kept")
+    w1.wait_log(says)
+    assert shown(w1, "b.example") == "a.example"
+
+
+def test_handshakes_are_counted_by_how_they_end(origin, forebay, pair):
+    w1 = forebay(listen(pair("a.example")), app=origin)
+    s_client(w1)
+    w1.wait_metric(SHAKEN, 1, result="done")
+    s_client(w1, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0")
+    w1.wait_metric(SHAKEN, 1, result="failed")
+    assert w1.get("/").status == 400
+    w1.wait_metric(SHAKEN, 1, result="plain")
