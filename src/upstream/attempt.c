@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "event/resolver.h"
+#include "upstream/health.h"
 #include "upstream/names.h"
 
 static void on_attempt_readable(void *arg);
@@ -40,21 +41,49 @@ attempt_succeed(struct attempt *a, bool is_reused)
 	a->owner->on_ready(a->arg);
 }
 
-/* This server cannot be had: the next one, until all have been tried. */
+static void
+attempt_leave_server(struct attempt *a)
+{
+	server_set_add(&a->tried, a->server);
+	pool_discard(&a->conn);
+	server_done(a->server);
+	a->server = NULL;
+}
+
+bool
+attempt_has_other(const struct attempt *a)
+{
+	return a->tries + 1 < upstream_size(a->upstream);
+}
+
+void
+attempt_elsewhere(struct attempt *a)
+{
+	a->tries++;
+	a->wants_new = false;
+	attempt_leave_server(a);
+	attempt_begin(a);
+}
+
+/* This server has no connection to give: the next one, until all have been tried. */
 static void
 attempt_next_server(struct attempt *a, enum fetch_end end)
 {
-	atomic_fetch_add_explicit(&a->server->connect_failures, 1, memory_order_relaxed);
-	server_took(a->server, a->upstream->conf.connect_ms * 1000, loop_now_ms(attempt_loop(a)));
-	server_set_add(&a->tried, a->server);
-	pool_discard(&a->conn);
-	if (++a->tries >= upstream_size(a->upstream)) {
+	if (attempt_has_other(a))
+		attempt_elsewhere(a);
+	else {
+		pool_discard(&a->conn);
 		attempt_fail(a, end);
-		return;
 	}
-	server_done(a->server);
-	a->server = NULL;
-	attempt_begin(a);
+}
+
+/* It cannot be connected to. */
+static void
+attempt_blame_server(struct attempt *a, enum fetch_end end)
+{
+	atomic_fetch_add_explicit(&a->server->connect_failures, 1, memory_order_relaxed);
+	server_failed(a->server, a->upstream->conf.connect_ms * 1000, loop_now_ms(attempt_loop(a)));
+	attempt_next_server(a, end);
 }
 
 static void
@@ -69,12 +98,12 @@ attempt_connect(struct attempt *a)
 		return;
 	}
 	if (errno != EBUSY) {
-		attempt_next_server(a, FETCH_refused);
+		attempt_blame_server(a, FETCH_refused);
 		return;
 	}
 	a->step = ATTEMPT_CHOOSING;
 	if (!pool_wait(a->pool, a->server, &a->waiter))
-		attempt_fail(a, FETCH_no_connection);
+		attempt_next_server(a, FETCH_no_connection);
 	else if (!timer_is_armed(&a->deadline))
 		arm_deadline(a);
 }
@@ -135,6 +164,10 @@ on_attempt_look(void *arg)
 
 	if (a->server == NULL)
 		attempt_choose(a);
+	if (a->server == NULL && upstream_size(a->upstream) > 0) {
+		attempt_fail(a, FETCH_overloaded);
+		return;
+	}
 	if (a->server == NULL) {
 		attempt_resolve(a);
 		return;
@@ -170,7 +203,7 @@ on_attempt_writable(void *arg)
 	struct attempt *a = arg;
 
 	if (stream_error(a->conn->stream) != 0 || !attempt_announce(a)) {
-		attempt_next_server(a, FETCH_refused);
+		attempt_blame_server(a, FETCH_refused);
 		return;
 	}
 	stream_set_handler(a->conn->stream, &a->owner->stream, a->arg);
@@ -193,7 +226,7 @@ on_attempt_deadline(void *arg)
 		attempt_resolve(a);
 		return;
 	}
-	attempt_next_server(a, FETCH_connect_slow);
+	attempt_blame_server(a, FETCH_connect_slow);
 }
 
 void

@@ -43,7 +43,7 @@ struct attempt {
 	bool wants_new;		 /* an idle connection will not do */
 	uint64_t key;		 /* of the request, for consistent_hash */
 	struct slice wanted;	 /* token of the server its client began with; the owner's */
-	struct server_set tried; /* servers that could not be connected to */
+	struct server_set tried; /* servers that could not be connected to, or failed */
 	unsigned tries;
 	unsigned asked; /* entries whose names were asked for in vain */
 	struct task look;
@@ -57,6 +57,10 @@ void attempt_init(struct attempt *a, struct pool *p, struct resolver *resolver, 
     uint64_t key, struct slice wanted, const struct attempt_owner *owner, void *arg);
 /* Begins, at the end of this turn. */
 void attempt_begin(struct attempt *a);
+/* The request failed there: drops the connection and goes to another server. Only where one is left (attempt_has_other). */
+void attempt_elsewhere(struct attempt *a);
+/* Whether there is a server that was not tried yet. */
+bool attempt_has_other(const struct attempt *a);
 /* The connection died: drops it and gets another one, made for this, to the same server. */
 void attempt_renew(struct attempt *a);
 /* Gives back server and connection; no callback comes any more. */

@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "base/mem.h"
+#include "upstream/health.h"
 
 #define SLOW_LEAST 0.1	     /* of its weight, at the beginning of a slow start */
 #define UNKNOWN_US 1000000.0 /* what a server that has not answered yet costs, once it is asked */
@@ -74,34 +75,72 @@ is_near(const struct upstream *u, const struct server *s)
 	    strcmp(u->conf.zone, s->entry->zone) == 0;
 }
 
+/* What a server must be to be gathered, with one condition less each time that nobody was. */
+enum strictness { ANY_AT_ALL, NOT_TRIED, FIT, FIT_AND_NEAR };
+
+static bool
+has_room(const struct server *s)
+{
+	unsigned most = s->upstream->conf.requests;
+
+	return most == 0 || load_of(s) < most;
+}
+
+static bool
+may_have(struct server *s, const struct choice *c, enum strictness how)
+{
+	if (!is_there(s) || !has_room(s))
+		return false;
+	if (how >= NOT_TRIED && (is_avoided(c, s) || s->health.is_drained))
+		return false;
+	if (how >= FIT && !server_is_fit(s, c->now_ms))
+		return false;
+	return how < FIT_AND_NEAR || is_near(s->upstream, s);
+}
+
+/* Too few are fit for their unfitness to be believed. */
+static bool
+is_panic(struct upstream *u, const struct choice *c)
+{
+	unsigned there = 0, fit = 0;
+
+	for (unsigned i = 0; i < u->servers_count; i++) {
+		struct server *s = &u->servers[i];
+
+		if (!is_there(s) || s->health.is_drained)
+			continue;
+		there++;
+		fit += server_is_fit(s, c->now_ms);
+	}
+	return fit < there && fit < u->conf.panic * there;
+}
+
 /* Whether enough of our own zone is left for it to carry all. */
 static bool
-zone_suffices(const struct upstream *u, const struct choice *c)
+zone_suffices(struct upstream *u, const struct choice *c)
 {
 	unsigned all = 0, left = 0;
 
 	for (unsigned i = 0; u->conf.zone != NULL && i < u->servers_count; i++) {
-		const struct server *s = &u->servers[i];
+		struct server *s = &u->servers[i];
 
 		if (!is_near(u, s) || !is_there(s))
 			continue;
 		all += s->entry->weight;
-		left += is_avoided(c, s) ? 0 : s->entry->weight;
+		left += may_have(s, c, FIT) ? s->entry->weight : 0;
 	}
 	return left > 0 && left >= u->conf.zone_share * all;
 }
 
 static void
-gather(struct upstream *u, const struct choice *c, struct field_of_choice *out)
+gather(struct upstream *u, const struct choice *c, enum strictness how, struct field_of_choice *out)
 {
-	bool near_only = c->wanted.n == 0 && zone_suffices(u, c);
-
 	out->count = 0;
 	out->total = 0;
 	for (unsigned i = 0; i < u->servers_count; i++) {
 		struct server *s = &u->servers[i];
 
-		if (!is_there(s) || is_avoided(c, s) || (near_only && !is_near(u, s)))
+		if (!may_have(s, c, how))
 			continue;
 		out->servers[out->count] = s;
 		out->weights[out->count] = weight_now(s, c->now_ms);
@@ -282,26 +321,33 @@ find_wanted(const struct field_of_choice *f, struct slice token)
 
 /* --- the interface --- */
 
+/* Into out; false: nobody may have it. */
+static bool
+gather_some(struct upstream *u, const struct choice *c, struct field_of_choice *out)
+{
+	enum strictness how = is_panic(u, c) ? NOT_TRIED : zone_suffices(u, c) ? FIT_AND_NEAR : FIT;
+
+	for (;; how--) {
+		gather(u, c, how, out);
+		if (out->count > 0 || how == ANY_AT_ALL)
+			return out->count > 0;
+	}
+}
+
 struct server *
 upstream_choose(struct upstream *u, const struct choice *c)
 {
-	struct choice any = {.key = c->key, .now_ms = c->now_ms};
-	struct choice unbound = {.avoid = c->avoid, .key = c->key, .now_ms = c->now_ms};
 	struct field_of_choice f;
 	struct server *s = NULL;
 
 	pthread_mutex_lock(&u->lock);
+	u->budget += u->conf.retry_budget;
 	if (c->wanted.n > 0) {
-		gather(u, c, &f);
+		gather(u, c, FIT, &f);
 		s = find_wanted(&f, c->wanted);
 	}
-	if (s != NULL)
-		goto found;
-	gather(u, &unbound, &f);
-	if (f.count == 0)
-		gather(u, &any, &f);
-	s = f.count == 0 ? NULL : f.servers[pick(u, &f, c)];
-found:
+	if (s == NULL && gather_some(u, c, &f))
+		s = f.servers[pick(u, &f, c)];
 	if (s != NULL)
 		atomic_fetch_add_explicit(&s->in_flight, 1, memory_order_relaxed);
 	pthread_mutex_unlock(&u->lock);
@@ -322,30 +368,4 @@ void
 server_done(struct server *s)
 {
 	atomic_fetch_sub_explicit(&s->in_flight, 1, memory_order_relaxed);
-}
-
-/* Peak-EWMA: up at once, down by and by. */
-void
-server_took(struct server *s, int64_t us, int64_t now_ms)
-{
-	double cost, took = us < 1 ? 1 : (double)us, keep;
-
-	if (s->upstream->conf.balance != BALANCE_peak_ewma)
-		return;
-	pthread_mutex_lock(&s->upstream->lock);
-	cost = s->cost_us;
-	keep = exp(-(double)(now_ms > s->cost_at_ms ? now_ms - s->cost_at_ms : 0) /
-	    (double)s->upstream->conf.ewma_ms);
-	s->cost_us = took >= cost ? took : cost * keep + took * (1 - keep);
-	s->cost_at_ms = now_ms;
-	pthread_mutex_unlock(&s->upstream->lock);
-}
-
-void
-server_came_back(struct server *s, int64_t now_ms)
-{
-	pthread_mutex_lock(&s->upstream->lock);
-	s->back_ms = now_ms;
-	s->turn = 0;
-	pthread_mutex_unlock(&s->upstream->lock);
 }

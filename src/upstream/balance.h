@@ -1,7 +1,7 @@
 /* upstream/balance.h - which server takes the next request.
  *
- * The story of a choice: servers that may have it are gathered (not tried already, of our own zone as
- * long as enough of it is there), each with its weight as it counts now (slow start), and one of four
+ * The story of a choice: servers that may have it are gathered (fit, not tried already, of our own
+ * zone as long as enough of it is fit; where nobody is left, with one condition less), each with its weight as it counts now (slow start), and one of four
  * rules picks. Shared by all workers: a choice holds the upstream's lock for some hundred nanoseconds and
  * calls nobody. Time and chance are arguments.
  *
@@ -30,14 +30,11 @@ struct choice {
 	uint64_t key;	     /* consistent_hash: the same for what belongs together */
 	int64_t now_ms;
 };
-/* Counted in flight: server_done gives it back. NULL: nobody knows an address of any of them. */
+/* Counted in flight: server_done gives it back. NULL: nobody knows an address of any of them
+ * (upstream_size 0), or each has as many requests as it may. */
 struct server *upstream_choose(struct upstream *u, const struct choice *c);
 void server_done(struct server *s);
 /* How many servers there are now. */
 unsigned upstream_size(const struct upstream *u);
-/* It has answered that long after it was asked. */
-void server_took(struct server *s, int64_t us, int64_t now_ms);
-/* It is there again after it was not: slow start. */
-void server_came_back(struct server *s, int64_t now_ms);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 
+const struct conf_word upstream_off_words[] = {{"off", 0, false}, {0}};
 const struct conf_word upstream_life_words[] = {{"off", 0, false}, {0}};
 const struct conf_word upstream_balance_words[] = {
 #define X(name, text) {#name, BALANCE_##name, false},
@@ -120,6 +121,62 @@ static const struct conf_directive affinity_rows[] = {UPSTREAM_AFFINITY_DIRECTIV
 const struct conf_table upstream_affinity_table = CONF_TABLE(
     "upstream_affinity", struct upstream_affinity_conf, affinity_rows, .check = check_affinity);
 
+static struct status_set
+statuses_of(size_t count, const char *const *texts, const char **bad_out)
+{
+	struct status_set set = {{0}};
+
+	*bad_out = NULL;
+	for (size_t i = 0; i < count; i++)
+		if (!status_set_add(&set, texts[i]))
+			*bad_out = texts[i];
+	return set;
+}
+
+static void
+tell_bad_status(struct conf_context *cx, struct conf_place at, const char *bad)
+{
+	if (bad == NULL)
+		return;
+	conf_error(cx->diag, at, "statuses: \"%s\" is no status", bad);
+	conf_hint(cx->diag, "expected 503 or 5xx");
+}
+
+static void
+check_retries(struct conf_context *cx, const struct conf_table *t, void *target)
+{
+	const struct upstream_retry_conf *r = target;
+	const char *bad;
+
+	statuses_of(r->statuses.count, r->statuses.items, &bad);
+	tell_bad_status(cx, conf_place(t, r, "statuses"), bad);
+}
+
+static void
+check_ejection(struct conf_context *cx, const struct conf_table *t, void *target)
+{
+	const struct upstream_ejection_conf *e = target;
+	const char *bad;
+
+	statuses_of(e->statuses.count, e->statuses.items, &bad);
+	tell_bad_status(cx, conf_place(t, e, "statuses"), bad);
+	if (e->max_time < e->time)
+		conf_error(
+		    cx->diag, conf_place(t, e, "max_time"), "max_time: it is shorter than time");
+}
+
+#define CONF_TARGET struct upstream_retry_conf
+static const struct conf_directive retry_rows[] = {UPSTREAM_RETRY_DIRECTIVES(CONF_ROW)};
+#undef CONF_TARGET
+const struct conf_table upstream_retry_table = CONF_TABLE("upstream_retries",
+    struct upstream_retry_conf, retry_rows, .shortcut = "max", .check = check_retries);
+
+#define CONF_TARGET struct upstream_ejection_conf
+static const struct conf_directive ejection_rows[] = {UPSTREAM_EJECTION_DIRECTIVES(CONF_ROW)};
+#undef CONF_TARGET
+const struct conf_table upstream_ejection_table = CONF_TABLE(
+    "upstream_ejection", struct upstream_ejection_conf, ejection_rows, .check = check_ejection);
+
 #define CONF_TARGET struct upstream_pool_conf
 static const struct conf_directive pool_rows[] = {UPSTREAM_POOL_DIRECTIVES(CONF_ROW)};
 #undef CONF_TARGET
@@ -151,7 +208,27 @@ settings_of(const struct upstream_section *s)
 	    .pending = (unsigned)s->connections.pending,
 	    .host_from_server = s->host != 0,
 	    .announces_clients = s->proxy_protocol != 0,
+	    .panic = s->panic,
+	    .try_ms = s->timeouts.try_,
+	    .total_ms = s->timeouts.total,
+	    .requests = (unsigned)s->connections.requests,
 	};
+	const char *bad;
+
+	if (!s->retries.conf.is_off) {
+		c.retries = (unsigned)s->retries.max;
+		c.retry_budget = s->retries.budget;
+		c.retry_statuses =
+		    statuses_of(s->retries.statuses.count, s->retries.statuses.items, &bad);
+	}
+	if (!s->ejection.conf.is_off)
+		c.eject = (struct eject_conf){.errors = (unsigned)s->ejection.errors,
+		    .latency = (unsigned)s->ejection.latency,
+		    .time_ms = s->ejection.time,
+		    .max_time_ms = s->ejection.max_time,
+		    .share = s->ejection.share,
+		    .statuses =
+			statuses_of(s->ejection.statuses.count, s->ejection.statuses.items, &bad)};
 
 	if (!s->affinity.conf.is_off)
 		c.affinity = (struct affinity_conf){.cookie = s->affinity.cookie,
@@ -223,6 +300,19 @@ has_same_affinity(const struct upstream_conf *a, const struct upstream_conf *b)
 }
 
 static bool
+has_same_health(const struct upstream_conf *a, const struct upstream_conf *b)
+{
+	const struct eject_conf *x = &a->eject, *y = &b->eject;
+
+	return x->errors == y->errors && x->latency == y->latency && x->time_ms == y->time_ms &&
+	    x->max_time_ms == y->max_time_ms && x->share == y->share &&
+	    memcmp(&x->statuses, &y->statuses, sizeof(x->statuses)) == 0 && a->panic == b->panic &&
+	    a->retries == b->retries && a->retry_budget == b->retry_budget &&
+	    memcmp(&a->retry_statuses, &b->retry_statuses, sizeof(a->retry_statuses)) == 0 &&
+	    a->try_ms == b->try_ms && a->total_ms == b->total_ms && a->requests == b->requests;
+}
+
+static bool
 has_same_choice(const struct upstream_conf *a, const struct upstream_conf *b)
 {
 	if (a->balance != b->balance || !is_text(a->zone, b->zone) ||
@@ -244,9 +334,10 @@ is_same(const struct upstream *u, const struct upstream_conf *c, const struct up
 	const struct upstream_conf *had = &u->conf;
 
 	if (strcmp(had->name, c->name) != 0 || !has_same_choice(had, c) ||
-	    had->connect_ms != c->connect_ms || had->response_ms != c->response_ms ||
-	    had->idle_ms != c->idle_ms || had->life_ms != c->life_ms || had->max != c->max ||
-	    had->pending != c->pending || had->host_from_server != c->host_from_server ||
+	    !has_same_health(had, c) || had->connect_ms != c->connect_ms ||
+	    had->response_ms != c->response_ms || had->idle_ms != c->idle_ms ||
+	    had->life_ms != c->life_ms || had->max != c->max || had->pending != c->pending ||
+	    had->host_from_server != c->host_from_server ||
 	    had->announces_clients != c->announces_clients)
 		return false;
 	if (u->workers != workers || u->entries_count != s->servers.count)

@@ -10,10 +10,13 @@
 	X(max, int, "100", "1", "65535", "Connections to each server, all workers together")                 \
 	X(idle, duration, "300s", "1s", "1d", "An unused connection is closed after that")                   \
 	X(life, duration, "off", "1s", "30d", "An older connection is closed once it is not in use", .words = upstream_life_words) \
+	X(requests, int, "off", "1", "1000000", "Requests on their way to one server, those that wait included; with as many at each, one more gets 503", .words = upstream_off_words) \
 	X(pending, int, "1000", "0", "1000000", "Requests per worker that may wait for a connection when all are in use; more get 503")
 
 #define UPSTREAM_TIMEOUT_DIRECTIVES(X)                                                                       \
 	X(connect, duration, "2s", "1ms", "5m", "To a connection; then the next server is tried, or 502")    \
+	X(try_, duration, "off", "1ms", "1h", "To the head of the response, where another server is left that an idempotent request may go to; then it goes there", .words = upstream_off_words, .called = "try") \
+	X(total, duration, "off", "1ms", "1h", "To the head of the response, all tries together; 504", .words = upstream_off_words) \
 	X(response, duration, "30s", "1ms", "1h", "From the request to the head of the response, and the longest silence in its body; 504")
 
 #define UPSTREAM_SERVER_DIRECTIVES(X)                                                                        \
@@ -32,11 +35,27 @@
 	X(same_site, choice(upstream_same_site_words), "lax", NULL, NULL, "Its SameSite")                    \
 	X(secure, choice(upstream_secure_words), "auto", NULL, NULL, "Its Secure; `auto`: where the client came by https")
 
+#define UPSTREAM_RETRY_DIRECTIVES(X)                                                                         \
+	X(max, int, "2", "1", "10", "Times, each at a server that has not been tried")                       \
+	X(budget, ratio, "20%", "0%", "100%", "Retries for each request, in the long run; ten a second are always allowed") \
+	X(statuses, strings, "[502, 503, 504]", "0", "20", "Answers for which another server is asked: `503`, `5xx`")
+
+#define UPSTREAM_EJECTION_DIRECTIVES(X)                                                                      \
+	X(errors, int, "5", "1", "1000", "Failures in a row: no connection, no answer, a broken one, or one of `statuses`; `off`", .words = upstream_off_words) \
+	X(statuses, strings, "[502, 503, 504]", "0", "20", "Answers that count as failures: `503`, `5xx`")   \
+	X(latency, int, "off", "2", "1000", "Times the median of all servers' mean latency over 10 s", .words = upstream_off_words) \
+	X(time, duration, "10s", "100ms", "1h", "How long it is not asked, the first time; twice as long each time it fails again") \
+	X(max_time, duration, "5m", "1s", "1d", "At most")                                                   \
+	X(share, ratio, "50%", "1%", "100%", "Of the servers, at a time")
+
 #define UPSTREAM_DIRECTIVES(X)                                                                               \
 	X(servers, list(struct upstream_server_conf, upstream_server_table), NULL, "1", "64", "Where requests go: `host:port` or `unix:/path`", .required = true) \
 	X(balance, choice(upstream_balance_words), "round_robin", NULL, NULL, "Which server is next. `round_robin`: each in turn. `least_connections`: who has the fewest requests on " \
 		"their way. `peak_ewma`: of two drawn at random, the one that has answered sooner lately for what it has to do. `consistent_hash`: whom the request's `hash.key` belongs to. All heed weights") \
 	X(hash, map(struct upstream_hash_conf, upstream_hash_table), NULL, NULL, NULL, "What `consistent_hash` goes by") \
+	X(retries, map(struct upstream_retry_conf, upstream_retry_table), NULL, NULL, NULL, "An idempotent request that failed before any of its answer came goes to another server", .may_be_off = true) \
+	X(ejection, map(struct upstream_ejection_conf, upstream_ejection_table), NULL, NULL, NULL, "A server that fails is not asked for a while", .may_be_off = true) \
+	X(panic, ratio, "30%", "0%", "100%", "With a smaller part of the servers fit, all are asked as if they were: then it is not the servers") \
 	X(affinity, map(struct upstream_affinity_conf, upstream_affinity_table), "off", NULL, NULL, "A client goes on with the server it began with, as long as that may be asked. " \
 		"The cookie is set with answers for one client alone, never with what is stored; the origin does not see it", .may_be_off = true) \
 	X(ewma, duration, "10s", "100ms", "10m", "`peak_ewma`: what was seen that long ago counts a third")  \
@@ -50,7 +69,7 @@
 /* clang-format on */
 
 extern const struct conf_word upstream_life_words[], upstream_same_site_words[],
-    upstream_secure_words[], upstream_balance_words[], upstream_host_words[],
+    upstream_secure_words[], upstream_off_words[], upstream_balance_words[], upstream_host_words[],
     upstream_proxy_words[];
 
 struct upstream_pool_conf {
@@ -73,13 +92,22 @@ struct upstream_affinity_conf {
 	struct conf_head conf;
 	UPSTREAM_AFFINITY_DIRECTIVES(CONF_FIELD)
 };
+struct upstream_retry_conf {
+	struct conf_head conf;
+	UPSTREAM_RETRY_DIRECTIVES(CONF_FIELD)
+};
+struct upstream_ejection_conf {
+	struct conf_head conf;
+	UPSTREAM_EJECTION_DIRECTIVES(CONF_FIELD)
+};
 /* One entry of `upstreams` as written; struct upstream_conf of upstream/target.h is what is made of it. */
 struct upstream_section {
 	struct conf_head conf;
 	UPSTREAM_DIRECTIVES(CONF_FIELD)
 };
 extern const struct conf_table upstream_pool_table, upstream_timeout_table, upstream_server_table,
-    upstream_hash_table, upstream_affinity_table, upstream_table;
+    upstream_hash_table, upstream_affinity_table, upstream_retry_table, upstream_ejection_table,
+    upstream_table;
 
 /* The upstream of a section: keep with a reference taken when its settings are the same (then its connections and
  * counters go on), else a new one. keep may be NULL. */

@@ -12,6 +12,7 @@
 	X(refused,           502, "no connection to any server",                            "connection_refused")     \
 	X(connect_slow,      504, "no connection within timeouts.connect",                  "connection_timeout")     \
 	X(no_connection,     503, "all connections are in use and the queue is full",       "connection_limit_reached") \
+	X(overloaded,        503, "each server has connections.requests on their way",   "connection_limit_reached") \
 	X(send_failed,       502, "the server closed while the request was being sent",     "connection_terminated")  \
 	X(closed_early,      502, "the server closed without a response",                   "connection_terminated")  \
 	X(response_slow,     504, "no response head within timeouts.response",              "http_response_timeout")  \

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "http/chunker.h"
 #include "upstream/attempt.h"
+#include "upstream/health.h"
 
 #define INPUT_BYTES 16384
 #define TURN_BYTES (512 * 1024) /* received in one turn before others have theirs */
@@ -29,10 +30,14 @@ struct fetch {
 	void *arg;
 	enum fetch_step step;
 	struct attempt attempt; /* the server and the connection to it */
-	bool is_retry;
-	int64_t sent_us;      /* the request's beginning */
-	bool started_reading; /* any byte of a response has come */
+	bool is_retry;		/* a kept connection had died */
+	unsigned retries;	/* times it went to another server */
+	enum fetch_end first;	/* how the try before ended, when there was one */
+	int64_t sent_us;	/* the request's beginning */
+	bool started_reading;	/* any byte of a response has come */
 	struct timer deadline;
+	struct timer whole; /* timeouts.total */
+	int64_t asked_ms;   /* this try's request was sent to its end, or some of it */
 	/* sending */
 	struct slice request; /* plan.head, or own_head */
 	struct buf own_head;  /* the same with the server's name as Host */
@@ -77,6 +82,19 @@ arm_deadline(struct fetch *f, int64_t after_ms)
 	timer_arm(fetch_loop(f), &f->deadline, loop_now_ms(fetch_loop(f)) + after_ms);
 }
 
+static bool may_go_elsewhere(struct fetch *f);
+
+/* For the response's head. */
+static void
+arm_response(struct fetch *f)
+{
+	const struct upstream_conf *c = fetch_conf(f);
+	bool is_short = c->try_ms > 0 && c->try_ms < c->response_ms && may_go_elsewhere(f);
+
+	f->asked_ms = loop_now_ms(fetch_loop(f));
+	arm_deadline(f, is_short ? c->try_ms : c->response_ms);
+}
+
 /* --- the end --- */
 
 static void
@@ -85,6 +103,7 @@ fetch_free(struct fetch *f)
 	struct upstream *u = f->plan.upstream;
 
 	timer_disarm(&f->deadline);
+	timer_disarm(&f->whole);
 	attempt_fini(&f->attempt);
 	if (f->body != NULL)
 		body_unref(&f->body);
@@ -100,7 +119,7 @@ static bool
 is_unsent(enum fetch_end end)
 {
 	return end == FETCH_unresolved || end == FETCH_refused || end == FETCH_connect_slow ||
-	    end == FETCH_no_connection;
+	    end == FETCH_no_connection || end == FETCH_overloaded;
 }
 
 static void
@@ -109,8 +128,8 @@ fetch_finish(struct fetch *f, enum fetch_end end)
 	const struct fetch_handler *h = f->handler;
 	void *arg = f->arg;
 
-	if (f->is_retry && is_unsent(end))
-		end = FETCH_closed_early; /* the first time it was */
+	if ((f->is_retry || f->retries > 0) && is_unsent(end))
+		end = f->first; /* then it was sent */
 	if (end != FETCH_done) {
 		if (f->attempt.server != NULL)
 			atomic_fetch_add_explicit(
@@ -135,6 +154,57 @@ fetch_abort(struct fetch **fp)
 	fetch_free(f);
 }
 
+static int64_t
+took_us(const struct fetch *f)
+{
+	return clock_mono_us() - f->sent_us;
+}
+
+/* Whether another server may have it: nothing can have been done twice, and nothing of an answer has been passed on. */
+static bool
+may_go_elsewhere(struct fetch *f)
+{
+	return f->plan.is_idempotent && !f->upload_touched && f->step == FETCH_EXCHANGING &&
+	    f->retries < fetch_conf(f)->retries && attempt_has_other(&f->attempt);
+}
+
+static void
+begin_anew(struct fetch *f, enum fetch_end end)
+{
+	atomic_fetch_add_explicit(&f->attempt.server->retries, 1, memory_order_relaxed);
+	f->first = end;
+	f->step = FETCH_REACHING;
+	f->head_sent = 0;
+	f->in.n = 0;
+	f->send_broken = false;
+	f->started_reading = false;
+	timer_disarm(&f->deadline);
+}
+
+/* False: it may not, or the budget is used up. */
+static bool
+fetch_go_elsewhere(struct fetch *f, enum fetch_end end)
+{
+	if (!may_go_elsewhere(f) ||
+	    !upstream_take_retry(f->plan.upstream, loop_now_ms(fetch_loop(f))))
+		return false;
+	f->retries++;
+	atomic_fetch_add_explicit(&f->attempt.server->failures, 1, memory_order_relaxed);
+	f->is_retry = false;
+	begin_anew(f, end);
+	attempt_elsewhere(&f->attempt);
+	return true;
+}
+
+/* The server failed with this request: another one, or the end. */
+static void
+fetch_failed(struct fetch *f, enum fetch_end end)
+{
+	server_failed(f->attempt.server, took_us(f), loop_now_ms(fetch_loop(f)));
+	if (!fetch_go_elsewhere(f, end))
+		fetch_finish(f, end);
+}
+
 /* The connection failed in mid-exchange. Once, where nothing can have been done twice, another one
  * is tried. */
 static void
@@ -144,16 +214,11 @@ fetch_broken(struct fetch *f, enum fetch_end end)
 	    f->plan.is_idempotent && !f->upload_touched;
 
 	if (!may_repeat) {
-		fetch_finish(f, end);
+		fetch_failed(f, end);
 		return;
 	}
-	atomic_fetch_add_explicit(&f->attempt.server->retries, 1, memory_order_relaxed);
+	begin_anew(f, end);
 	f->is_retry = true;
-	f->step = FETCH_REACHING;
-	f->head_sent = 0;
-	f->in.n = 0;
-	f->send_broken = false;
-	timer_disarm(&f->deadline);
 	attempt_renew(&f->attempt);
 }
 
@@ -258,7 +323,7 @@ fetch_send(struct fetch *f)
 		}
 		book_sent(f, (size_t)sent);
 		if (f->step == FETCH_EXCHANGING)
-			arm_deadline(f, fetch_conf(f)->response_ms);
+			arm_response(f);
 		if ((size_t)sent < offered)
 			return;
 	}
@@ -313,7 +378,7 @@ fetch_begin_exchange(struct fetch *f)
 	    &(struct h1_limits){.head_bytes = f->plan.head_limit, .target_bytes = 0});
 	atomic_fetch_add_explicit(&f->attempt.server->requests, 1, memory_order_relaxed);
 	f->sent_us = clock_mono_us();
-	arm_deadline(f, fetch_conf(f)->response_ms);
+	arm_response(f);
 	fetch_send(f);
 }
 
@@ -352,7 +417,10 @@ static enum fed
 fed_bad(struct fetch *f, enum fetch_end end)
 {
 	f->keep = false;
-	fetch_finish(f, end);
+	if (end != FETCH_no_memory && f->step == FETCH_EXCHANGING)
+		fetch_failed(f, end);
+	else
+		fetch_finish(f, end);
 	return FED_GONE;
 }
 
@@ -414,13 +482,17 @@ take_head(struct fetch *f)
 	/* A coding nobody asked for (we send no TE): without its name the bytes would mean something else. */
 	if (!h1_response_framing(h, f->plan.method, &f->framing, &fault) || f->framing.is_coded)
 		return fed_bad(f, FETCH_response_bad);
-	server_took(f->attempt.server, clock_mono_us() - f->sent_us, loop_now_ms(fetch_loop(f)));
+	server_answered(f->attempt.server, h->status, took_us(f), loop_now_ms(fetch_loop(f)));
+	if (status_set_has(&fetch_conf(f)->retry_statuses, h->status) &&
+	    fetch_go_elsewhere(f, FETCH_closed_early))
+		return FED_GONE;
 	f->keep = f->keep && h1_keeps_alive(h) && f->framing.kind != FRAMING_CLOSE;
 	body = f->handler->on_head(f->arg, h, &f->framing);
 	if (body == NULL)
 		return FED_GONE;
 	f->body = body_ref(body);
 	f->step = FETCH_RECEIVING;
+	timer_disarm(&f->whole);
 	buf_eat(&f->in, h->size);
 	f->left = f->framing.length;
 	h1_chunked_init(&f->chunked);
@@ -489,6 +561,7 @@ on_fetch_ended(struct fetch *f, bool orderly)
 		fetch_complete(f);
 		return;
 	}
+	server_failed(f->attempt.server, took_us(f), loop_now_ms(fetch_loop(f)));
 	fetch_finish(f, FETCH_truncated);
 }
 
@@ -589,6 +662,26 @@ on_fetch_writable(void *arg)
 	fetch_send(arg);
 }
 
+/* timeouts.try is over where another server is left, else timeouts.response. When nobody else may have it after all, what
+ * is left of timeouts.response is waited for. */
+static void
+on_try_slow(struct fetch *f)
+{
+	int64_t left_ms = f->asked_ms + fetch_conf(f)->response_ms - loop_now_ms(fetch_loop(f));
+
+	if (left_ms > 0 && !may_go_elsewhere(f)) {
+		arm_deadline(f, left_ms);
+		return;
+	}
+	fetch_failed(f, FETCH_response_slow);
+}
+
+static void
+on_fetch_whole(void *arg)
+{
+	fetch_finish(arg, FETCH_response_slow);
+}
+
 static void
 on_fetch_deadline(void *arg)
 {
@@ -598,11 +691,10 @@ on_fetch_deadline(void *arg)
 	case FETCH_REACHING:
 		return;
 	case FETCH_EXCHANGING:
-		server_took(f->attempt.server, fetch_conf(f)->response_ms * 1000,
-		    loop_now_ms(fetch_loop(f)));
-		fetch_finish(f, FETCH_response_slow);
+		on_try_slow(f);
 		return;
 	case FETCH_RECEIVING:
+		server_failed(f->attempt.server, took_us(f), loop_now_ms(fetch_loop(f)));
 		fetch_finish(f, FETCH_body_slow);
 		return;
 	}
@@ -624,6 +716,10 @@ fetch_start(struct pool *p, struct resolver *resolver, const struct fetch_plan *
 	    &fetch_attempt_owner, f);
 	f->attempt.announce = plan->announce;
 	timer_init(&f->deadline, on_fetch_deadline, f);
+	timer_init(&f->whole, on_fetch_whole, f);
+	if (fetch_conf(f)->total_ms > 0)
+		timer_arm(
+		    pool_loop(p), &f->whole, loop_now_ms(pool_loop(p)) + fetch_conf(f)->total_ms);
 	attempt_begin(&f->attempt);
 	return f;
 }

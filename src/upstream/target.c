@@ -12,6 +12,31 @@
 #include "base/mem.h"
 #include "base/slice.h"
 
+bool
+status_set_has(const struct status_set *set, unsigned status)
+{
+	return status < STATUS_MOST && (set->bits[status / 64] >> (status % 64)) & 1;
+}
+
+bool
+status_set_add(struct status_set *set, const char *text)
+{
+	unsigned first, count = 1;
+
+	if (strlen(text) != 3 || text[0] < '1' || text[0] > '5')
+		return false;
+	first = (unsigned)(text[0] - '0') * 100;
+	if (strcmp(text + 1, "xx") == 0)
+		count = 100;
+	else if (strspn(text, "0123456789") == 3)
+		first = (unsigned)strtoul(text, NULL, 10);
+	else
+		return false;
+	for (unsigned i = first; i < first + count; i++)
+		set->bits[i / 64] |= 1ull << (i % 64);
+	return true;
+}
+
 static int
 parse_unix(struct server_entry *s, const char *path)
 {

@@ -89,6 +89,24 @@ struct affinity_conf {
 	enum affinity_secure secure;
 };
 
+#define STATUS_MOST 640
+struct status_set {
+	uint64_t bits[STATUS_MOST / 64];
+};
+
+bool status_set_has(const struct status_set *set, unsigned status);
+/* "503", "5xx". False: neither. */
+bool status_set_add(struct status_set *set, const char *text);
+
+/* When a server that fails is not asked for a while (upstream/health.h). */
+struct eject_conf {
+	unsigned errors;	      /* in a row; 0: never for errors */
+	unsigned latency;	      /* times the others' median; 0: never for being slow */
+	int64_t time_ms, max_time_ms; /* the first time, and at most */
+	double share;		      /* of an upstream's servers, at a time */
+	struct status_set statuses;   /* answers that count as failures */
+};
+
 /* What the configuration says of one upstream. Times in ms. */
 struct upstream_conf {
 	const char *name;
@@ -98,6 +116,15 @@ struct upstream_conf {
 	struct hash_part hash_parts[HASH_PARTS_MAX]; /* consistent_hash: the key is made of them */
 	unsigned hash_parts_count;
 	struct affinity_conf affinity;
+	struct eject_conf eject;
+	double panic;	     /* with a smaller part of the servers fit, all are asked */
+	unsigned retries;    /* of an idempotent request, each at another server */
+	double retry_budget; /* retries for each request */
+	struct status_set retry_statuses; /* answers for which another server is asked */
+	int64_t
+	    try_ms; /* to a response head, where another server is left to ask; 0: response_ms */
+	int64_t total_ms;	/* to a response head, all tries together; 0: no bound of its own */
+	unsigned requests;	/* on their way to one server at most; 0: no bound of its own */
 	double hash_bound;	/* consistent_hash: how many times its share a server may have */
 	int64_t ewma_ms;	/* peak_ewma: what was seen that long ago counts a third */
 	int64_t slow_start_ms;	/* a server that comes back gets its full share after that */
@@ -132,7 +159,8 @@ struct server_seat {
 	X(connects,         counter, "Connections opened")                              \
 	X(connect_failures, counter, "Connections that could not be opened")            \
 	X(failures,         counter, "Requests that ended without a whole response")    \
-	X(retries,          counter, "Requests sent again on a fresh connection")
+	X(retries,          counter, "Requests sent again after they failed there")     \
+	X(ejections,        counter, "Times it was not asked for a while because it failed or was slow")
 /* clang-format on */
 
 /* What stands in the configuration: an address, which is one server, or a name, which is as many as it has addresses
@@ -170,10 +198,20 @@ struct server {
 	SERVER_COUNTERS(X)
 #undef X
 	struct server_seat *seats; /* one per worker */
-	/* For the choice (upstream/balance.h), under the upstream's lock: */
+	/* For the choice (upstream/balance.h, upstream/health.h), under the upstream's lock: */
 	uint64_t hash; /* of its name: the same in every instance */
 	char token[AFFINITY_TOKEN_LEN +
-	    2];		    /* names it to clients; changes with the name. Empty without affinity */
+	    2]; /* names it to clients; changes with the name. Empty without affinity */
+	struct server_health {
+		bool is_down;		  /* checks say so */
+		bool is_drained;	  /* an operator says so */
+		unsigned failures;	  /* in a row */
+		unsigned ejections;	  /* lately: the next is longer */
+		int64_t ejected_until_ms; /* 0: is not */
+		int64_t ejected_for_ms;	  /* the last time */
+		unsigned answers;	  /* since latencies were last looked at, */
+		double answers_us;	  /* and what they took together */
+	} health;
 	double turn;	    /* round robin: what is due to it */
 	double cost_us;	    /* peak_ewma: what it took lately; 0: not known */
 	int64_t cost_at_ms; /* when that was */
@@ -188,7 +226,11 @@ struct upstream {
 	struct server_entry *entries;
 	_Atomic unsigned refs;
 	pthread_mutex_t lock; /* held for one choice or one report, never across a call out */
-	uint64_t random;      /* state of the draw, under the lock */
+	/* Under the lock: */
+	uint64_t random;	/* state of the draw */
+	double budget;		/* retries that may be made */
+	int64_t budget_at_ms;	/* when time last added to it */
+	int64_t slow_looked_ms; /* when latencies were last looked at */
 };
 
 /* NULL: none. */

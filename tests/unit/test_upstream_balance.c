@@ -1,5 +1,6 @@
-/* LINK: upstream/balance upstream/target base/mem base/hash base/buf */
+/* LINK: upstream/balance upstream/health base/log base/clock upstream/target base/mem base/hash base/buf */
 #include "upstream/balance.h"
+#include "upstream/health.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -132,7 +133,7 @@ the_quicker_of_two_is_asked_more(void **state)
 	usual(BALANCE_peak_ewma);
 	u = an_upstream(4, (unsigned[]){1, 1, 1, 1}, NULL);
 	for (unsigned i = 0; i < 4; i++)
-		server_took(&u->servers[i], i == 3 ? 100000 : 10000, NOON_MS);
+		server_answered(&u->servers[i], 200, i == 3 ? 100000 : 10000, NOON_MS);
 	count_choices(u, MANY, NOON_MS, counts);
 	assert_true(counts[3] == 0); /* it never wins a pair */
 	for (unsigned i = 0; i < 3; i++)
@@ -149,12 +150,12 @@ a_slow_answer_counts_at_once_and_is_forgotten_slowly(void **state)
 	usual(BALANCE_peak_ewma);
 	u = an_upstream(2, (unsigned[]){1, 1}, NULL);
 	s = &u->servers[0];
-	server_took(s, 10000, NOON_MS);
-	server_took(s, 200000, NOON_MS + 1);
+	server_answered(s, 200, 10000, NOON_MS);
+	server_answered(s, 200, 200000, NOON_MS + 1);
 	assert_true(s->cost_us == 200000);
-	server_took(s, 10000, NOON_MS + 2);
+	server_answered(s, 200, 10000, NOON_MS + 2);
 	assert_true(s->cost_us > 199000);
-	server_took(s, 10000, NOON_MS + 10002);
+	server_answered(s, 200, 10000, NOON_MS + 10002);
 	assert_in_range((long)s->cost_us, 10000 + 190000 / 3, 10000 + 190000 * 2 / 5);
 	upstream_unref(&u);
 }
@@ -168,7 +169,7 @@ draws_of_two_heed_weights_when_all_are_alike(void **state)
 	usual(BALANCE_peak_ewma);
 	u = an_upstream(3, (unsigned[]){4, 1, 1}, NULL);
 	for (unsigned i = 0; i < 3; i++)
-		server_took(&u->servers[i], 10000, NOON_MS);
+		server_answered(&u->servers[i], 200, 10000, NOON_MS);
 	count_choices(u, MANY, NOON_MS, counts);
 	assert_true(counts[0] > 3 * counts[1] && counts[0] > 3 * counts[2]);
 	assert_true(counts[1] > 0 || counts[2] > 0);
@@ -275,7 +276,8 @@ a_server_that_comes_back_begins_with_a_tenth_and_ends_with_all(void **state)
 	usual(BALANCE_round_robin);
 	conf.slow_start_ms = 60000;
 	u = an_upstream(2, (unsigned[]){1, 1}, NULL);
-	server_came_back(&u->servers[1], NOON_MS);
+	server_drain(&u->servers[1], true, NOON_MS);
+	server_drain(&u->servers[1], false, NOON_MS);
 	count_choices(u, 1100, NOON_MS, counts);
 	assert_in_range(counts[1], 99, 101);
 	count_choices(u, 1500, NOON_MS + 30000, counts);

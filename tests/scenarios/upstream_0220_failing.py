@@ -1,0 +1,209 @@
+"""Servers that fail, and nobody notices: retries elsewhere, ejection, and never a write sent twice."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from stage.client import together
+from stage.waiting import USUAL_S, ports, wait_until
+
+# A server of its own process: /pid answers who it is; counts POSTs by their body, one line each in its log.
+SERVER = """
+import http.server, os, socketserver, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def answer(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.command == "POST":
+            os.write(log, body + b"\\n")
+        mode = open(sys.argv[3]).read() if os.path.exists(sys.argv[3]) else ""
+        if mode == "reset":
+            self.connection.setsockopt(1, 13, b"\\1\\0\\0\\0\\0\\0\\0\\0")
+            self.close_connection = True
+            self.connection.close()
+            return
+        text = str(os.getpid()).encode()
+        self.send_response(500 if mode == "500" else 200)
+        self.send_header("Content-Length", str(len(text)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(text)
+    do_GET = do_POST = answer
+    def log_message(self, *_): pass
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+log = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+class RealServer:
+    def __init__(self, directory, number):
+        self.port = ports.free()
+        self.log, self.mode = directory / f"posts{number}", directory / f"mode{number}"
+        self.process = None
+        self.start()
+
+    def __str__(self):
+        return f"127.0.0.1:{self.port}"
+
+    def start(self):
+        self.process = subprocess.Popen([sys.executable, "-c", SERVER, str(self.port), self.log, self.mode],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self.is_open, f"the server at {self}")
+
+    def is_open(self):
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def send(self, signal_number):
+        self.process.send_signal(signal_number)
+
+    def posts(self):
+        return self.log.read_text().split() if self.log.exists() else []
+
+
+@pytest.fixture
+def servers(tmp_path):
+    made = [RealServer(tmp_path, n) for n in range(3)]
+    yield made
+    for server in made:
+        server.kill()
+
+
+def in_front_of(forebay, servers, **upstream):
+    app = {"servers": [str(s) for s in servers], "timeouts": {"connect": "1s", "try": "300ms", "response": "5s"}, **upstream}
+    return forebay({"upstreams": {"app": app}, "routes": [{"match": "/**"}]})
+
+
+def trouble(kind, server):
+    """Makes trouble, and gives what ends it."""
+    if kind == "kill":
+        server.kill()
+        return server.start
+    if kind == "stop":
+        server.send(signal.SIGSTOP)
+        return lambda: server.send(signal.SIGCONT)
+    server.mode.write_text(kind)
+    return server.mode.unlink
+
+
+@pytest.mark.tsan
+@pytest.mark.parametrize("kind", ["kill", "stop", "reset", "500"])
+def test_no_read_fails_and_no_write_is_sent_twice_while_each_server_fails_in_turn(servers, forebay, kind):
+    w1 = in_front_of(forebay, servers, retries={"statuses": ["5xx"]}, ejection={"time": "200ms", "max_time": "1s", "statuses": ["5xx"]})
+    over = threading.Event()
+    bad, reads, writes = [], [0], [0]
+
+    def read(me):
+        with w1.client() as c:
+            while not over.is_set():
+                answer = c.get(f"/{me}/{reads[0]}")
+                reads[0] += 1
+                if answer.status != 200:
+                    bad.append((answer.status, answer.text))
+
+    def write():
+        while not over.is_set():
+            writes[0] += 1
+            with w1.client() as c:
+                c.post("/", str(writes[0]).encode())        # it may fail: it may not be done twice
+
+    def fail():
+        try:
+            for server in servers:
+                end = trouble(kind, server)
+                before = reads[0]
+                wait_until(lambda: reads[0] > before + 60, "reads while one server fails", USUAL_S)
+                end()
+                before = reads[0]
+                wait_until(lambda: reads[0] > before + 60, "reads while all are well", USUAL_S)
+        finally:
+            over.set()
+    together(*[lambda me=me: read(me) for me in range(4)], write, fail, timeout=60)
+    assert bad == []
+    posts = [post for server in servers for post in server.posts()]
+    assert posts and len(posts) == len(set(posts))
+
+
+def test_a_failing_server_is_ejected_and_comes_back(origins, forebay, clock):
+    good, bad = origins("good"), origins("bad")
+    good.on("/*").reply(200, "good", cache_control="no-store")
+    bad.on("/*").reply(503, "bad", cache_control="no-store")
+    w1 = forebay({"upstreams": {"app": {"servers": [str(good), str(bad)], "ejection": {"errors": 3, "time": "10s"}}}})
+    for _ in range(20):
+        w1.get("/a").expect(200, "good")
+    assert bad.count() == 3
+    assert w1.metric("forebay_upstream_ejections_total", server=str(bad)) == 1
+    w1.wait_log(r"bad_port is not asked for 10 s: it answers with errors".replace("bad_port", str(bad)))
+    clock.advance(11)
+    for _ in range(20):
+        w1.get("/a").expect(200, "good")
+    assert bad.count() == 4                             # back, and one failure was enough
+    clock.advance(11)                                   # twice as long, this time
+    for _ in range(20):
+        w1.get("/a").expect(200, "good")
+    assert bad.count() == 4
+    clock.advance(10)
+    bad.on("/*").reply(200, "well again", cache_control="no-store")
+    assert {w1.get("/a").expect(200).text for _ in range(4)} == {"good", "well again"}
+
+
+def test_a_write_goes_elsewhere_only_when_it_was_not_sent(origins, forebay):
+    first, second = origins("o1"), origins("o2")
+    for origin in (first, second):
+        origin.on("POST /up").hangup()
+    w1 = forebay({"upstreams": {"app": {"servers": [str(first), str(second)], "ejection": "off"}}})
+    w1.post("/up", b"x").expect(502)
+    assert first.count() + second.count() == 1
+    second.on("POST /up").reply(200, "thanks")
+    first.refuse()
+    for _ in range(4):
+        w1.post("/up", b"x").expect(200, "thanks")
+
+
+def test_retries_end_with_their_number_and_their_budget(origins, forebay):
+    bad = [origins(f"o{n}") for n in range(4)]
+    for origin in bad:
+        origin.on("/*").reply(503, "no", cache_control="no-store")
+    app = {"servers": [str(o) for o in bad], "retries": {"max": 2, "budget": "0%"}, "ejection": "off"}
+    w1 = forebay({"upstreams": {"app": app}})
+    w1.get("/a").expect(503, "no")
+    assert sum(o.count() for o in bad) == 3
+    for _ in range(20):
+        w1.get("/a").expect(503)
+    assert sum(o.count() for o in bad) < 21 + 20        # ten a second, and not for each two
+    assert w1.metric("forebay_upstream_retries_total") == sum(o.count() for o in bad) - 21
+
+
+def test_more_requests_than_a_server_may_have_are_refused_at_once(origin, forebay):
+    gate = origin.on("/*").reply(200, "ok", cache_control="no-store").hold()
+    w1 = forebay({"workers": 2, "upstreams": {"app": {"servers": [str(origin)], "connections": {"requests": 2}}}})
+    waiting = [w1.client().ask("GET", f"/{n}") for n in range(2)]
+    origin.wait_asked(2)
+    refused = w1.get("/3").expect(503)
+    assert "connection_limit_reached" in refused.headers["Proxy-Status"]
+    gate.release()
+    for c in waiting:
+        c.answer().expect(200)
+
+
+def test_all_tries_together_have_their_time(origins, forebay, clock):
+    both = [origins("o1"), origins("o2")]
+    for origin in both:
+        origin.on("/*").reply(200, "late").hold()
+    w1 = forebay({"upstreams": {"app": {"servers": [str(o) for o in both], "timeouts": {"try": "2s", "total": "3s"}}}})
+    c = w1.client().ask("GET", "/a")
+    wait_until(lambda: sum(o.count() for o in both) == 1, "the first try")
+    clock.advance(2.5)
+    wait_until(lambda: sum(o.count() for o in both) == 2, "the second try")
+    clock.advance(1)
+    c.answer().expect(504)
