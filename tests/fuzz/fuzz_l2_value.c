@@ -35,13 +35,18 @@ read_value(struct slice bytes, const struct l2_seal *seal)
 	struct l2_value v;
 	struct object *o;
 	struct iovec iov;
+	struct body *body;
 	unsigned sum;
 
 	if (l2_value_read(bytes, &now, seal, &v) != L2_FLAW_none)
 		return;
 	sum = walk(v.key) + walk(v.vary);
 	walked = sum;
-	if (v.is_index || (o = l2_value_object(&v, 1, NULL)) == NULL)
+	if (v.is_index || (body = l2_value_body(&v, NULL)) == NULL)
+		return;
+	o = l2_value_object(&v, body, 1, NULL);
+	body_unref(&body);
+	if (o == NULL)
 		return;
 	sum += walk(object_head(o)) + walk(object_tags(o)) + walk(object_etag(o));
 	while (body_peek(o->body, &c, &iov, 1, UINT64_MAX) > 0) {

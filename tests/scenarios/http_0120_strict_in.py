@@ -98,7 +98,7 @@ HEADS = {
     "version 1.10": f"GET / HTTP/1.10\r\n{HOST}\r\n",
     "version 01.1": f"GET / HTTP/01.1\r\n{HOST}\r\n",
     "two empty lines before": f"\r\n\r\nGET / HTTP/1.1\r\n{HOST}\r\n",
-    "nearly the preface of HTTP/2": f"PRI * HTTP/2.0\r\n{HOST}\r\nSM\r\n\r\n",
+    "nearly the preface of HTTP/2": f"PRI / HTTP/2.0\r\n{HOST}\r\nSM\r\n\r\n",
     "TLS on a plain port": "\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
     "empty Host": "GET / HTTP/1.1\r\nHost:\r\n\r\n",
     "Host with user": "GET / HTTP/1.1\r\nHost: user@a.test\r\n\r\n",
