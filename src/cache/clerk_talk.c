@@ -429,8 +429,12 @@ on_hello(void *arg, enum redisio_end end, const struct redis_reply *reply)
 	settle_ms = settling_ms(c, &h);
 	if (settle_ms > 0)
 		c->settle_until_ms = loop_now_ms(c->loop) + settle_ms;
+	sharedlog_settle(c->log, false); /* until clerk_look has looked at what this brings */
 	atomic_store(&c->last, h.last);
 	c->acked_number = h.last;
+	pthread_mutex_lock(&c->lock);
+	sharedlog_set_runs(c->log, &h.runs);
+	pthread_mutex_unlock(&c->lock);
 	if (h.epoch == c->me.epoch)
 		go_on(c, &h);
 	else

@@ -31,7 +31,7 @@ struct l2_clocks {
  * (cache/sharedlog.h). */
 struct l2_stamp {
 	uint64_t epoch; /* of the log; 0: not known, and the value is of no use */
-	uint64_t seq;	/* the number of the newest entry */
+	uint64_t seq;	/* the run of Redis, and the number of the newest entry */
 };
 
 struct l2_seal {

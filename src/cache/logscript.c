@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache/sharedlog.h"
-
+#define BASE_DIGITS 16
 #define TEXT_OF(number) #number
 #define TEXT(number) TEXT_OF(number)
 
@@ -30,8 +29,9 @@
  * an epoch does not outlive a run of Redis. */
 static const char hello[] = BEGIN
 	"local run=string.match(redis.call('INFO','server'),'run_id:(%w+)') or '-' "
-	"local s=redis.call('HMGET',KEYS[2],'epoch','last','run','run_at','epoch_at','prev','prev_last','epoch_run') "
+	"local s=redis.call('HMGET',KEYS[2],'epoch','last','run','run_at','epoch_at','prev','prev_last','epoch_run','runs','bases') "
 	"local epoch,last,mine=s[1],tonumber(s[2] or 0),tonumber(ARGV[3]) "
+	"local runs,bases=tonumber(s[9] or 0),s[10] or '' "
 	"local lost=not epoch "
 	"if epoch==ARGV[2] then "
 	"  if last<mine then lost=true "
@@ -42,13 +42,14 @@ static const char hello[] = BEGIN
 	"end "
 	"if run~=s[3] then "
 	"  s[4]=now "
-	"  redis.call('HSET',KEYS[2],'run',run,'run_at',now) "
+	"  runs=runs+1 bases=string.sub(bases..string.format('%0" TEXT(BASE_DIGITS) ".0f',last),-" TEXT(LOG_RUNS_KEPT) "*" TEXT(BASE_DIGITS) ") "
+	"  redis.call('HSET',KEYS[2],'run',run,'run_at',now,'runs',runs,'bases',bases) "
 	"end "
 	"if ARGV[1]=='1' and s[8]~=run then lost=true end "
 	"if lost then "
 	"  s[6]=epoch or ARGV[2] "
 	"  if s[6]~=ARGV[2] then s[7]=last else s[7]=math.max(last,mine) end "
-	"  epoch=ARGV[5] last=0 s[5]=now "
+	"  epoch=ARGV[5] last=0 s[5]=now runs=0 bases='' "
 	"  redis.call('DEL',KEYS[1],KEYS[2],KEYS[3]) "
 	"  redis.call('HSET',KEYS[2],'epoch',epoch,'last',0,'run',run,'run_at',s[4],'epoch_at',now,'epoch_run',run,'prev',s[6],'prev_last',s[7]) "
 	"elseif s[6]==ARGV[2] and mine>tonumber(s[7]) then "
@@ -59,7 +60,7 @@ static const char hello[] = BEGIN
 	"local f=redis.call('XRANGE',KEYS[1],'-','+','COUNT',1) "
 	"local first=last+1 "
 	"if f[1] then first=tonumber(string.match(f[1][1],'^%d+')) end "
-	"return {epoch,last,first,now-s[4],now-s[5],s[6],tonumber(s[7]),lost and 1 or 0}";
+	"return {epoch,last,first,now-s[4],now-s[5],s[6],tonumber(s[7]),lost and 1 or 0,runs,bases}";
 
 /* KEYS log state; ARGV epoch, chance, then instance, serial, kind, what of each. */
 static const char append[] = BEGIN
@@ -359,16 +360,38 @@ is_integer(const struct redis_reply *r)
 	return r->type == REPLY_INTEGER && r->integer >= 0;
 }
 
+/* The bases of the last runs, the newest at the end. */
+static bool
+runs_of(int64_t count, struct slice bases, struct log_runs *out)
+{
+	uint64_t kept = bases.n / BASE_DIGITS;
+
+	*out = (struct log_runs){.count = (uint64_t)count};
+	if (count < 0 || bases.n % BASE_DIGITS != 0 || kept > LOG_RUNS_KEPT || kept > out->count)
+		return false;
+	for (uint64_t i = 0; i < kept; i++) {
+		uint64_t run = out->count - kept + 1 + i;
+
+		if (!slice_to_u64(slice_of(bases.p + i * BASE_DIGITS, BASE_DIGITS),
+			&out->base[run % LOG_RUNS_KEPT]))
+			return false;
+	}
+	return true;
+}
+
 bool
 log_hello_of(const struct redis_reply *r, struct log_hello *out)
 {
-	if (r->type != REPLY_ARRAY || r->count != 8 || !hex_of(r->items[0].text, &out->epoch) ||
+	if (r->type != REPLY_ARRAY || r->count != 10 || !hex_of(r->items[0].text, &out->epoch) ||
 	    !hex_of(r->items[5].text, &out->prev) || out->epoch == 0)
 		return false;
 	for (unsigned i = 1; i < 8; i++)
 		if (i != 5 && r->items[i].type != REPLY_INTEGER)
 			return false;
 	if (!is_integer(&r->items[1]) || r->items[2].integer < 1 || !is_integer(&r->items[6]))
+		return false;
+	if (r->items[8].type != REPLY_INTEGER ||
+	    !runs_of(r->items[8].integer, r->items[9].text, &out->runs))
 		return false;
 	out->last = (uint64_t)r->items[1].integer;
 	out->first = (uint64_t)r->items[2].integer;

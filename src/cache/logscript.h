@@ -6,8 +6,9 @@
  *   {P}:log           stream: the entry of number n has the id n-0 and the fields e (epoch), c (chance:
  *                     of the APPEND that wrote it), i (instance), s (serial), k (kind and strength), w (what)
  *   {P}:log:state     hash: epoch, last (number), run (run_id of the Redis), run_at, epoch_at (when each was
- *                     first seen, ms of Redis' clock), epoch_run (in which run the epoch began), prev, prev_last
- *                     (the epoch before, and where it ended), s:<instance> (its newest serial)
+ *                     first seen, ms of Redis' clock), epoch_run (in which run the epoch began), runs (that it
+ *                     has seen after that), bases (the newest number when each of the last of those began, 16 digits
+ *                     each), prev, prev_last (the epoch before, and where it ended), s:<instance> (its newest serial)
  *   {P}:log:leases    sorted set: instance by the end of its lease, ms of Redis' clock
  *   {P}:log:applied   hash: instance to the number it has applied, in this epoch
  *   {P}:log:intents:<instance>   hash: purges of writes that are on their way
@@ -27,6 +28,7 @@
 #define CACHE_LOGSCRIPT_H
 
 #include "cache/logbook.h"
+#include "cache/sharedlog.h"
 #include "event/redisreply.h"
 
 #define LOG_LENGTH "100000" /* entries kept in the stream, about */
@@ -79,6 +81,7 @@ struct log_hello {
 	uint64_t epoch, last, first; /* first: the oldest number that can be read, or last + 1 */
 	uint64_t prev, prev_last;
 	int64_t run_age_ms, epoch_age_ms;
+	struct log_runs runs;
 	bool is_new; /* this HELLO began the epoch */
 };
 bool log_hello_of(const struct redis_reply *r, struct log_hello *out);

@@ -8,6 +8,7 @@
 #define SEEN_MAX \
 	256 /* other instances whose newest serial is remembered; who is forgotten may purge twice */
 #define OWN_MAX 1024
+#define RUN_SHIFT 48 /* of a stamp: above it the run, below it the number */
 
 struct seen {
 	uint64_t instance, serial;
@@ -19,7 +20,7 @@ struct own {
 	uint64_t serial, pos; /* pos: of the local log, or an earlier one */
 };
 
-/* Readers take no lock. What belongs together, epoch and offset, is read between two equal even values
+/* Readers take no lock. What belongs together, epoch, offset and runs, is read between two equal even values
  * of turn; entries go into shared before own_oldest and applied are moved, with release. */
 struct sharedlog {
 	struct purgelog *local;	 /* borrowed */
@@ -28,6 +29,7 @@ struct sharedlog {
 	_Atomic uint64_t turn;
 	_Atomic uint64_t epoch; /* 0: none */
 	_Atomic int64_t offset;
+	_Atomic uint64_t runs, run_base[LOG_RUNS_KEPT]; /* struct log_runs */
 	_Atomic uint64_t applied;
 	_Atomic uint64_t own_oldest; /* local position of the first purge of ours that was not seen;
 					UINT64_MAX: all were */
@@ -113,7 +115,7 @@ sharedlog_is_current(const struct sharedlog *s, int64_t now_ms)
 
 /* What an epoch's numbers mean, at one moment. */
 struct view {
-	uint64_t turn, epoch;
+	uint64_t turn, epoch, runs;
 	int64_t offset;
 };
 
@@ -123,6 +125,7 @@ look(const struct sharedlog *s)
 	struct view v = {.turn = load(&s->turn)};
 
 	v.epoch = load(&s->epoch);
+	v.runs = load(&s->runs);
 	v.offset = atomic_load_explicit(&s->offset, memory_order_acquire);
 	return v;
 }
@@ -134,11 +137,41 @@ is_still(const struct sharedlog *s, const struct view *v)
 	return v->turn % 2 == 0 && load(&s->turn) == v->turn && v->epoch != 0;
 }
 
+static struct l2_stamp
+stamp_of(const struct sharedlog *s, const struct view *v)
+{
+	return (struct l2_stamp){
+	    .epoch = v->epoch, .seq = v->runs << RUN_SHIFT | load(&s->applied)};
+}
+
+/* Whether the number is still what it was when it was read in that run: the log went on behind it. */
+static bool
+is_number_kept(const struct sharedlog *s, const struct view *v, uint64_t run, uint64_t number)
+{
+	if (run == v->runs)
+		return true;
+	return run < v->runs && v->runs - run <= LOG_RUNS_KEPT &&
+	    number <= load(&s->run_base[(run + 1) % LOG_RUNS_KEPT]);
+}
+
+struct l2_stamp
+sharedlog_place(const struct sharedlog *s)
+{
+	struct view v = look(s);
+	struct l2_stamp stamp = stamp_of(s, &v);
+
+	while (v.epoch != 0 && !is_still(s, &v)) {
+		v = look(s);
+		stamp = stamp_of(s, &v);
+	}
+	return stamp;
+}
+
 struct l2_stamp
 sharedlog_stamp(const struct sharedlog *s, int64_t now_ms)
 {
 	struct view v = look(s);
-	struct l2_stamp stamp = {.epoch = v.epoch, .seq = load(&s->applied)};
+	struct l2_stamp stamp = stamp_of(s, &v);
 
 	return is_still(s, &v) && sharedlog_is_current(s, now_ms) ? stamp : (struct l2_stamp){0};
 }
@@ -151,17 +184,18 @@ sharedlog_is_of_epoch(const struct sharedlog *s, const struct l2_stamp *stamp)
 
 /* The order matters: the local head first, so that whatever comes into the local log later is judged by
  * it; then which of ours have no number; then the shared log, which has all others' entries up to that
- * head, and all of ours but those. */
+ * head, and all of ours but those. Whether we are current comes after the epoch: who enters one says first that he is not. */
 bool
 sharedlog_judge(const struct sharedlog *s, const struct l2_stamp *stamp, struct slice key,
     struct slice tags, int64_t now_ms, uint64_t *log_pos_out)
 {
-	bool is_current = sharedlog_is_current(s, now_ms);
 	uint64_t head = purgelog_head(s->local), own = load(&s->own_oldest);
 	struct view v = look(s);
-	int64_t pos = v.offset + (int64_t)stamp->seq;
+	uint64_t number = stamp->seq & (((uint64_t)1 << RUN_SHIFT) - 1);
+	int64_t pos = v.offset + (int64_t)number;
 
-	if (!is_current || v.epoch != stamp->epoch ||
+	if (!sharedlog_is_current(s, now_ms) || v.epoch != stamp->epoch ||
+	    !is_number_kept(s, &v, stamp->seq >> RUN_SHIFT, number) ||
 	    purgelog_judge_parts(s->shared, key, tags, pos < 0 ? 0 : (uint64_t)pos) != PURGE_VALID)
 		return false;
 	*log_pos_out = own <= head ? own - 1 : head;
@@ -251,6 +285,18 @@ void
 sharedlog_enter(struct sharedlog *s, uint64_t epoch, uint64_t first)
 {
 	begin_at(s, epoch, first);
+}
+
+void
+sharedlog_set_runs(struct sharedlog *s, const struct log_runs *runs)
+{
+	uint64_t turn = load(&s->turn);
+
+	atomic_store(&s->turn, turn + 1);
+	atomic_store(&s->runs, runs->count);
+	for (unsigned i = 0; i < LOG_RUNS_KEPT; i++)
+		atomic_store(&s->run_base[i], runs->base[i]);
+	atomic_store(&s->turn, turn + 2);
 }
 
 void

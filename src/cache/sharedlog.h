@@ -11,6 +11,10 @@
  * when that fetch began. So every purge up to that number was taken before the fetch, and the value is
  * good if no later entry matches it and no purge of ours does that has no number yet.
  *
+ * An epoch may outlive the run of Redis that it began in, and a crash may have taken the last entries of that run away: their
+ * numbers are then given out again. So a stamp says in its upper bits in which run its number was read, counted in the epoch,
+ * and one of an earlier run is of use only if the log went on from that number or a later one.
+ *
  * The lease is the promise of Redis to count this instance among those that must confirm a purge. It
  * ends at a date of this machine's own clock, which was read before the renewal was sent; it is held
  * only by who has applied all that was in the log when it was granted. Whoever asks reads the clock
@@ -32,6 +36,13 @@
 /* ...and the instance on itself for that much less, from before it asked: clocks may differ in speed. */
 #define LEASE_MARGIN_MS 200
 #define LEASE_RENEW_MS 500
+
+/* Runs of Redis that the epoch has seen after the first, and the log's newest number when each of the last of them began. */
+#define LOG_RUNS_KEPT 8
+struct log_runs {
+	uint64_t count;
+	uint64_t base[LOG_RUNS_KEPT]; /* of the run n, 1 to count, at n % LOG_RUNS_KEPT */
+};
 
 struct sharedlog;
 
@@ -56,6 +67,8 @@ bool sharedlog_is_of_epoch(const struct sharedlog *s, const struct l2_stamp *sta
  * position of the local log on it is still to be judged (facts.log_pos). */
 bool sharedlog_judge(const struct sharedlog *s, const struct l2_stamp *stamp, struct slice key,
     struct slice tags, int64_t now_ms, uint64_t *log_pos_out);
+/* Where this instance stands, lease or not; epoch 0: nowhere. */
+struct l2_stamp sharedlog_place(const struct sharedlog *s);
 uint64_t sharedlog_epoch(const struct sharedlog *s); /* 0: none */
 uint64_t sharedlog_applied(const struct sharedlog *s);
 
@@ -70,6 +83,8 @@ void sharedlog_own_all(struct sharedlog *s);
 /* The log is of that epoch, and read from its entry first on, which is 1 or more. What was trimmed
  * before is taken for a purge of everything. */
 void sharedlog_enter(struct sharedlog *s, uint64_t epoch, uint64_t first);
+/* What is known of the runs of the epoch that is read, or will be next. */
+void sharedlog_set_runs(struct sharedlog *s, const struct log_runs *runs);
 /* Entries up to first - 1 are gone and were not read: they count as a purge of everything. */
 void sharedlog_missed(struct sharedlog *s, uint64_t first);
 /* The entry with the number applied + 1. serial 0: taken by nobody who could tell it twice. True: it is

@@ -113,16 +113,7 @@ list_leaving(struct commons *c, int64_t now_ms, size_t *count_out)
 static struct l2_stamp
 stamp_now(struct commons *c)
 {
-	const struct sharedlog *log = clerk_log(c->clerk);
-	struct l2_stamp stamp;
-
-	if (!has_shared_log(c))
-		return (struct l2_stamp){0};
-	do {
-		stamp.epoch = sharedlog_epoch(log);
-		stamp.seq = sharedlog_applied(log);
-	} while (stamp.epoch != sharedlog_epoch(log));
-	return stamp;
+	return has_shared_log(c) ? sharedlog_place(clerk_log(c->clerk)) : (struct l2_stamp){0};
 }
 
 /* A stop takes as long as there is something to write: a time-out would leave nothing of it. */

@@ -71,6 +71,24 @@ is_in_another_epoch(void *arg)
 	return status(arg).epoch != epoch_before && is_connected(arg);
 }
 
+static bool
+has_applied_one(void *arg)
+{
+	return status(arg).metrics.applied == 1;
+}
+
+static bool
+has_applied_two(void *arg)
+{
+	return status(arg).metrics.applied == 2;
+}
+
+static bool
+has_applied_four(void *arg)
+{
+	return status(arg).metrics.applied == 4;
+}
+
 static void
 writes_while_redis_is_away_leave_nothing_behind(void **state)
 {
@@ -242,6 +260,48 @@ strict_begins_anew_with_a_run_whatever_its_clock_says(void **state)
 	await(s, is_in_another_epoch, &s->a);
 }
 
+/* Everybody dies who knew of the entries that a crash of Redis took away; what was fetched by then may lie elsewhere (a Redis for values, a
+ * snapshot of memory). The numbers it names are others' now. */
+static void
+what_names_numbers_that_a_crash_took_away_is_not_used(void **state)
+{
+	struct stage *s = *state;
+	struct l2_stamp lost, kept;
+	uint64_t pos;
+
+	purge(s, &s->a, "/first", false);
+	await(s, has_applied_one, &s->a);
+	await(s, is_connected, &s->a);
+	kept = sharedlog_stamp(clerk_log(s->a.clerk), clock_mono_ms());
+	redis(s, "SAVE");
+	for (int i = 0; i < 3; i++)
+		purge(s, &s->a, "/lost", false);
+	await(s, has_applied_four, &s->a);
+	await(s, is_connected, &s->a);
+	lost = sharedlog_stamp(clerk_log(s->a.clerk), clock_mono_ms());
+	assert_int_equal(lost.epoch, kept.epoch);
+	clerk_free(&s->a.clerk);
+	clerk_free(&s->b.clerk);
+	redis_server_kill(&s->server);
+	start_redis(s);
+	s->a.clerk = clerk_new(s->a.local);
+	use(s, &s->a, s->server.url, false, true);
+	await(s, is_connected, &s->a);
+	assert_int_equal(status(&s->a).epoch, kept.epoch);
+	purge(s, &s->a, "/page", false);
+	await(s, has_applied_two, &s->a);
+	await(s, is_connected, &s->a);
+	assert_false(
+	    sharedlog_judge(clerk_log(s->a.clerk), &lost, page, SLICE_NONE, clock_mono_ms(), &pos));
+	assert_false(
+	    sharedlog_judge(clerk_log(s->a.clerk), &kept, page, SLICE_NONE, clock_mono_ms(), &pos));
+	assert_true(sharedlog_judge(
+	    clerk_log(s->a.clerk), &kept, other, SLICE_NONE, clock_mono_ms(), &pos));
+	kept = sharedlog_stamp(clerk_log(s->a.clerk), clock_mono_ms());
+	assert_true(
+	    sharedlog_judge(clerk_log(s->a.clerk), &kept, page, SLICE_NONE, clock_mono_ms(), &pos));
+}
+
 static void
 the_same_redis_with_other_settings_costs_nothing(void **state)
 {
@@ -298,6 +358,7 @@ main(void)
 	    WITH_REDIS(who_is_back_first_does_not_vouch_for_what_he_has_missed),
 	    WITH_REDIS(a_clock_of_redis_that_was_set_back_holds_nobody_up),
 	    WITH_REDIS(strict_begins_anew_with_a_run_whatever_its_clock_says),
+	    WITH_REDIS(what_names_numbers_that_a_crash_took_away_is_not_used),
 	    WITH_REDIS(the_same_redis_with_other_settings_costs_nothing),
 	    WITH_REDIS(the_intents_of_the_dead_are_told_again_once),
 	};

@@ -271,11 +271,37 @@ a_log_that_begins_in_its_middle_is_good_from_there_on(void **state)
 
 #define STAGED(f) cmocka_unit_test_setup_teardown(f, set_stage, strike_stage)
 
+/* The log had 3 entries when the second run began, 5 when the third did: whatever was beyond that was lost. */
+static void
+a_number_of_an_earlier_run_is_good_as_far_as_the_log_went_on_from_it(void **state)
+{
+	struct stage *s = *state;
+	struct log_runs runs = {.count = 2, .base = {[1] = 3, [2] = 5}};
+	uint64_t first = 0, second = (uint64_t)1 << 48, third = (uint64_t)2 << 48;
+
+	for (uint64_t i = 1; i <= 6; i++)
+		apply(s, i, "/other");
+	assert_true(is_good(s, 7, first | 9, page));
+	sharedlog_set_runs(s->log, &runs);
+	assert_true(is_good(s, 7, first | 3, page));
+	assert_false(is_good(s, 7, first | 4, page));
+	assert_true(is_good(s, 7, second | 5, page));
+	assert_false(is_good(s, 7, second | 6, page));
+	assert_true(is_good(s, 7, third | 9, page));
+	assert_false(is_good(s, 7, (third + second) | 1, page));
+	assert_int_equal(sharedlog_stamp(s->log, NOON_MS).seq, third | 6);
+	assert_int_equal(sharedlog_place(s->log).seq, third | 6);
+	runs.count = LOG_RUNS_KEPT + 1; /* nobody knows any more where the second began */
+	sharedlog_set_runs(s->log, &runs);
+	assert_false(is_good(s, 7, first | 1, page));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    STAGED(a_lease_ends_a_margin_before_redis_thinks_so),
+	    STAGED(a_number_of_an_earlier_run_is_good_as_far_as_the_log_went_on_from_it),
 	    STAGED(a_lease_is_earned_by_applying_what_was_there_when_it_was_granted),
 	    STAGED(a_grant_that_waits_is_not_given_up_for_one_that_asks_more),
 	    STAGED(nothing_of_redis_is_used_without_a_lease_or_before_it_is_settled),
