@@ -13,8 +13,10 @@
 #include "cache/census.h"
 #include "cache/l2crew.h"
 #include "cache/redis.h"
+#include "event/helpers.h"
 #include "event/tlsoffer.h"
 #include "server/accesslog.h"
+#include "server/challenge.h"
 #include "server/warm.h"
 
 #define CREW_MOST_BYTES \
@@ -76,6 +78,7 @@ commons_init(struct workers *ws, size_t cache_bytes, size_t rate_table_bytes)
 	c->verdicts = verdicts_new();
 	c->l2_crew = l2_crew_new(
 	    cache_bytes / CREW_PART < CREW_MOST_BYTES ? cache_bytes / CREW_PART : CREW_MOST_BYTES);
+	c->readers = helpers_new(CHALLENGES_AT_ONCE * (size_t)2 * CHALLENGE_MAX_BYTES);
 	c->clerk = clerk_new(c->purges);
 	if (c->clerk == NULL)
 		return -1;
@@ -335,6 +338,8 @@ workers_free(struct workers **wp)
 		census_stop(ws->commons.census);
 	if (ws->commons.l2_crew != NULL)
 		l2_crew_stop(ws->commons.l2_crew);
+	if (ws->commons.readers != NULL)
+		helpers_stop(ws->commons.readers);
 	for (unsigned round = 0; round < SETTLE_ROUNDS; round++)
 		for (unsigned i = 0; i < ws->count; i++)
 			if (ws->members[i].worker != NULL)
@@ -342,6 +347,7 @@ workers_free(struct workers **wp)
 	for (unsigned i = 0; i < ws->count; i++)
 		worker_free(&ws->members[i].worker);
 	l2_crew_free(&ws->commons.l2_crew);
+	helpers_free(&ws->commons.readers);
 	flights_free(&ws->commons.flights);
 	census_free(&ws->commons.census);
 	store_free(&ws->commons.store);

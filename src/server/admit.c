@@ -1,6 +1,8 @@
 /* The first steps: the URL and its route, and what may not pass at all. */
 #include "base/mem.h"
+#include "server/challenge.h"
 #include "server/exchange_priv.h"
+#include "server/tohttps.h"
 #include "server/affinity.h"
 
 /* --- route --- */
@@ -143,6 +145,7 @@ step_route(struct exchange *x)
 {
 	char *space = arena_alloc(&x->mem, url_space(&x->head));
 	enum url_fault fault = url_of_request(&x->head, exchange_scheme(x), space, &x->url);
+	enum exchange_next next;
 
 	if (fault != URL_GOOD) {
 		x->closes = true;
@@ -150,6 +153,8 @@ step_route(struct exchange *x)
 	}
 	if (x->head.method == METHOD_PURGE)
 		return exchange_purge(x);
+	if (challenge_takes(x, &next) || tohttps_takes(x, &next))
+		return next;
 	x->route = find_route(x, x->head.method, &x->captures);
 	if (x->route == NULL)
 		return no_route(x);

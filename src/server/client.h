@@ -13,6 +13,7 @@
 #include "upstream/fetch.h"
 
 struct client;
+struct door;
 struct worker;
 
 /* How a response is told. head pieces stay good until all have been sent (client_head_is_sent) or the exchange ends. */
@@ -59,6 +60,7 @@ struct client {
 	struct worker *worker;
 	const struct address *peer; /* the other end of the connection */
 	const struct address *local;
+	const struct door *door; /* by which it came; NULL: by none */
 	bool is_tls;
 	unsigned http_major;	/* 2: HTTP/2; 0: HTTP/1, as the head says */
 	bool is_own;		/* a visit (server/visit.h): nobody's request */

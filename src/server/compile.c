@@ -159,6 +159,22 @@ compile_proxies(struct compiling *k)
 	}
 }
 
+static void
+compile_senders(struct compiling *k)
+{
+	const struct server_conf *c = k->conf;
+	struct site *s = k->site;
+
+	s->senders = arena_zalloc(k->world->mem, c->listen.count * sizeof(*s->senders));
+	for (size_t i = 0; i < c->listen.count; i++)
+		if (c->listen.items[i].https_redirect != 0)
+			s->senders[s->senders_count++] =
+			    (struct site_sender){c->listen.items[i].address,
+				(unsigned)c->listen.items[i].https_redirect};
+	if (c->acme_challenges != NULL)
+		s->challenges = server_conf_path(k->world->mem, &c->conf, c->acme_challenges);
+}
+
 /* Each client may need a second descriptor, for its connection to an upstream. */
 static unsigned
 connections_auto(void)
@@ -268,6 +284,7 @@ site_compile(const struct server_conf *conf, struct site_world *world, struct co
 	s->conf = (void *)(uintptr_t)conf;
 	compile_upstreams(&k);
 	compile_trusted(&k);
+	compile_senders(&k);
 	compile_proxies(&k);
 	compile_limits(&k);
 	compile_headers(&k);

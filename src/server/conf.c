@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 const struct conf_word auto_words[] = {{"auto", CONF_AUTO, false}, {0}};
+const struct conf_word redirect_words[] = {{"off", 0, false}, {"on", 443, false}, {0}};
 const struct conf_word access_format_words[] = {
     {"combined", ACCESS_COMBINED, false}, {"json", ACCESS_JSON, false}, {0}};
 const struct conf_word log_level_words[] = {{"error", LOG_LEVEL_ERROR, false},
@@ -122,6 +123,15 @@ const struct conf_table purge_method_table = CONF_TABLE("purge_method", struct p
 
 /* --- the top ------------------------------------------------------------------------------------ */
 
+/* It would send clients to where they are. */
+static void
+check_redirect(struct conf_context *cx, const struct listen_conf *l)
+{
+	if (l->https_redirect != 0 && !l->tls.conf.is_off)
+		conf_error(cx->diag, conf_place(&listen_table, l, "https_redirect"),
+		    "https_redirect: this listener speaks https itself; put it on the plain one");
+}
+
 static void
 refuse_twice(struct conf_context *cx, struct conf_place at, const char *address)
 {
@@ -139,6 +149,7 @@ check_addresses(struct conf_context *cx, const struct conf_table *t, void *targe
 		const struct listen_conf *l = &c->listen.items[i];
 		struct conf_place at = conf_place(&listen_table, l, "address");
 
+		check_redirect(cx, l);
 		if (strcmp(l->address, admin) == 0)
 			refuse_twice(cx, at, admin);
 		for (size_t before = 0; before < i; before++)

@@ -29,6 +29,7 @@
 	X(address, address, NULL, NULL, NULL, "`:8080` for all addresses of the machine, `127.0.0.1:8080`, `[::1]:8080`, `unix:/path`", .required = true) \
 	X(tls, map(struct listen_tls_conf, listen_tls_table), "off", NULL, NULL, "HTTPS", .may_be_off = true) \
 	X(http2, bool, "on", NULL, NULL, "HTTP/2 beside HTTP/1.1: agreed on by ALPN over TLS, by prior knowledge without") \
+	X(https_redirect, int, "off", "1", "65535", "Plain HTTP only: what comes here is sent to https at that port, `on` means 443; the host is kept. ACME challenges (`acme_challenges`) are answered all the same", .words = redirect_words) \
 	X(proxy_protocol, map(struct proxy_protocol_conf, proxy_protocol_table), "off", NULL, NULL, "Proxies that say for whom they speak by the PROXY protocol, version 1 or 2", .may_be_off = true)
 
 #define ADMIN_DIRECTIVES(X)                                                                                          \
@@ -74,6 +75,7 @@
 	X(trusted_proxies, strings, NULL, "0", "1000", "Networks, as in `10.0.0.0/8`, whose X-Forwarded-For, X-Forwarded-Proto, Forwarded and X-Request-Id are believed") \
 	X(upstreams, named(struct upstream_section, upstream_table), NULL, "0", "1000", "The servers behind, by name") \
 	X(cache, map(struct cache_conf, cache_table), NULL, NULL, NULL, "The store, and cache rules for all routes", .may_be_off = true) \
+	X(acme_challenges, string, NULL, "1", "4096", "Directory of the answers to ACME's http-01 challenges: its files are served under `/.well-known/acme-challenge/`, in front of any route and on every listener. With certbot's `--webroot-path /var/www` it is `/var/www/.well-known/acme-challenge`") \
 	X(purge, map(struct purge_method_conf, purge_method_table), "off", NULL, NULL, "The method PURGE", .may_be_off = true) \
 	X(compression, map(struct compression_conf, compression_table), NULL, NULL, NULL, "Compression, for all routes", .may_be_off = true) \
 	X(security_headers, map(struct headers_conf, headers_table), NULL, NULL, NULL, "Security headers, for all routes", .may_be_off = true) \
@@ -83,8 +85,8 @@
 /* clang-format on */
 
 #define CONF_AUTO (-1)
-extern const struct conf_word auto_words[], access_format_words[], log_level_words[],
-    rate_style_words[];
+extern const struct conf_word auto_words[], redirect_words[], access_format_words[],
+    log_level_words[], rate_style_words[];
 enum access_format { ACCESS_COMBINED, ACCESS_JSON };
 
 struct certificate_conf {

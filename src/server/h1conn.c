@@ -168,6 +168,7 @@ h1conn_accept(struct door *door, int fd, const struct address *peer)
 	    .worker = w,
 	    .peer = &c->peer,
 	    .local = &door->local,
+	    .door = door,
 	    .listener_slot = door->slot,
 	    .is_tls = door->tls != NULL};
 	task_init(&c->walk, on_walk, c);

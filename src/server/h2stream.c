@@ -124,6 +124,7 @@ on_open(void *arg, uint32_t id)
 	    .worker = c->worker,
 	    .peer = &c->peer,
 	    .local = &c->door->local,
+	    .door = c->door,
 	    .listener_slot = c->door->slot,
 	    .is_tls = c->door->tls != NULL,
 	    .http_major = 2,

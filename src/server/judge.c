@@ -349,6 +349,19 @@ judge_certificates(const struct judging *j)
 	}
 }
 
+static void
+judge_challenges(const struct judging *j)
+{
+	struct stat st;
+
+	if (j->site->challenges == NULL ||
+	    (stat(j->site->challenges, &st) == 0 && S_ISDIR(st.st_mode)))
+		return;
+	conf_warning(j->diag, conf_place(&server_table, j->conf, "acme_challenges"),
+	    "acme_challenges: there is no directory %s; challenges get 404 until there is",
+	    j->site->challenges);
+}
+
 /* A secret that stands in the configuration itself, which others can read. */
 static void
 judge_secret(const struct judging *j, const struct conf_head *map, const char *name)
@@ -427,6 +440,7 @@ site_judge(const struct server_conf *conf, const struct site *site, struct conf_
 	judge_unused_limits(&j);
 	judge_unused_upstreams(&j);
 	judge_certificates(&j);
+	judge_challenges(&j);
 	judge_admin(&j);
 	judge_trusted(&j);
 }

@@ -143,6 +143,12 @@ struct site_proxies {
 	int64_t timeout_ms; /* for the whole header */
 };
 
+/* A listener that sends its clients to https. */
+struct site_sender {
+	const char *address; /* as configured */
+	unsigned port;	     /* of https */
+};
+
 struct site {
 	_Atomic unsigned refs;
 	unsigned generation;
@@ -163,7 +169,10 @@ struct site {
 	struct cidr *trusted; /* whose word about clients is believed */
 	unsigned proxies_count;
 	struct site_proxies *proxies; /* of those listeners that have any */
-	bool takes_purges;	      /* the PURGE method, from: */
+	unsigned senders_count;
+	struct site_sender *senders;
+	const char *challenges; /* directory of answers to ACME; NULL: none */
+	bool takes_purges;	/* the PURGE method, from: */
 	unsigned purgers_count;
 	struct cidr *purgers;
 	enum rate_style rate_style;

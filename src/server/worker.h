@@ -24,6 +24,7 @@ struct accesslog;
 struct clerk;
 struct census;
 struct l2;
+struct helpers;
 struct l2_crew;
 struct resolver;
 struct warmer;
@@ -41,6 +42,7 @@ struct commons {
 	struct census *census;
 	struct verdicts *verdicts;
 	struct l2_crew *l2_crew; /* makes and reads long values of Redis */
+	struct helpers *readers; /* of files that requests ask for: challenges */
 	struct searchrules *searches;
 	struct clerk *clerk; /* takes purges, and shares them */
 	struct limit_table *limits;
