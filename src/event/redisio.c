@@ -618,8 +618,9 @@ begin_tls(struct redisio *r)
 	r->tls = tls_client_get(&conf, problem, sizeof(problem));
 	if (r->tls == NULL)
 		redisio_drop(r, "TLS: %s", problem);
-	else if (stream_start_tls(
-		     r->stream, r->tls, u->name != NULL ? u->name : u->places[0].host) != 0)
+	else if (stream_start_tls(r->stream, r->tls,
+		     &(struct tls_opening){
+			 .name = u->name != NULL ? u->name : u->places[0].host}) != 0)
 		redisio_drop(r, "TLS: %s", strerror(errno));
 	else
 		r->state = STATE_SECURING;

@@ -35,6 +35,7 @@ enum phase { PHASE_GREETING, PHASE_OPEN, PHASE_ENDED, PHASE_BROKEN };
 struct tls {
 	struct tls_context *ctx; /* own reference; NULL: our side is the client's */
 	char *failure;		 /* of a client's, for people; NULL: none */
+	enum tls_fault fault;	 /* the same for programs */
 	SSL *ssl;
 	struct stream *stream;
 	enum phase phase; /* of reading; writing goes on after PHASE_ENDED */
@@ -250,13 +251,17 @@ tls_has_pending(const struct stream *s)
 
 /* A client's owner is told in words: what is wrong is his to put right. */
 static void
-note_failure(struct tls *t, const char *why)
+note_failure(struct tls *t, unsigned long error, const char *why)
 {
 	long verdict = SSL_get_verify_result(t->ssl);
 	struct buf text = {0};
 
 	if (t->ctx != NULL || t->failure != NULL)
 		return;
+	t->fault = verdict != X509_V_OK ? TLS_FAULT_certificate
+	    : ERR_GET_REASON(error) > SSL_AD_REASON_OFFSET && ERR_GET_LIB(error) == ERR_LIB_SSL
+	    ? TLS_FAULT_alert
+	    : TLS_FAULT_protocol;
 	if (verdict != X509_V_OK)
 		buf_printf(&text, "its certificate is not accepted: %s",
 		    X509_verify_cert_error_string(verdict));
@@ -271,6 +276,7 @@ static bool
 wants_more(struct stream *s, int result)
 {
 	struct tls *t = s->tls;
+	unsigned long error;
 	char why[256];
 
 	switch (SSL_get_error(t->ssl, result)) {
@@ -283,9 +289,13 @@ wants_more(struct stream *s, int result)
 		break_off(s, s->error != 0 ? s->error : ECONNRESET);
 		return false;
 	default:
+		error = ERR_peek_error();
 		tls_complaint(why, sizeof(why));
 		log_debug("TLS: fd %d: %s", s->fd, why);
-		note_failure(t, why);
+		if (t->greeted && ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+			s->error = ECONNRESET; /* an end that may be somebody else's */
+		else
+			note_failure(t, error, why);
 		break_off(s, s->error != 0 ? s->error : EPROTO);
 		return false;
 	}
@@ -597,6 +607,12 @@ const char *
 stream_tls_failure(const struct stream *s)
 {
 	return s->tls == NULL || s->tls->failure == NULL ? "" : s->tls->failure;
+}
+
+enum tls_fault
+stream_tls_fault(const struct stream *s)
+{
+	return s->tls == NULL ? TLS_FAULT_none : s->tls->fault;
 }
 
 bool

@@ -30,6 +30,7 @@ struct tls_client {
 	struct tls_client *next;
 	unsigned refs;
 	struct seen files[FILES]; /* ca, cert, key */
+	bool is_13_only;
 	SSL_CTX *ssl;
 };
 
@@ -107,12 +108,71 @@ introduce(SSL_CTX *ssl, const struct tls_client_conf *conf, char *problem, size_
 	return 0;
 }
 
+/* --- sessions --- */
+
+static int session_slot = -1; /* of SSL's own data: where its session is kept */
+
+static void
+make_session_slot(void)
+{
+	session_slot = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	if (session_slot < 0)
+		bug("no memory for TLS sessions");
+}
+
+void
+tls_session_free(struct tls_session **sp)
+{
+	SSL_SESSION_free((SSL_SESSION *)*sp);
+	*sp = NULL;
+}
+
+/* A copy is kept: OpenSSL spoils a connection's own when that ends without a word, as HTTP's often do. */
+static int
+on_new_session(SSL *ssl, SSL_SESSION *session)
+{
+	struct tls_session **slot = SSL_get_ex_data(ssl, session_slot);
+
+	if (slot == NULL)
+		return 0;
+	tls_session_free(slot);
+	*slot = (struct tls_session *)SSL_SESSION_dup(session);
+	return 0;
+}
+
+static bool
+resume(SSL *ssl, struct tls_session **slot)
+{
+	if (slot == NULL)
+		return true;
+	if (SSL_set_ex_data(ssl, session_slot, slot) != 1)
+		return false;
+	if (*slot != NULL && SSL_set_session(ssl, (SSL_SESSION *)*slot) != 1)
+		tls_session_free(slot); /* of another time: a whole handshake will do */
+	return true;
+}
+
+static bool
+offer(SSL *ssl, const char *protocol)
+{
+	unsigned char list[32];
+	size_t n = protocol == NULL ? 0 : strlen(protocol);
+
+	if (n == 0 || n >= sizeof(list))
+		return n == 0;
+	list[0] = (unsigned char)n;
+	memcpy(list + 1, protocol, n);
+	return SSL_set_alpn_protos(ssl, list, (unsigned)n + 1) == 0;
+}
+
 static SSL_CTX *
 ssl_new(const struct tls_client_conf *conf, char *problem, size_t cap)
 {
 	SSL_CTX *ssl = SSL_CTX_new(TLS_client_method());
 
-	if (ssl == NULL || SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION) != 1) {
+	if (ssl == NULL ||
+	    SSL_CTX_set_min_proto_version(
+		ssl, conf->is_13_only ? TLS1_3_VERSION : TLS1_2_VERSION) != 1) {
 		fail("OpenSSL", "", problem, cap);
 		SSL_CTX_free(ssl);
 		return NULL;
@@ -123,7 +183,8 @@ ssl_new(const struct tls_client_conf *conf, char *problem, size_t cap)
 	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ssl, 1);
-	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(ssl, on_new_session);
 	if (trust(ssl, conf->ca, problem, cap) == 0 && introduce(ssl, conf, problem, cap) == 0) {
 		ERR_clear_error();
 		return ssl;
@@ -143,6 +204,7 @@ client_new(const struct tls_client_conf *conf, const char *const paths[FILES],
 		return NULL;
 	c = must_calloc(1, sizeof(*c));
 	c->ssl = ssl;
+	c->is_13_only = conf->is_13_only;
 	for (unsigned i = 0; i < FILES; i++) {
 		c->files[i] = seen[i];
 		c->files[i].path = paths[i] == NULL ? NULL : must_strdup(paths[i]);
@@ -153,14 +215,14 @@ client_new(const struct tls_client_conf *conf, const char *const paths[FILES],
 /* --- shared by all --- */
 
 static struct tls_client *
-find(const char *const paths[FILES], const struct seen seen[FILES])
+find(const char *const paths[FILES], const struct seen seen[FILES], bool is_13_only)
 {
 	for (struct tls_client *c = clients; c != NULL; c = c->next) {
 		unsigned same = 0;
 
 		while (same < FILES && is_same_file(&c->files[same], &seen[same], paths[same]))
 			same++;
-		if (same == FILES)
+		if (same == FILES && c->is_13_only == is_13_only)
 			return c;
 	}
 	return NULL;
@@ -187,6 +249,7 @@ forget_some(void)
 struct tls_client *
 tls_client_get(const struct tls_client_conf *conf, char *problem, size_t cap)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const char *const paths[FILES] = {conf->ca, conf->cert, conf->key};
 	struct seen seen[FILES];
 	struct tls_client *c;
@@ -196,8 +259,9 @@ tls_client_get(const struct tls_client_conf *conf, char *problem, size_t cap)
 			snprintf(problem, cap, "%s: %s", paths[i], strerror(errno));
 			return NULL;
 		}
+	pthread_once(&once, make_session_slot);
 	pthread_mutex_lock(&lock);
-	c = find(paths, seen);
+	c = find(paths, seen, conf->is_13_only);
 	if (c == NULL) {
 		c = client_new(conf, paths, seen, problem, cap);
 		if (c != NULL) {
@@ -249,11 +313,12 @@ expect(SSL *ssl, const char *name)
 }
 
 int
-stream_start_tls(struct stream *s, struct tls_client *c, const char *name)
+stream_start_tls(struct stream *s, struct tls_client *c, const struct tls_opening *o)
 {
 	SSL *ssl = SSL_new(c->ssl);
 
-	if (ssl == NULL || !expect(ssl, name)) {
+	if (ssl == NULL || !expect(ssl, o->name) || !offer(ssl, o->protocol) ||
+	    !resume(ssl, o->session)) {
 		SSL_free(ssl);
 		ERR_clear_error();
 		errno = ENOMEM;

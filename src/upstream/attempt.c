@@ -5,6 +5,7 @@
 #include "event/resolver.h"
 #include "upstream/health.h"
 #include "upstream/names.h"
+#include "upstream/secure.h"
 
 static void on_attempt_readable(void *arg);
 static void on_attempt_writable(void *arg);
@@ -197,17 +198,45 @@ attempt_announce(struct attempt *a)
 	    stream_writev(a->conn->stream, &iov, 1, true) == (ssize_t)iov.iov_len;
 }
 
+/* The stream speaks now, as it should or plainly. */
 static void
-on_attempt_writable(void *arg)
+attempt_hand_over(struct attempt *a)
 {
-	struct attempt *a = arg;
+	stream_set_handler(a->conn->stream, &a->owner->stream, a->arg);
+	attempt_succeed(a, false);
+}
 
+static void
+attempt_connected(struct attempt *a)
+{
 	if (stream_error(a->conn->stream) != 0 || !attempt_announce(a)) {
 		attempt_blame_server(a, FETCH_refused);
 		return;
 	}
-	stream_set_handler(a->conn->stream, &a->owner->stream, a->arg);
-	attempt_succeed(a, false);
+	if (a->upstream->secure == NULL) {
+		attempt_hand_over(a);
+		return;
+	}
+	a->step = ATTEMPT_SECURING;
+	if (secure_begin(a->conn) != 0)
+		attempt_blame_server(a, FETCH_tls_failed);
+}
+
+static void
+on_attempt_writable(void *arg)
+{
+	struct attempt *a = arg;
+	enum fetch_end end;
+
+	if (a->step == ATTEMPT_CONNECTING) {
+		attempt_connected(a);
+		return;
+	}
+	end = secure_done(a->conn);
+	if (end == FETCH_done)
+		attempt_hand_over(a);
+	else
+		attempt_blame_server(a, end);
 }
 
 static void

@@ -27,6 +27,7 @@ enum attempt_step {
 	ATTEMPT_CHOOSING, /* about to look; also: waiting for a free connection */
 	ATTEMPT_RESOLVING,
 	ATTEMPT_CONNECTING,
+	ATTEMPT_SECURING, /* TLS shakes hands */
 };
 
 struct attempt {

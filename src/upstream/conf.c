@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "upstream/secure.h"
 
 const struct conf_word upstream_off_words[] = {{"off", 0, false}, {0}};
 const struct conf_word upstream_life_words[] = {{"off", 0, false}, {0}};
@@ -13,6 +14,7 @@ const struct conf_word upstream_balance_words[] = {
 #undef X
 	{0}};
 const struct conf_word upstream_host_words[] = {{"client", 0, false}, {"server", 1, false}, {0}};
+const struct conf_word upstream_tls_words[] = {{"1.2", 0, false}, {"1.3", 1, false}, {0}};
 const struct conf_word upstream_proxy_words[] = {{"off", 0, false}, {"v2", 1, false}, {0}};
 
 /* What an address of a listener may be, but not of a server: ":8080", "*:8080". */
@@ -177,6 +179,66 @@ static const struct conf_directive ejection_rows[] = {UPSTREAM_EJECTION_DIRECTIV
 const struct conf_table upstream_ejection_table = CONF_TABLE(
     "upstream_ejection", struct upstream_ejection_conf, ejection_rows, .check = check_ejection);
 
+/* NULL: no TLS. */
+static struct secure *
+secure_of(const struct upstream_tls_conf *c)
+{
+	const struct secure_conf conf = {
+	    .tls = {.ca = c->ca, .cert = c->cert, .key = c->key, .is_13_only = c->min_version != 0},
+	    .name = c->name};
+
+	return c->conf.is_off ? NULL : secure_new(&conf);
+}
+
+/* Relative paths start at the file they are written in. */
+static void
+find_file(struct conf_context *cx, const struct upstream_tls_conf *t, const char **path)
+{
+	const struct conf_file *f = t->conf.node == NULL ? NULL : t->conf.node->at.file;
+
+	if (*path != NULL && (*path)[0] != '/' && f != NULL && f->dir != NULL && f->dir[0] != '\0')
+		*path = arena_printf(cx->mem, "%s/%s", f->dir, *path).p;
+}
+
+/* The files are read here once, so that whoever cannot is told in its place. */
+static void
+check_tls(struct conf_context *cx, const struct conf_table *t, void *target)
+{
+	struct upstream_tls_conf *c = target;
+	struct secure *s;
+
+	if (c->conf.is_off)
+		return;
+	find_file(cx, c, &c->ca);
+	find_file(cx, c, &c->cert);
+	find_file(cx, c, &c->key);
+	if ((c->cert == NULL) != (c->key == NULL)) {
+		conf_error(cx->diag, conf_place(t, c, c->cert == NULL ? "key" : "cert"),
+		    "tls: a certificate and its key belong together: %s is missing",
+		    c->cert == NULL ? "cert" : "key");
+		return;
+	}
+	s = secure_of(c);
+	if (secure_problem(s)[0] != '\0')
+		conf_error(cx->diag,
+		    conf_place(t, c,
+			c->ca != NULL	      ? "ca"
+			    : c->cert != NULL ? "cert"
+					      : "min_version"),
+		    "tls: %s", secure_problem(s));
+	secure_free(&s);
+}
+
+#define CONF_TARGET struct upstream_tls_conf
+static const struct conf_directive tls_rows[] = {UPSTREAM_TLS_DIRECTIVES(CONF_ROW)};
+#undef CONF_TARGET
+const struct conf_table upstream_tls_table =
+    CONF_TABLE("upstream_tls", struct upstream_tls_conf, tls_rows, .check = check_tls,
+	.text = "A server's certificate must lead to an authority that is trusted, be in time, and "
+		"be made out to the server; there is "
+		"no way to do without. Relative paths start at the file they are written in; the "
+		"files are read again by a reload.");
+
 #define CONF_TARGET struct upstream_pool_conf
 static const struct conf_directive pool_rows[] = {UPSTREAM_POOL_DIRECTIVES(CONF_ROW)};
 #undef CONF_TARGET
@@ -275,6 +337,14 @@ check_upstream(struct conf_context *cx, const struct conf_table *t, void *target
 		conf_error(
 		    cx->diag, conf_place(t, s, "servers"), "servers: there is a bad address");
 	upstream_unref(&u);
+	for (size_t i = 0; i < s->servers.count && !s->tls.conf.is_off && s->tls.name == NULL; i++)
+		if (strncmp(s->servers.items[i].address, "unix:", 5) == 0) {
+			conf_error(cx->diag, conf_place(t, s, "tls"),
+			    "tls: a unix socket has no name that its certificate could be made out "
+			    "to");
+			conf_hint(cx->diag, "say it: tls: {name: app.internal}");
+			break;
+		}
 }
 
 #define CONF_TARGET struct upstream_section
@@ -357,12 +427,16 @@ struct upstream *
 upstream_from(const struct upstream_section *s, unsigned workers, struct upstream *keep)
 {
 	struct upstream_conf c = settings_of(s);
+	struct secure *secure = secure_of(&s->tls);
 	struct upstream *u;
 
-	if (keep != NULL && is_same(keep, &c, s, workers))
+	if (keep != NULL && is_same(keep, &c, s, workers) && secure_is_same(keep->secure, secure)) {
+		secure_free(&secure);
 		return upstream_ref(keep);
+	}
 	u = build(s, &c, workers);
 	if (u == NULL)
 		bug("upstream %s: a server that was checked is no address", c.name);
+	secure_give(u, &secure);
 	return u;
 }

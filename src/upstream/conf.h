@@ -48,6 +48,13 @@
 	X(max_time, duration, "5m", "1s", "1d", "At most")                                                   \
 	X(share, ratio, "50%", "1%", "100%", "Of the servers, at a time")
 
+#define UPSTREAM_TLS_DIRECTIVES(X)                                                                           \
+	X(ca, string, NULL, "1", "4096", "PEM file of the authorities that are believed; without it those of the system") \
+	X(name, string, NULL, "1", "253", "Whom a server's certificate must be made out to, told to it as SNI; without it the host of its address") \
+	X(cert, string, NULL, "1", "4096", "PEM file of a certificate to show, and those above it")          \
+	X(key, string, NULL, "1", "4096", "PEM file of its private key")                                     \
+	X(min_version, choice(upstream_tls_words), "1.2", NULL, NULL, "The oldest TLS that is spoken")
+
 #define UPSTREAM_DIRECTIVES(X)                                                                               \
 	X(servers, list(struct upstream_server_conf, upstream_server_table), NULL, "1", "64", "Where requests go: `host:port` or `unix:/path`", .required = true) \
 	X(balance, choice(upstream_balance_words), "round_robin", NULL, NULL, "Which server is next. `round_robin`: each in turn. `least_connections`: who has the fewest requests on " \
@@ -63,6 +70,7 @@
 	X(zone_share, ratio, "70%", "1%", "100%", "Below that part of its own zone, servers of all zones are asked") \
 	X(slow_start, duration, "off", "1s", "1h", "A server that comes back begins with a tenth of its weight, and has all of it after that long", .words = upstream_life_words) \
 	X(host, choice(upstream_host_words), "client", NULL, NULL, "The Host sent to it: what the client asked for, or the server's own name") \
+	X(tls, map(struct upstream_tls_conf, upstream_tls_table), "off", NULL, NULL, "TLS to the servers; their certificates are verified", .may_be_off = true) \
 	X(proxy_protocol, choice(upstream_proxy_words), "off", NULL, NULL, "`v2`: each connection begins by saying, by the PROXY protocol, for which client it is, and serves only him") \
 	X(connections, map(struct upstream_pool_conf, upstream_pool_table), NULL, NULL, NULL, "Connections kept open to it") \
 	X(timeouts, map(struct upstream_timeout_conf, upstream_timeout_table), NULL, NULL, NULL, "How long is waited for it")
@@ -70,7 +78,7 @@
 
 extern const struct conf_word upstream_life_words[], upstream_same_site_words[],
     upstream_secure_words[], upstream_off_words[], upstream_balance_words[], upstream_host_words[],
-    upstream_proxy_words[];
+    upstream_proxy_words[], upstream_tls_words[];
 
 struct upstream_pool_conf {
 	struct conf_head conf;
@@ -79,6 +87,10 @@ struct upstream_pool_conf {
 struct upstream_timeout_conf {
 	struct conf_head conf;
 	UPSTREAM_TIMEOUT_DIRECTIVES(CONF_FIELD)
+};
+struct upstream_tls_conf {
+	struct conf_head conf; /* is_off: plain */
+	UPSTREAM_TLS_DIRECTIVES(CONF_FIELD)
 };
 struct upstream_server_conf {
 	struct conf_head conf;
@@ -105,9 +117,9 @@ struct upstream_section {
 	struct conf_head conf;
 	UPSTREAM_DIRECTIVES(CONF_FIELD)
 };
-extern const struct conf_table upstream_pool_table, upstream_timeout_table, upstream_server_table,
-    upstream_hash_table, upstream_affinity_table, upstream_retry_table, upstream_ejection_table,
-    upstream_table;
+extern const struct conf_table upstream_tls_table, upstream_pool_table, upstream_timeout_table,
+    upstream_server_table, upstream_hash_table, upstream_affinity_table, upstream_retry_table,
+    upstream_ejection_table, upstream_table;
 
 /* The upstream of a section: keep with a reference taken when its settings are the same (then its connections and
  * counters go on), else a new one. keep may be NULL. */

@@ -11,6 +11,9 @@
 	X(unresolved,        502, "the server's name could not be resolved",                "dns_error")              \
 	X(refused,           502, "no connection to any server",                            "connection_refused")     \
 	X(connect_slow,      504, "no connection within timeouts.connect",                  "connection_timeout")     \
+	X(tls_certificate,   502, "the server's certificate is not accepted",               "tls_certificate_error")  \
+	X(tls_refused,       502, "the server refused TLS by an alert",                     "tls_alert_received")     \
+	X(tls_failed,        502, "TLS could not be spoken with the server",                "tls_protocol_error")     \
 	X(no_connection,     503, "all connections are in use and the queue is full",       "connection_limit_reached") \
 	X(overloaded,        503, "each server has connections.requests on their way",   "connection_limit_reached") \
 	X(send_failed,       502, "the server closed while the request was being sent",     "connection_terminated")  \

@@ -7,6 +7,7 @@
 #include "http/chunker.h"
 #include "upstream/attempt.h"
 #include "upstream/health.h"
+#include "upstream/secure.h"
 
 #define INPUT_BYTES 16384
 #define TURN_BYTES (512 * 1024) /* received in one turn before others have theirs */
@@ -119,7 +120,8 @@ static bool
 is_unsent(enum fetch_end end)
 {
 	return end == FETCH_unresolved || end == FETCH_refused || end == FETCH_connect_slow ||
-	    end == FETCH_no_connection || end == FETCH_overloaded;
+	    end == FETCH_no_connection || end == FETCH_overloaded || end == FETCH_tls_certificate ||
+	    end == FETCH_tls_refused || end == FETCH_tls_failed;
 }
 
 static void
@@ -350,13 +352,14 @@ static void
 name_server(struct fetch *f)
 {
 	struct slice head = f->plan.head, name = slice_from(f->attempt.server->entry->text);
+	bool is_tls = f->plan.upstream->secure != NULL;
 	size_t line = slice_index(head, '\n') + 1;
 	struct slice rest = slice_skip(head, line);
 
 	if (f->attempt.server->entry->host == NULL)
 		name = SLICE_LIT("localhost"); /* a unix socket has no name */
-	else if (f->attempt.server->entry->port == 80)
-		name.n -= 3;
+	else if (f->attempt.server->entry->port == (is_tls ? 443 : 80))
+		name.n -= is_tls ? 4 : 3;
 	f->own_head.n = 0;
 	buf_add_slice(&f->own_head, slice_of(head.p, line));
 	buf_add_lit(&f->own_head, "Host: ");
@@ -554,7 +557,9 @@ on_fetch_ended(struct fetch *f, bool orderly)
 {
 	f->keep = false;
 	if (f->step == FETCH_EXCHANGING) {
-		fetch_broken(f, f->send_broken ? FETCH_send_failed : FETCH_closed_early);
+		fetch_broken(f,
+		    secure_end(
+			f->attempt.conn, f->send_broken ? FETCH_send_failed : FETCH_closed_early));
 		return;
 	}
 	if (orderly && f->framing.kind == FRAMING_CLOSE) {

@@ -199,12 +199,23 @@ on_plea(struct letter *l)
 
 /* Whatever comes on an idle connection, nobody asked for it (design: Trusting the origin). */
 static void
-on_idle_readable(void *arg)
+on_idle_over(void *arg)
 {
 	struct upconn *c = arg;
 
 	upconn_leave_idle(c);
 	upconn_close(c);
+}
+
+/* TLS speaks for itself at times (a session for later, new keys): that is no word of the server's. */
+static void
+on_idle_readable(void *arg)
+{
+	struct upconn *c = arg;
+	char byte;
+
+	if (!stream_is_tls(c->stream) || stream_read(c->stream, &byte, 1) != STREAM_AGAIN)
+		on_idle_over(c);
 }
 
 static void
@@ -276,7 +287,7 @@ pool_connect(
 	c->announced = *wish->announce;
 	c->opened_ms = loop_now_ms(p->loop);
 	list_init(&c->link);
-	timer_init(&c->idle, on_idle_readable, c);
+	timer_init(&c->idle, on_idle_over, c);
 	c->stream = stream_connect(p->loop, to, wish->handler, wish->arg);
 	if (c->stream == NULL)
 		goto fail;

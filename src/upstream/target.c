@@ -208,6 +208,8 @@ upstream_unref(struct upstream **up)
 	*up = NULL;
 	if (u == NULL || atomic_fetch_sub(&u->refs, 1) != 1)
 		return;
+	if (u->secure != NULL)
+		u->on_free(u);
 	for (unsigned i = 0; i < u->servers_count; i++) {
 		free(u->servers[i].name);
 		free(u->servers[i].seats);

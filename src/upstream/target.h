@@ -149,7 +149,8 @@ struct server_seat {
 	_Atomic unsigned waiting_count;
 	/* From another worker: it waits, or has made room (upstream/pool.c:on_plea). */
 	struct letter plea;
-	_Atomic bool has_plea; /* under way, with a reference to the upstream */
+	struct tls_session *tls_session; /* the server's last; NULL: none */
+	_Atomic bool has_plea;		 /* under way, with a reference to the upstream */
 };
 
 /* clang-format off */
@@ -160,7 +161,10 @@ struct server_seat {
 	X(connect_failures, counter, "Connections that could not be opened")            \
 	X(failures,         counter, "Requests that ended without a whole response")    \
 	X(retries,          counter, "Requests sent again after they failed there")     \
-	X(ejections,        counter, "Times it was not asked for a while because it failed or was slow")
+	X(ejections,        counter, "Times it was not asked for a while because it failed or was slow") \
+	X(tls_handshakes,   counter, "TLS handshakes completed with the server")        \
+	X(tls_resumed,      counter, "TLS handshakes that resumed a session")           \
+	X(tls_failures,     counter, "Connections on which TLS failed")
 /* clang-format on */
 
 /* What stands in the configuration: an address, which is one server, or a name, which is as many as it has addresses
@@ -192,6 +196,7 @@ struct server {
 	_Atomic int place;	/* enum server_place */
 	struct address address; /* changes while absent */
 	struct upstream *upstream;
+	_Atomic bool tls_is_broken;   /* it was told in the log */
 	_Atomic unsigned in_flight;   /* requests on their way */
 	_Atomic unsigned connections; /* open, idle ones included */
 #define X(name, kind, text) _Atomic uint64_t name;
@@ -227,10 +232,12 @@ struct upstream {
 	_Atomic unsigned refs;
 	pthread_mutex_t lock; /* held for one choice or one report, never across a call out */
 	/* Under the lock: */
-	uint64_t random;	/* state of the draw */
-	double budget;		/* retries that may be made */
-	int64_t budget_at_ms;	/* when time last added to it */
-	int64_t slow_looked_ms; /* when latencies were last looked at */
+	uint64_t random;		     /* state of the draw */
+	double budget;			     /* retries that may be made */
+	int64_t budget_at_ms;		     /* when time last added to it */
+	int64_t slow_looked_ms;		     /* when latencies were last looked at */
+	struct secure *secure;		     /* upstream/secure.h; NULL: no TLS */
+	void (*on_free)(struct upstream *u); /* gives that back, where it is not NULL */
 };
 
 /* NULL: none. */
