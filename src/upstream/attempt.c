@@ -218,7 +218,7 @@ attempt_connected(struct attempt *a)
 		return;
 	}
 	a->step = ATTEMPT_SECURING;
-	if (secure_begin(a->conn) != 0)
+	if (secure_begin(a->conn, pool_seat(a->server, pool_worker(a->pool))) != 0)
 		attempt_blame_server(a, FETCH_tls_failed);
 }
 

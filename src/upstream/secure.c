@@ -98,13 +98,13 @@ tell_success(struct upconn *c)
 }
 
 int
-secure_begin(struct upconn *c)
+secure_begin(struct upconn *c, struct server_seat *seat)
 {
 	struct secure *s = c->server->upstream->secure;
 	const struct tls_opening opening = {
 	    .name = s->name != NULL ? s->name : c->server->entry->host,
 	    .protocol = "http/1.1",
-	    .session = &pool_seat(c->server, pool_worker(c->pool))->tls_session};
+	    .session = &seat->tls_session};
 
 	if (s->client != NULL && stream_start_tls(c->stream, s->client, &opening) == 0)
 		return 0;
