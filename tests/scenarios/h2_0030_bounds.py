@@ -98,14 +98,6 @@ def window_updates(c1):
         yield c1.render(WINDOW_UPDATE, 0, 0, u32(1)) * 20
 
 
-def byte_by_byte(c1):
-    """A window opened by one byte at a time makes a frame of one byte each."""
-    yield c1.render(SETTINGS, 0, 0, struct.pack("!HI", INITIAL_WINDOW_SIZE, 0))
-    yield c1.render(HEADERS, END_HEADERS | END_STREAM, 1, block(c1.head("GET", "/large")))
-    for _ in range(3000):
-        yield c1.render(WINDOW_UPDATE, 0, 1, u32(1))
-
-
 def priorities(c1):
     for _ in range(200):
         yield c1.render(PRIORITY, 0, 1, bytes(5)) * 20
@@ -140,7 +132,7 @@ def resets_of_nothing(c1):
 
 
 FLOODS = [rapid_reset, made_you_reset, made_you_reset_by_data, made_you_reset_by_malformed, beyond_the_limit, pings, acknowledged_pings,
-          settings, fat_settings, empty_data, padding_alone, window_updates, byte_by_byte, priorities, priority_updates, unknown,
+          settings, fat_settings, empty_data, padding_alone, window_updates, priorities, priority_updates, unknown,
           empty_continuations, endless_continuations, resets_of_nothing]
 
 
@@ -154,6 +146,18 @@ def test_a_flood_ends_the_connection_and_troubles_nobody_else(origin, w1, what):
         c2.answer(c2.get("/")).expect(200, "here")
     reason = "head" if what is endless_continuations else "flood"
     w1.wait_metric("forebay_http2_ended_total", 1, reason=reason)
+
+
+def test_a_window_opened_byte_by_byte_makes_only_so_many_frames(origin, w1):
+    origin.on("/large").reply(200, "x" * 100_000, **STORED)
+    with H2(w1.address, settings=[(INITIAL_WINDOW_SIZE, 0)], updates=False) as c1:
+        s = c1.get("/large")
+        with pytest.raises((EOFError, ConnectionError)):
+            for _ in range(3000):
+                c1.window(1, s)
+                c1.next(DATA, stream=s)
+        assert c1.goaway is None or c1.goaway.code == ENHANCE_YOUR_CALM
+    w1.wait_metric("forebay_http2_ended_total", 1, reason="flood")
 
 
 def test_a_flood_of_resets_costs_the_origin_little(origin, forebay):
@@ -192,7 +196,7 @@ def test_the_budget_fills_up_again(w1, clock):
             clock.advance(20)
 
 
-def test_one_who_reads_nothing_is_not_read_and_nothing_grows(w1):
+def test_one_who_reads_nothing_makes_nothing_grow(w1):
     before = w1.rss_kib()
     with H2(w1.address, updates=False, receive_bytes=4096) as c1:
         c1.sock.settimeout(5)
