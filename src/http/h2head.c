@@ -8,6 +8,7 @@ const struct h2_fault_row h2_faults[] = {
 #undef X
 };
 
+#define BYTES_KEPT 8192
 #define PER_FIELD_BYTES 4 /* ": " and CR LF */
 
 /* --- in --- */
@@ -24,6 +25,13 @@ h2_head_begin(struct h2_head *h, bool is_trailers, size_t limit_bytes)
 	h->has_line = h->is_connect = h->has_length = false;
 	h->length = 0;
 	h->priority = priority_usual;
+}
+
+void
+h2_head_rest(struct h2_head *h)
+{
+	if (h->text.cap + h->cookie.cap + h->pseudo.cap > BYTES_KEPT)
+		h2_head_fini(h);
 }
 
 void

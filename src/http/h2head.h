@@ -78,6 +78,8 @@ void h2_head_begin(struct h2_head *h, bool is_trailers, size_t limit_bytes);
 void h2_head_field(struct h2_head *h, struct slice name, struct slice value);
 /* All fields are in. A request's text is whole now unless there is a fault. upgrade_key: for Sec-WebSocket-Key. */
 void h2_head_end(struct h2_head *h, struct slice upgrade_key);
+/* The section has been dealt with: memory beyond the ordinary is given back. */
+void h2_head_rest(struct h2_head *h);
 void h2_head_fini(struct h2_head *h);
 
 /* Appends ":status" to a block. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #define BUCKETS 64
+#define BLOCK_BYTES_KEPT 4096
 #define RECENT 64   /* streams that we have reset: frames under way to them are nobody's fault */
 #define UNOPENED 16 /* priorities of streams that have not come yet */
 #define SETTINGS_FREE 32 /* in one frame */
@@ -413,6 +414,7 @@ end_block(struct h2_session *s)
 	case BLOCK_NOBODYS:
 		break;
 	}
+	h2_head_rest(&s->head);
 	s->block_id = 0;
 }
 
@@ -835,6 +837,8 @@ h2_send_head(struct h2_session *s, struct h2_stream *st, unsigned status, const 
 	for (unsigned i = 0; i < count; i++)
 		h2_block_lines(&s->block, lines[i]);
 	put_block(s, st->id, end);
+	if (s->block.cap > BLOCK_BYTES_KEPT)
+		buf_fini(&s->block);
 	st->send_ended |= end;
 }
 
@@ -971,11 +975,12 @@ h2_out(struct h2_session *s)
 	return &s->out;
 }
 
-struct buf
-h2_take_text(struct h2_session *s)
+void
+h2_take_text(struct h2_session *s, struct buf *text)
 {
-	struct buf text = s->head.text;
+	struct buf memory = *text;
 
-	s->head.text = (struct buf){0};
-	return text;
+	*text = s->head.text;
+	s->head.text = memory;
+	s->head.text.n = 0;
 }

@@ -118,8 +118,8 @@ int64_t h2_waits_since_ms(const struct h2_session *s);
 const struct h2_counts *h2_counts(const struct h2_session *s);
 /* What must be sent; the owner appends and eats. */
 struct buf *h2_out(struct h2_session *s);
-/* The text of the request in on_request, which is the caller's from now on. */
-struct buf h2_take_text(struct h2_session *s);
+/* The text of the request in on_request, which is the caller's from now on; the memory that *text had is the session's. */
+void h2_take_text(struct h2_session *s, struct buf *text);
 
 /* Sending. Frames go to out; the order is the order of calls. */
 /* lines: of HTTP/1.1, with or without a status line; status 0: none, trailers. */

@@ -338,6 +338,7 @@ pump(struct h2conn *c)
 	if (c->phase != H2_OPEN || c->pumping)
 		return;
 	c->pumping = true;
+	h2_borrow_out(c);
 	if (h2_is_over(c->session))
 		drop_streams(c);
 	if (!hand_out_turns(c)) {
@@ -398,7 +399,10 @@ grow_input(struct h2conn *c)
 static void
 feed(struct h2conn *c)
 {
-	size_t used = h2_feed(c->session, c->in, c->in_len, h2_now_ms(c));
+	size_t used;
+
+	h2_borrow_out(c);
+	used = h2_feed(c->session, c->in, c->in_len, h2_now_ms(c));
 
 	if (c->phase == H2_CLOSED)
 		return;

@@ -12,5 +12,7 @@
  * counted as accepted, and as open no more. */
 void h2conn_take(
     struct door *door, struct stream **sp, const struct address *peer, struct slice bytes);
+/* Frees the memory of a spare stream. */
+void h2stream_scrap(void *memory);
 
 #endif

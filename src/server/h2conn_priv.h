@@ -22,14 +22,12 @@ struct h2stream {
 	struct link link;   /* in conn->streams */
 	struct link queued; /* in conn->ready, waiting for its turn */
 	struct exchange *x; /* NULL once it is over */
-	struct buf head;    /* the request's: x's head points here */
 	struct task bury;
 	struct timer deadline; /* of the peer's, for body or window */
 	enum h2_error after;   /* the stream is reset with it when the answer is out */
 	bool is_gone;
 	bool is_blocked; /* by a window, with something to send */
 	/* the request's body, what has come of it and is not consumed: upload[upload_at..] */
-	struct buf upload, trailers;
 	size_t upload_at;
 	bool continued;
 	struct pace up_pace, down_pace;
@@ -40,6 +38,10 @@ struct h2stream {
 	/* a WebSocket: our end of a pair of sockets, the other is the tunnel's */
 	struct stream *pipe;
 	bool pipe_ended, pipe_shut;
+	/* Memory: */
+	struct buf upload, trailers;
+	struct buf
+	    head; /* the request's: x's head points here; last: the next stream inherits it */
 };
 
 struct h2conn {
@@ -103,6 +105,8 @@ void h2stream_run(struct h2stream *s);
 void h2stream_leave(struct h2stream *s);
 
 /* h2frames.c: */
+/* Memory to gather in, which goes back when all has left: connections that are idle have none. */
+void h2_borrow_out(struct h2conn *c);
 /* Sends what gathered. False: the connection is broken. */
 bool h2_flush(struct h2conn *c);
 /* A frame of bytes that are copied. Within the window. */

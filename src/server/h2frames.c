@@ -2,6 +2,7 @@
 
 #define FRAMES_MAX 8 /* in one write: H2_TURN_BYTES */
 #define PIECES_MAX 64
+#define OUT_BYTES_KEPT ((size_t)128 * 1024)
 
 /* Books what the socket took. */
 static void
@@ -28,8 +29,23 @@ eat_out(struct h2conn *c, size_t n)
 	if (c->out_at < out->n)
 		return;
 	c->out_at = out->n = 0;
-	if (out->cap > 2 * H2_GATHER_BYTES)
+	if (out->cap > OUT_BYTES_KEPT || c->worker->spare_out.cap > 0)
 		buf_fini(out);
+	else {
+		c->worker->spare_out = *out;
+		*out = (struct buf){0};
+	}
+}
+
+void
+h2_borrow_out(struct h2conn *c)
+{
+	struct buf *out = h2_out(c->session);
+
+	if (out->cap > 0)
+		return;
+	*out = c->worker->spare_out;
+	c->worker->spare_out = (struct buf){0};
 }
 
 bool

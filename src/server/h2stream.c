@@ -2,13 +2,13 @@
  * becomes the exchange's head, upload and end; what the exchange writes waits until the stream has its turn, and is refused
  * before (the exchange is woken when it comes). So nothing of a response is held here but its head. A request's body is: as much as the
  * window lets in, given back as the exchange consumes. */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "http/h1.h"
 #include "server/h2conn_priv.h"
 
+#define HEAD_BYTES_KEPT 4096
 #define HEAD_SLACK_BYTES \
 	1024 /* what the text has beyond what was counted: the request line, a joined Cookie */
 
@@ -62,15 +62,26 @@ peer_has_moved(struct h2stream *s, struct pace *p, size_t bytes)
 
 /* --- beginning and end --- */
 
+void
+h2stream_scrap(void *memory)
+{
+	struct h2stream *s = memory;
+
+	buf_fini(&s->head);
+	free(s);
+}
+
 static void
 on_bury(void *arg)
 {
 	struct h2stream *s = arg;
 
-	buf_fini(&s->head);
 	buf_fini(&s->upload);
 	buf_fini(&s->trailers);
-	free(s);
+	if (s->head.cap > HEAD_BYTES_KEPT)
+		buf_fini(&s->head);
+	if (!spare_keep(&s->client.worker->spare_streams, s))
+		h2stream_scrap(s);
 }
 
 void
@@ -115,10 +126,13 @@ static struct h2_stream *
 on_open(void *arg, uint32_t id)
 {
 	struct h2conn *c = arg;
-	struct h2stream *s = calloc(1, sizeof(*s));
+	struct h2stream *s = spare_take(&c->worker->spare_streams);
 
 	if (s == NULL)
+		s = calloc(1, sizeof(*s));
+	if (s == NULL)
 		return NULL;
+	memset(s, 0, offsetof(struct h2stream, head));
 	s->conn = c;
 	s->client = (struct client){.ops = &h2_ops,
 	    .worker = c->worker,
@@ -184,7 +198,7 @@ on_request(void *arg, struct h2_stream *wire, const struct h2_request *r)
 		refuse(s, h2_faults[r->fault].status, h2_faults[r->fault].text);
 		return;
 	}
-	s->head = h2_take_text(s->conn->session);
+	h2_take_text(s->conn->session, &s->head);
 	h1_parser_init(&parser, H1_REQUEST, &limits);
 	result = h1_parse(&parser, exchange_head(s->x), s->head.p, s->head.n);
 	if (result != H1_WHOLE || exchange_head(s->x)->size != s->head.n) {
@@ -413,15 +427,16 @@ send_head(struct h2stream *s, bool end)
 {
 	const struct reply *r = &s->reply;
 	struct slice pieces[4];
-	char length[48];
+	struct buf *length = &s->conn->worker->scratch;
 	unsigned n = 0;
 
 	for (int i = 0; i < r->head_count; i++)
 		pieces[n++] = slice_of(r->head[i].iov_base, r->head[i].iov_len);
 	if ((r->has_body || r->has_length) && r->length != BODY_LENGTH_UNKNOWN) {
-		pieces[n].p = length;
-		pieces[n++].n = (size_t)snprintf(length, sizeof(length), "Content-Length: %llu\r\n",
-		    (unsigned long long)r->length);
+		length->n = 0;
+		buf_add_lit(length, "Content-Length: ");
+		buf_add_u64(length, r->length);
+		pieces[n++] = buf_slice(length);
 	}
 	h2_send_head(s->conn->session, &s->wire, r->status, pieces, n, end);
 	s->head_is_sent = true;

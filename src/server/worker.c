@@ -13,6 +13,7 @@
 #include "server/announcement.h"
 #include "server/exchange.h"
 #include "server/h1conn.h"
+#include "server/h2conn.h"
 
 #define CODEC_KEEP_BYTES ((size_t)8 << 20)
 #define CODEC_LIVE_BYTES ((size_t)64 << 20)
@@ -139,6 +140,8 @@ worker_free(struct worker **wp)
 	codec_pool_free(&w->codecs);
 	spare_empty(&w->spare_inputs, free);
 	spare_empty(&w->spare_exchanges, exchange_scrap);
+	spare_empty(&w->spare_streams, h2stream_scrap);
+	buf_fini(&w->spare_out);
 	buf_fini(&w->scratch);
 	loop_free(&w->loop);
 	free(w);

@@ -86,8 +86,9 @@ on_request(void *arg, struct h2_stream *wire, const struct h2_request *r)
 	enum h1_result result;
 
 	if (r->fault == H2_FAULT_none) {
-		struct buf text = h2_take_text(arg == NULL ? NULL : ((struct owner *)arg)->session);
+		struct buf text = {0};
 
+		h2_take_text(((struct owner *)arg)->session, &text);
 		h1_parser_init(&p, H1_REQUEST, &limits);
 		result = h1_parse(&p, &h, text.p, text.n);
 		expect(result == H1_BAD || (result == H1_WHOLE && h.size == text.n));

@@ -248,6 +248,19 @@ def test_h2load_loses_nothing(origin, forebay):
     assert "3000 succeeded, 0 failed, 0 errored" in done.out
 
 
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_proxy_that_passes_connections_on_says_for_whom(origin, forebay, certs, secure):
+    origin.on("GET /").reply(200, "here", cache_control="no-store")
+    pair = certs.certificate("localhost")
+    tls = f", tls: [{{cert: '{pair.cert}', key: '{pair.key}'}}]" if secure else ""
+    w1 = forebay("listen: [{address: '127.0.0.1:@PORT@', proxy_protocol: [127.0.0.0/8]%s}]\n" % tls, app=origin, ready="/health")
+    with H2(w1.address, tls=certs.client_context(["h2"]) if secure else None,
+            prologue=b"PROXY TCP4 203.0.113.7 192.0.2.1 50000 443\r\n") as c1:
+        c1.answer(c1.get("/")).expect(200, "here")
+    assert origin.last().headers["X-Forwarded-For"] == "203.0.113.7"
+    assert w1.access(1)[-1]["client"] == "203.0.113.7"
+
+
 def test_the_example_of_the_operations_page_means_what_it_says(origin, forebay, certs, tmp_path):
     origin.on("GET /").reply(200, "here")
     page, file = (ROOT / "docs/operations.md").read_text(), (ROOT / "conf/examples/http2.yaml").read_text()

@@ -142,8 +142,10 @@ class Answer:
 
 
 class H2:
-    def __init__(self, address, *, tls=None, settings=(), preface=True, updates=True, timeout=USUAL_S, receive_bytes=None):
-        """updates: windows are opened again as data comes. tls: a context that offers h2."""
+    def __init__(self, address, *, tls=None, settings=(), preface=True, updates=True, timeout=USUAL_S, receive_bytes=None,
+                 prologue=b""):
+        """updates: windows are opened again as data comes. tls: a context that offers h2. prologue is sent
+        before all (a PROXY header)."""
         family, peer, self.authority = parse_address(address)
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         if receive_bytes:
@@ -151,6 +153,7 @@ class H2:
         self.sock.settimeout(patiently(timeout))
         self.sock.connect(peer)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.sendall(prologue)
         self.scheme = "http"
         if tls is not None:
             self.sock = tls.wrap_socket(self.sock, server_hostname="localhost")
