@@ -12,9 +12,6 @@
 #include "event/redisurl.h"
 
 #define STOP_MS 500 /* to tell what is pending when it stops */
-/* Writes that have ended and whose purges wait to be appended. Who is forgotten beyond that is purged once more when this
- * process dies. */
-#define INTENTS_OVER_MAX 4096
 
 const char *const purge_level_names[] = {"here", "journalled", "appended", "everywhere"};
 const char *const clerk_state_names[] = {
@@ -26,17 +23,6 @@ const char *const clerk_state_texts[] = {
 #define X(state, text) text,
     CLERK_STATES(X)
 #undef X
-};
-
-/* A write that is on its way. */
-struct clerk_intent {
-	struct clerk *clerk;
-	struct letter begun, ended; /* begun first: a mailbox keeps their order */
-	struct link link;	    /* ended, and not told so yet */
-	bool is_told;
-	uint64_t id, serial; /* serial: of the purges it became; 0: none */
-	unsigned count;
-	struct log_entry *items[];
 };
 
 /* --- how things stand --- */
@@ -168,91 +154,6 @@ on_journal_date(void *arg)
 		timer_arm(c->loop, &c->journal_date, loop_now_ms(c->loop) + c->timeout_ms);
 }
 
-/* --- who waits --- */
-
-/* The letter goes back. */
-static void
-on_answered(struct letter *l)
-{
-	struct clerk_wait *w = CONTAINER_OF(l, struct clerk_wait, letter);
-
-	w->done(w);
-}
-
-static void
-answer(struct clerk_wait *w)
-{
-	list_leave(&w->link);
-	w->letter.deliver = on_answered;
-	mailbox_post(w->reply_to, &w->letter);
-}
-
-/* How far it has come. */
-static enum purge_level
-level_of(struct clerk *c, struct clerk_wait *w)
-{
-	if (w->serial > c->acked)
-		return w->serial <= c->journalled ? PURGE_JOURNALLED : PURGE_HERE;
-	if (w->number == 0 && c->is_greeted && !logbook_is_telling_again(c->book))
-		w->number = c->acked_number;
-	return w->number != 0 && c->confirmed >= w->number ? PURGE_EVERYWHERE : PURGE_APPENDED;
-}
-
-static bool
-is_enough(const struct clerk *c, const struct clerk_wait *w, int64_t now_ms)
-{
-	if (now_ms - w->taken_ms >= WAIT_MOST_MS || !c->has_redis)
-		return true;
-	if (w->is_everywhere)
-		return w->level == PURGE_EVERYWHERE;
-	return w->level >= PURGE_JOURNALLED || w->serial <= c->given_up;
-}
-
-void
-clerk_settle_waits(struct clerk *c)
-{
-	int64_t now_ms = loop_now_ms(c->loop);
-	bool polls = false;
-
-	LIST_EACH_SAFE (w, &c->waits, struct clerk_wait, link) {
-		enum purge_level level = level_of(c, w);
-
-		if (level > w->level)
-			w->level = level;
-		if (is_enough(c, w, now_ms))
-			answer(w);
-		else
-			polls |= w->number != 0;
-	}
-	if (polls && !c->is_polling)
-		talk_poll(c);
-}
-
-static void
-on_wait_posted(struct letter *l)
-{
-	struct clerk_wait *w = CONTAINER_OF(l, struct clerk_wait, letter);
-	struct clerk *c = w->clerk;
-
-	w->taken_ms = loop_now_ms(c->loop);
-	list_push_back(&c->waits, &w->link);
-	clerk_settle_waits(c);
-}
-
-/* Who has no Redis is answered at once. */
-void
-clerk_await(struct clerk *c, struct clerk_wait *w)
-{
-	w->level = PURGE_HERE;
-	w->number = 0;
-	w->clerk = c;
-	list_init(&w->link);
-	pthread_mutex_lock(&c->lock);
-	w->letter.deliver = c->has_redis ? on_wait_posted : on_answered;
-	mailbox_post(c->has_redis ? c->mailbox : w->reply_to, &w->letter);
-	pthread_mutex_unlock(&c->lock);
-}
-
 /* --- taking --- */
 
 /* Something is there to be told. */
@@ -301,107 +202,6 @@ clerk_take(struct clerk *c, const struct purge *items, size_t count)
 	return serial;
 }
 
-/* --- intents --- */
-
-static void
-intent_free(struct clerk_intent *i)
-{
-	list_leave(&i->link);
-	for (unsigned k = 0; k < i->count; k++)
-		free(i->items[k]);
-	free(i);
-}
-
-static void
-intent_over(struct clerk *c, struct clerk_intent *i)
-{
-	char key[128];
-
-	if (!list_is_empty(&i->link))
-		c->intents_over_count--;
-	if (i->is_told && c->is_greeted) {
-		log_say_intent_over(
-		    &c->command, log_intents_key(&c->keys, c->me.instance, key), i->id, i->count);
-		talk_send_and_forget(c);
-	}
-	intent_free(i);
-}
-
-static void
-on_intent_begun(struct letter *l)
-{
-	struct clerk_intent *i = CONTAINER_OF(l, struct clerk_intent, begun);
-	struct clerk *c = i->clerk;
-	char text[128];
-	struct slice key;
-
-	if (!c->is_greeted)
-		return;
-	i->is_told = true;
-	key = log_intents_key(&c->keys, c->me.instance, text);
-	for (unsigned said = 0; said < i->count; talk_send_and_forget(c))
-		said = log_say_intent(&c->command, key, i->id, i->items, said, i->count);
-	log_say_intent_life(&c->command, key);
-	talk_send_and_forget(c);
-}
-
-/* Not before its purges are in the log: if this process dies between, they are carried out twice, not never. */
-static void
-on_intent_ended(struct letter *l)
-{
-	struct clerk_intent *i = CONTAINER_OF(l, struct clerk_intent, ended);
-	struct clerk *c = i->clerk;
-
-	if (!i->is_told || i->serial <= c->acked) {
-		intent_over(c, i);
-		return;
-	}
-	if (c->intents_over_count == INTENTS_OVER_MAX) {
-		intent_free(list_first(&c->intents_over, struct clerk_intent, link));
-		c->intents_over_count--;
-	}
-	list_push_back(&c->intents_over, &i->link);
-	c->intents_over_count++;
-}
-
-struct clerk_intent *
-clerk_intent(struct clerk *c, const struct purge *items, size_t count)
-{
-	struct clerk_intent *i;
-
-	if (count > LOGBOOK_BATCH_MAX)
-		count = LOGBOOK_BATCH_MAX;
-	pthread_mutex_lock(&c->lock);
-	if (!c->has_redis || count == 0) {
-		pthread_mutex_unlock(&c->lock);
-		return NULL;
-	}
-	i = must_calloc(1, sizeof(*i) + count * sizeof(i->items[0]));
-	i->clerk = c;
-	i->id = ++c->intents;
-	i->count = (unsigned)count;
-	list_init(&i->link);
-	for (size_t k = 0; k < count; k++)
-		i->items[k] = log_entry_new(0, 0, &items[k]);
-	i->begun.deliver = on_intent_begun;
-	i->ended.deliver = on_intent_ended;
-	mailbox_post(c->mailbox, &i->begun);
-	pthread_mutex_unlock(&c->lock);
-	return i;
-}
-
-void
-clerk_intent_end(struct clerk *c, struct clerk_intent **ip, uint64_t serial)
-{
-	struct clerk_intent *i = *ip;
-
-	*ip = NULL;
-	if (i == NULL)
-		return;
-	i->serial = serial;
-	mailbox_post(c->mailbox, &i->ended);
-}
-
 /* --- told --- */
 
 static void stop_now(struct clerk *c);
@@ -432,9 +232,7 @@ clerk_note_told(struct clerk *c)
 {
 	bool is_all;
 
-	LIST_EACH_SAFE (i, &c->intents_over, struct clerk_intent, link)
-		if (i->serial <= c->acked)
-			intent_over(c, i);
+	clerk_intents_look(c);
 	pthread_mutex_lock(&c->lock);
 	is_all = logbook_pending(c->book) == 0 && !logbook_is_telling_again(c->book);
 	pthread_mutex_unlock(&c->lock);
@@ -556,8 +354,7 @@ stop_now(struct clerk *c)
 	set_redis(c, false);
 	leave_redis(c);
 	clerk_settle_waits(c);
-	while (!list_is_empty(&c->intents_over))
-		intent_over(c, list_first(&c->intents_over, struct clerk_intent, link));
+	clerk_intents_drop(c);
 	loop_stop(c->loop);
 }
 
@@ -703,8 +500,7 @@ clerk_free(struct clerk **cp)
 	if (c == NULL)
 		return;
 	clerk_stop(c);
-	while (!list_is_empty(&c->intents_over)) /* that ended after the thread did */
-		intent_over(c, list_first(&c->intents_over, struct clerk_intent, link));
+	clerk_intents_drop(c); /* that ended after the thread did */
 	journal_close(&c->journal);
 	resolver_free(&c->resolver);
 	mailbox_free(&c->mailbox);

@@ -1,5 +1,6 @@
-/* cache/clerk_priv.h - the insides of the clerk, shared by its files: clerk.c (the thread, purges, who
- * waits), clerk_talk.c (what is said to Redis), clerk_follow.c (what is read there). */
+/* cache/clerk_priv.h - the insides of the clerk, shared by its files: clerk.c (the thread, purges, the journal), clerk_wait.c
+ * (who waits for them), clerk_intent.c (writes on their way), clerk_talk.c (what is said to Redis), clerk_follow.c (what is read
+ * there). */
 #ifndef CACHE_CLERK_PRIV_H
 #define CACHE_CLERK_PRIV_H
 
@@ -110,9 +111,17 @@ void talk_send_and_forget(struct clerk *c);
 void follow_open(struct clerk *c);
 void follow_close(struct clerk *c);
 
-/* clerk.c */
+/* clerk_wait.c */
 /* Something that is waited for may have come: answers who need not wait any longer. */
 void clerk_settle_waits(struct clerk *c);
+
+/* clerk_intent.c */
+/* Purges of ours were appended: writes that ended with them are over. */
+void clerk_intents_look(struct clerk *c);
+/* Writes that ended and wait are forgotten. */
+void clerk_intents_drop(struct clerk *c);
+
+/* clerk.c */
 /* What Redis does not take now is put on the disk. */
 void clerk_journal(struct clerk *c);
 /* Everything that was pending is told. */

@@ -1,4 +1,4 @@
-/* LINK: cache/clerk cache/clerk_talk cache/clerk_follow cache/logscript cache/logbook cache/journal cache/sharedlog cache/purgelog cache/key cache/object cache/body cache/slab event/redisnet event/redisnet_call event/redisnet_node event/redisnet_map event/redisnode event/redisscout event/rediscluster event/redisio event/tlsclient event/tls event/tlscontext event/tlstickets event/fileprint event/drain event/redisreply event/redisurl event/resolver event/stream event/mailbox event/loop base/clock base/buf base/mem base/log base/hash */
+/* LINK: cache/clerk cache/clerk_wait cache/clerk_intent cache/clerk_talk cache/clerk_follow cache/logscript cache/logbook cache/journal cache/sharedlog cache/purgelog cache/key cache/object cache/body cache/slab event/redisnet event/redisnet_call event/redisnet_node event/redisnet_map event/redisnode event/redisscout event/rediscluster event/redisio event/tlsclient event/tls event/tlscontext event/tlstickets event/fileprint event/drain event/redisreply event/redisurl event/resolver event/stream event/mailbox event/loop base/clock base/buf base/mem base/log base/hash */
 #include "cache/clerk.h"
 
 #include "clerk_stage.h"
