@@ -1,11 +1,13 @@
 """HTTP/2: how connections end without losing a request."""
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from stage.gate import Gate
 from stage.h2 import DATA, END_HEADERS, END_STREAM, GOAWAY, H2, HEADERS, NO_ERROR, block
+from stage.peers import run, tool
 from stage.waiting import wait_until
 
 
@@ -114,3 +116,19 @@ def test_a_reload_ends_no_connection_and_new_streams_follow_the_new_routes(origi
         c1.answer(c1.get("/")).expect(200, "here")
         w1.reload("routes: [{match: /**, respond: {body: new}}]\n")
         c1.answer(c1.get("/")).expect(200, "new")
+
+
+@pytest.mark.slow
+@pytest.mark.tsan
+def test_reloads_under_load_lose_nothing(origin, forebay):
+    origin.on("/*").reply(200, "x" * 5000, cache_control="max-age=1")
+    routes = "routes: [{{match: /**, upstream: app, cache: {{ttl: {}s, cookies: ignore}}}}]\n"
+    w1 = forebay(routes.format(1), app=origin)
+    with ThreadPoolExecutor(1) as aside:
+        load = aside.submit(run, tool("h2load", "nghttp2-client"), "-n", "30000", "-c", "6", "-m", "20", f"http://{w1}/page")
+        reloads = 0
+        while not load.done() and reloads < 10:
+            reloads += 1
+            w1.reload(routes.format(1 + reloads))
+        assert "30000 succeeded, 0 failed, 0 errored" in load.result().expect().out
+    assert reloads > 1
