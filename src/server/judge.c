@@ -406,14 +406,32 @@ judge_admin(const struct judging *j)
 		judge_secret(j, &r->conf, "url");
 }
 
+static bool
+is_everybody(const struct cidr *c)
+{
+	bool is_v4 = c->bytes[10] == 0xff && c->bytes[11] == 0xff;
+
+	return c->bits == (is_v4 ? 96 : 0);
+}
+
+static void
+judge_proxies(const struct judging *j)
+{
+	for (unsigned i = 0; i < j->site->proxies_count; i++)
+		for (unsigned k = 0; k < j->site->proxies[i].count; k++)
+			if (is_everybody(&j->site->proxies[i].from[k]))
+				conf_warning(j->diag, conf_place(&server_table, j->conf, "listen"),
+				    "proxy_protocol: on %s everybody is expected to say who he is, "
+				    "so every "
+				    "client can choose its address",
+				    j->site->proxies[i].address);
+}
+
 static void
 judge_trusted(const struct judging *j)
 {
 	for (unsigned i = 0; i < j->site->trusted_count; i++) {
-		const struct cidr *c = &j->site->trusted[i];
-		bool is_v4 = c->bytes[10] == 0xff && c->bytes[11] == 0xff;
-
-		if (c->bits == (is_v4 ? 96 : 0))
+		if (is_everybody(&j->site->trusted[i]))
 			conf_warning(j->diag, conf_place(&server_table, j->conf, "trusted_proxies"),
 			    "trusted_proxies: everybody is, so every client can choose its "
 			    "address");
@@ -443,4 +461,5 @@ site_judge(const struct server_conf *conf, const struct site *site, struct conf_
 	judge_challenges(&j);
 	judge_admin(&j);
 	judge_trusted(&j);
+	judge_proxies(&j);
 }

@@ -239,3 +239,10 @@ def test_the_example_means_what_it_says(origin, forebay):
     w1 = forebay(text, app=origin)
     assert str(curl("--haproxy-protocol", f"http://{w1.address}/a").expect(0)) == "here"
     assert silence_from(w1, BAD["no header"]) == b""
+
+
+def test_to_believe_everybody_is_warned_of(cli, tmp_path):
+    path = tmp_path / "forebay.yaml"
+    path.write_text("listen: {address: ':8080', proxy_protocol: 0.0.0.0/0}\nroutes: [{match: /**, respond: {body: here}}]\n")
+    done = cli("check", "-c", path)
+    assert done.returncode == 0 and "can choose its address" in done.stderr, done.stderr
