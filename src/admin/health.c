@@ -9,6 +9,7 @@
 #include "admin/probe.h"
 #include "admin/process.h"
 #include "admin/timestamp.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/version.h"
 #include "cache/clerk.h"
@@ -18,6 +19,7 @@
 #include "server/conf.h"
 #include "server/handler.h"
 #include "server/worker.h"
+#include "upstream/health.h"
 
 #define JSON "application/json"
 
@@ -26,6 +28,7 @@ struct check;
 
 /* One thing we depend on: an upstream with a probe for each server, Redis, or the log of purges in it. */
 struct check {
+	struct upstream *upstream; /* the site's; NULL: something else */
 	char *name;
 	void (*judge)(struct run *r, struct check *c);
 	unsigned first, count; /* probes */
@@ -129,6 +132,28 @@ run_status(const struct run *r)
 
 /* Judging */
 
+/* Servers that get no requests at the moment, by what they are: "; not asked: 1 down, 1 ejected". */
+static void
+add_unasked(struct check *c)
+{
+	unsigned counts[SERVER_STATE_leaving + 1] = {0};
+	const char *before = "; not asked: ";
+	size_t n = strlen(c->message);
+
+	pthread_mutex_lock(&c->upstream->lock);
+	for (unsigned i = 0; i < c->upstream->servers_count; i++)
+		if (server_is_listed(&c->upstream->servers[i]))
+			counts[server_state(&c->upstream->servers[i], clock_mono_ms())]++;
+	pthread_mutex_unlock(&c->upstream->lock);
+	for (unsigned s = SERVER_STATE_up + 1; s <= SERVER_STATE_leaving; s++) {
+		if (counts[s] == 0 || n >= sizeof(c->message))
+			continue;
+		n += (size_t)snprintf(c->message + n, sizeof(c->message) - n, "%s%u %s", before,
+		    counts[s], server_state_word((enum server_state)s));
+		before = ", ";
+	}
+}
+
 static void
 judge_upstream(struct run *r, struct check *c)
 {
@@ -152,6 +177,8 @@ judge_upstream(struct run *r, struct check *c)
 	    c->count, why[0] == '\0' ? "" : "; the others: ", why);
 	if (up == 0)
 		snprintf(c->message, sizeof(c->message), "no server accepts connections: %s", why);
+	if (up > 0)
+		add_unasked(c);
 }
 
 /* It is used when it answered as it should, and all of it is well: its link knows. The probes (of sentinels or nodes, where
@@ -413,6 +440,7 @@ start_checks(struct run *r)
 		if (asprintf(&c->name, "upstream.%s", u->conf.name) < 0)
 			bug("no memory for a name");
 		c->judge = judge_upstream;
+		c->upstream = u;
 		c->first = next;
 		c->count = u->entries_count;
 		for (unsigned k = 0; k < u->entries_count; k++)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "admin/process.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/version.h"
 #include "cache/clerk.h"
@@ -15,6 +16,7 @@
 #include "server/accesslog.h"
 #include "server/handler.h"
 #include "server/worker.h"
+#include "upstream/health.h"
 
 #define TEXT "text/plain; version=0.0.4; charset=utf-8"
 #define WAIT_MS 1000 /* for the numbers of other workers; then what has come is told */
@@ -68,6 +70,7 @@ static void collect_shared_up(struct page *p);
 static void collect_shared_requests(struct page *p);
 static void collect_instances(struct page *p);
 static void collect_server_count(struct page *p);
+static void collect_server_up(struct page *p);
 static void collect_server_gauge(struct page *p);
 static void collect_access(struct page *p);
 static void collect_process(struct page *p);
@@ -105,6 +108,7 @@ static void collect_tls_rotations(struct page *p);
 	X("forebay_ratelimit_redis_requests_total", counter, "result",     shared_requests, 0,                     "Asked of Redis for shared limits, by how it ended") \
 	X("forebay_ratelimit_instances",      gauge,   "",                 instances,     0,                       "Instances that apply the shared limits, as last seen in Redis or configured") \
 	X("forebay_upstream_in_flight",       gauge,   "upstream, server", server_gauge,  SERVER(in_flight),       "Requests on their way to the server") \
+	X("forebay_upstream_up",              gauge,   "upstream, server", server_up,     0,                       "Whether the server may be asked: 0 when checks say it is down, it is ejected for failures, drained or leaving") \
 	X("forebay_upstream_connections",     gauge,   "upstream, server", server_gauge,  SERVER(connections),     "Connections open to the server, idle ones included") \
 	X("forebay_tls_handshakes_total",     counter, "result",           tls_handshakes, 0,                      "TLS handshakes of clients, by how they ended: done, resumed (of those), failed, left (the client went), plain (it spoke HTTP)") \
 	X("forebay_tls_certificate_expiry_seconds", gauge, "listener, certificate", tls_expiry, 0,                 "Until the certificate runs out; below 0: since") \
@@ -502,6 +506,18 @@ static void
 collect_server_count(struct page *p)
 {
 	each_server(p, server_count);
+}
+
+static double
+server_up(const struct server *s, size_t at)
+{
+	return server_state(s, clock_mono_ms()) == SERVER_STATE_up;
+}
+
+static void
+collect_server_up(struct page *p)
+{
+	each_server(p, server_up);
 }
 
 static void

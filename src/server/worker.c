@@ -14,6 +14,7 @@
 #include "server/exchange.h"
 #include "server/h1conn.h"
 #include "server/h2conn.h"
+#include "upstream/check.h"
 
 #define CODEC_KEEP_BYTES ((size_t)8 << 20)
 #define CODEC_LIVE_BYTES ((size_t)64 << 20)
@@ -82,6 +83,7 @@ worker_new(struct commons *c, unsigned index)
 	if (w->resolver == NULL)
 		goto fail_mailbox;
 	w->pool = pool_new(w->loop, index, c->mailboxes);
+	w->checks = index == 0 ? checks_new(w->pool) : NULL;
 	w->shared_link = shared_link_new(w->loop, w->resolver, &c->shared, index == 0);
 	w->shared = shared_limits_new(w->shared_link);
 	w->codecs = codec_pool_new(CODEC_KEEP_BYTES, CODEC_LIVE_BYTES);
@@ -126,6 +128,7 @@ worker_free(struct worker **wp)
 	for (unsigned i = 0; i < w->doors_count; i++)
 		door_close(w->doors[i]);
 	free(w->doors);
+	checks_free(&w->checks);
 	close_idle_upstreams(w, w->site);
 	timer_disarm(&w->limit_poll);
 	timer_disarm(&w->drain);
@@ -164,6 +167,8 @@ worker_use_site(struct worker *w, struct site *site, struct site *admin_site)
 	for (unsigned i = 0; w->site != NULL && i < w->site->upstreams_count; i++)
 		if (!site_has_upstream(site, w->site->upstreams[i]))
 			pool_close_idle(w->pool, w->site->upstreams[i]);
+	if (w->checks != NULL)
+		checks_use(w->checks, site->upstreams, site->upstreams_count);
 	site_ref(site);
 	site_ref(admin_site);
 	if (w->site != NULL)

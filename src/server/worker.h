@@ -92,6 +92,7 @@ struct worker {
 	struct loop *loop;
 	struct mailbox *mailbox;
 	struct pool *pool;
+	struct checks *checks; /* of the servers; the first worker's alone */
 	struct resolver *resolver;
 	struct l2 *l2; /* NULL: none configured */
 	struct shared_link *shared_link;

@@ -167,6 +167,41 @@ check_ejection(struct conf_context *cx, const struct conf_table *t, void *target
 		    cx->diag, conf_place(t, e, "max_time"), "max_time: it is shorter than time");
 }
 
+/* Nothing that would end the request's line, or a field. */
+static bool
+is_plain(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text <= ' ' || *text >= 0x7f)
+			return false;
+	return true;
+}
+
+static void
+check_health(struct conf_context *cx, const struct conf_table *t, void *target)
+{
+	const struct upstream_health_conf *h = target;
+	const char *bad;
+
+	statuses_of(h->statuses.count, h->statuses.items, &bad);
+	tell_bad_status(cx, conf_place(t, h, "statuses"), bad);
+	if (h->path != NULL && (h->path[0] != '/' || !is_plain(h->path)))
+		conf_error(cx->diag, conf_place(t, h, "path"), "path: \"%s\" is no path", h->path);
+	if (h->host != NULL && !is_plain(h->host))
+		conf_error(cx->diag, conf_place(t, h, "host"), "host: \"%s\" is no host", h->host);
+	if (h->path == NULL && h->body != NULL)
+		conf_error(cx->diag, conf_place(t, h, "body"), "body: there is none without path");
+	if (h->timeout > h->interval)
+		conf_error(
+		    cx->diag, conf_place(t, h, "timeout"), "timeout: it is longer than interval");
+}
+
+#define CONF_TARGET struct upstream_health_conf
+static const struct conf_directive health_rows[] = {UPSTREAM_HEALTH_DIRECTIVES(CONF_ROW)};
+#undef CONF_TARGET
+const struct conf_table upstream_health_table = CONF_TABLE("upstream_health",
+    struct upstream_health_conf, health_rows, .shortcut = "path", .check = check_health);
+
 #define CONF_TARGET struct upstream_retry_conf
 static const struct conf_directive retry_rows[] = {UPSTREAM_RETRY_DIRECTIVES(CONF_ROW)};
 #undef CONF_TARGET
@@ -277,6 +312,17 @@ settings_of(const struct upstream_section *s)
 	};
 	const char *bad;
 
+	if (!s->health.conf.is_off)
+		c.check = (struct check_conf){.is_on = true,
+		    .path = s->health.path,
+		    .host = s->health.host,
+		    .body = s->health.body,
+		    .interval_ms = s->health.interval,
+		    .timeout_ms = s->health.timeout,
+		    .rise = (unsigned)s->health.rise,
+		    .fall = (unsigned)s->health.fall,
+		    .statuses =
+			statuses_of(s->health.statuses.count, s->health.statuses.items, &bad)};
 	if (!s->retries.conf.is_off) {
 		c.retries = (unsigned)s->retries.max;
 		c.retry_budget = s->retries.budget;
@@ -370,11 +416,21 @@ has_same_affinity(const struct upstream_conf *a, const struct upstream_conf *b)
 }
 
 static bool
+has_same_check(const struct check_conf *x, const struct check_conf *y)
+{
+	return x->is_on == y->is_on && is_text(x->path, y->path) && is_text(x->host, y->host) &&
+	    is_text(x->body, y->body) && x->interval_ms == y->interval_ms &&
+	    x->timeout_ms == y->timeout_ms && x->rise == y->rise && x->fall == y->fall &&
+	    memcmp(&x->statuses, &y->statuses, sizeof(x->statuses)) == 0;
+}
+
+static bool
 has_same_health(const struct upstream_conf *a, const struct upstream_conf *b)
 {
 	const struct eject_conf *x = &a->eject, *y = &b->eject;
 
-	return x->errors == y->errors && x->latency == y->latency && x->time_ms == y->time_ms &&
+	return has_same_check(&a->check, &b->check) && x->errors == y->errors &&
+	    x->latency == y->latency && x->time_ms == y->time_ms &&
 	    x->max_time_ms == y->max_time_ms && x->share == y->share &&
 	    memcmp(&x->statuses, &y->statuses, sizeof(x->statuses)) == 0 && a->panic == b->panic &&
 	    a->retries == b->retries && a->retry_budget == b->retry_budget &&

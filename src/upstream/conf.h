@@ -55,6 +55,16 @@
 	X(key, string, NULL, "1", "4096", "PEM file of its private key")                                     \
 	X(min_version, choice(upstream_tls_words), "1.2", NULL, NULL, "The oldest TLS that is spoken")
 
+#define UPSTREAM_HEALTH_DIRECTIVES(X)                                                                        \
+	X(path, string, NULL, "1", "1024", "What is asked for, by GET; without it a check is a connection")  \
+	X(host, string, NULL, "1", "255", "The Host sent with it; without it the upstream's name")           \
+	X(interval, duration, "5s", "100ms", "1h", "Between two checks of a server")                         \
+	X(timeout, duration, "2s", "10ms", "5m", "For a check; not longer than `interval`")                  \
+	X(statuses, strings, "[2xx]", "1", "20", "Answers that are well: `200`, `2xx`")                      \
+	X(body, string, NULL, "1", "1024", "A text that must be in the first 64 KiB of the body")            \
+	X(fall, int, "3", "1", "100", "Failures in a row that make it down")                                 \
+	X(rise, int, "2", "1", "100", "Successes in a row that make it up again")
+
 #define UPSTREAM_DIRECTIVES(X)                                                                               \
 	X(servers, list(struct upstream_server_conf, upstream_server_table), NULL, "1", "64", "Where requests go: `host:port` or `unix:/path`", .required = true) \
 	X(balance, choice(upstream_balance_words), "round_robin", NULL, NULL, "Which server is next. `round_robin`: each in turn. `least_connections`: who has the fewest requests on " \
@@ -63,6 +73,7 @@
 	X(retries, map(struct upstream_retry_conf, upstream_retry_table), NULL, NULL, NULL, "An idempotent request that failed before any of its answer came goes to another server", .may_be_off = true) \
 	X(ejection, map(struct upstream_ejection_conf, upstream_ejection_table), NULL, NULL, NULL, "A server that fails is not asked for a while", .may_be_off = true) \
 	X(panic, ratio, "30%", "0%", "100%", "With a smaller part of the servers fit, all are asked as if they were: then it is not the servers") \
+	X(health, map(struct upstream_health_conf, upstream_health_table), "off", NULL, NULL, "Checks of each server, by one worker: a server that is down gets no requests", .may_be_off = true) \
 	X(affinity, map(struct upstream_affinity_conf, upstream_affinity_table), "off", NULL, NULL, "A client goes on with the server it began with, as long as that may be asked. " \
 		"The cookie is set with answers for one client alone, never with what is stored; the origin does not see it", .may_be_off = true) \
 	X(ewma, duration, "10s", "100ms", "10m", "`peak_ewma`: what was seen that long ago counts a third")  \
@@ -112,6 +123,10 @@ struct upstream_ejection_conf {
 	struct conf_head conf;
 	UPSTREAM_EJECTION_DIRECTIVES(CONF_FIELD)
 };
+struct upstream_health_conf {
+	struct conf_head conf;
+	UPSTREAM_HEALTH_DIRECTIVES(CONF_FIELD)
+};
 /* One entry of `upstreams` as written; struct upstream_conf of upstream/target.h is what is made of it. */
 struct upstream_section {
 	struct conf_head conf;
@@ -119,7 +134,7 @@ struct upstream_section {
 };
 extern const struct conf_table upstream_tls_table, upstream_pool_table, upstream_timeout_table,
     upstream_server_table, upstream_hash_table, upstream_affinity_table, upstream_retry_table,
-    upstream_ejection_table, upstream_table;
+    upstream_ejection_table, upstream_health_table, upstream_table;
 
 /* The upstream of a section: keep with a reference taken when its settings are the same (then its connections and
  * counters go on), else a new one. keep may be NULL. */

@@ -68,6 +68,8 @@ static void
 fill_place(struct server *s, const struct address *a, bool is_first, int64_t now_ms)
 {
 	s->address = *a;
+	s->generation++;
+	s->health = (struct server_health){0};
 	name_place(s);
 	s->turn = s->cost_us = 0;
 	s->cost_at_ms = 0;

@@ -173,6 +173,9 @@ upstream_new(const struct upstream_conf *conf, const struct server_spec *servers
 	u->conf = *conf;
 	u->conf.name = must_strdup(conf->name);
 	u->conf.zone = conf->zone == NULL ? NULL : must_strdup(conf->zone);
+	u->conf.check.path = conf->check.path == NULL ? NULL : must_strdup(conf->check.path);
+	u->conf.check.host = conf->check.host == NULL ? NULL : must_strdup(conf->check.host);
+	u->conf.check.body = conf->check.body == NULL ? NULL : must_strdup(conf->check.body);
 	if (conf->affinity.cookie != NULL) {
 		u->conf.affinity.cookie = must_strdup(conf->affinity.cookie);
 		u->conf.affinity.secret = must_strdup(conf->affinity.secret);
@@ -224,6 +227,9 @@ upstream_unref(struct upstream **up)
 	pthread_mutex_destroy(&u->lock);
 	free((char *)(uintptr_t)u->conf.name);
 	free((char *)(uintptr_t)u->conf.zone);
+	free((char *)(uintptr_t)u->conf.check.path);
+	free((char *)(uintptr_t)u->conf.check.host);
+	free((char *)(uintptr_t)u->conf.check.body);
 	free((char *)(uintptr_t)u->conf.affinity.cookie);
 	free((char *)(uintptr_t)u->conf.affinity.secret);
 	for (unsigned i = 0; i < u->conf.hash_parts_count; i++)

@@ -107,6 +107,17 @@ struct eject_conf {
 	struct status_set statuses;   /* answers that count as failures */
 };
 
+/* Active checks (upstream/check.h). */
+struct check_conf {
+	bool is_on;
+	const char *path; /* NULL: a connection will do */
+	const char *host; /* NULL: the upstream's name */
+	const char *body; /* a text expected in the body; NULL: any */
+	int64_t interval_ms, timeout_ms;
+	unsigned rise, fall;
+	struct status_set statuses; /* expected */
+};
+
 /* What the configuration says of one upstream. Times in ms. */
 struct upstream_conf {
 	const char *name;
@@ -116,6 +127,7 @@ struct upstream_conf {
 	struct hash_part hash_parts[HASH_PARTS_MAX]; /* consistent_hash: the key is made of them */
 	unsigned hash_parts_count;
 	struct affinity_conf affinity;
+	struct check_conf check;
 	struct eject_conf eject;
 	double panic;	     /* with a smaller part of the servers fit, all are asked */
 	unsigned retries;    /* of an idempotent request, each at another server */
@@ -161,6 +173,7 @@ struct server_seat {
 	X(connect_failures, counter, "Connections that could not be opened")            \
 	X(failures,         counter, "Requests that ended without a whole response")    \
 	X(retries,          counter, "Requests sent again after they failed there")     \
+	X(checks_failed,    counter, "Checks of it that failed")                        \
 	X(ejections,        counter, "Times it was not asked for a while because it failed or was slow") \
 	X(tls_handshakes,   counter, "TLS handshakes completed with the server")        \
 	X(tls_resumed,      counter, "TLS handshakes that resumed a session")           \
@@ -195,6 +208,7 @@ struct server {
 	struct server_entry *entry;
 	_Atomic int place;	/* enum server_place */
 	struct address address; /* changes while absent */
+	unsigned generation;	/* of the address; under the lock */
 	struct upstream *upstream;
 	_Atomic bool tls_is_broken;   /* it was told in the log */
 	_Atomic unsigned in_flight;   /* requests on their way */
