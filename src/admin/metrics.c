@@ -98,6 +98,8 @@ static void collect_tls_rotations(struct page *p);
 	X("forebay_redis_requests_total",     counter, "op, result",       redis,         0,                       "Asked of Redis, by how it ended") \
 	X("forebay_redis_node_connections",   gauge,   "node",             redis_node,    NODE(wanted),            "Connections that there should be to this server of Redis, of all uses together") \
 	X("forebay_redis_node_connections_up", gauge,  "node",             redis_node,    NODE(up),                "Those of them that are of use") \
+	X("forebay_redis_node_memory_bytes",  gauge,   "node",             redis_node,    NODE(memory_bytes),      "Memory that this server of Redis says it uses, for whomever; missing until it is known. Asked every 15 s while it is used") \
+	X("forebay_redis_node_memory_limit_bytes", gauge, "node",          redis_node,    NODE(memory_limit_bytes), "Its maxmemory; 0: none") \
 	X("forebay_redis_node_commands_total", counter, "node, result",    redis_commands, 0,                      "Commands sent to this server of Redis, by how they ended") \
 	X("forebay_redis_node_command_duration_seconds", histogram, "node", redis_seconds, 0,                      "From sending a command to its answer; those without one are not in it") \
 	X("forebay_ratelimit_decisions_total", counter, "limit, decision", limits,        0,                       "Decisions of rate limits") \
@@ -288,10 +290,13 @@ collect_redis_node(struct page *p)
 	const struct redis_node *n;
 
 	for (unsigned i = 0; (n = redis_node_at(i)) != NULL; i++) {
-		const _Atomic int64_t *value = (const void *)((const char *)n + p->row->at);
+		const _Atomic int64_t *at = (const void *)((const char *)n + p->row->at);
+		int64_t value = atomic_load_explicit(at, memory_order_relaxed);
 
+		if (value < 0)
+			continue;
 		metric_label(&p->labels, "node", slice_from(n->name));
-		show(p, (double)atomic_load_explicit(value, memory_order_relaxed));
+		show(p, (double)value);
 	}
 }
 

@@ -89,6 +89,7 @@ net_call_send(struct redisnet_call *c, struct node *node, const struct redisio_c
 	if (sent == REDISIO_SENT) {
 		c->node = node;
 		list_push_back(&node->calls, &c->link);
+		net_node_measure(node);
 	}
 	return sent;
 }

@@ -10,6 +10,8 @@
 #define PAUSE_TIMEOUTS 5 /* in a row pause a node */
 #define PAUSE_LEAST_MS 250
 #define PAUSE_MOST_MS 5000
+#define MEMORY_REPLY_BYTES 16384 /* far more than Redis says */
+#define MEMORY_TIMEOUT_MS 1000
 
 /* --- nodes --- */
 
@@ -130,6 +132,29 @@ net_node_free(struct node *node)
 	n->nodes[node->number - 1] = NULL;
 	free(node->host);
 	free(node);
+}
+
+static void
+on_measured(void *arg, enum redisio_end end, const struct redis_reply *reply)
+{
+	if (end == REDISIO_ANSWERED && reply->type == REPLY_STRING)
+		redis_node_take_memory(arg, reply->text);
+}
+
+void
+net_node_measure(struct node *node)
+{
+	static const struct slice words[2] = {SLICE_LIT("INFO"), SLICE_LIT("memory")};
+
+	if (node->net->conf.reply_max_bytes >= MEMORY_REPLY_BYTES &&
+	    redis_node_wants_memory(node->seen, loop_now_ms(node->net->loop)))
+		redisio_send(node->io,
+		    &(struct redisio_command){.argv = words,
+			.argc = 2,
+			.timeout_ms = MEMORY_TIMEOUT_MS,
+			.done = on_measured,
+			.arg = node->seen},
+		    NULL);
 }
 
 /* host empty: that of whom we have it from. NULL: there are too many. */

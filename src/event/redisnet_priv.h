@@ -111,6 +111,8 @@ struct node *net_node_new(struct redisnet *n, const char *host, uint16_t port);
 void net_node_free(struct node *node);
 /* The one of that place, made if need be; host empty: that of whom we have it from. NULL: there are too many. */
 struct node *net_node_at(struct redisnet *n, struct slice host, uint16_t port, const char *told_by);
+/* Behind a command that was sent: asks what memory it uses, when somebody is to. */
+void net_node_measure(struct node *node);
 /* The next in turn that is up, or NULL. */
 struct node *net_node_any(struct redisnet *n);
 /* False once in a while for one that is: that command is the one that tries. */

@@ -52,6 +52,22 @@ def test_one_fetches_and_both_serve(pair, origin, redis):
     w2.head("/news", host=w1.address).expect(200, content_length=12)
 
 
+def test_its_memory_is_told(pair, origin, redis, clock):
+    origin.on("GET /*").reply(200, "x" * 1000, cache_control="max-age=600")
+    w1, _ = pair
+    memory, limit = (lambda name=name: w1.metric(f"forebay_redis_node_memory{name}_bytes") or 0 for name in ("", "_limit"))
+
+    def told():
+        clock.advance(15)
+        w1.get(f"/{told.n}").expect(200)                            # it is asked when it is used
+        told.n += 1
+        return limit() == 64 << 20 and memory() > 500_000
+    told.n = 0
+
+    redis.limit_memory("64mb")
+    wait_until(told, lambda: f"what Redis says: {memory()}, at most {limit()}")
+
+
 def test_what_is_older_than_memory_may_keep_it_is_used_and_kept_so_long_from_then_on(origin, forebay, redis, clock):
     origin.on("GET /news").reply(200, "one", cache_control="max-age=3600").reply(200, "two")
     w1, w2 = [forebay('cache: {redis: {url: "@redis@", timeout: 5s, memory_life: 1m}}', app=origin, redis=redis) for _ in range(2)]
