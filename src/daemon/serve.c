@@ -150,6 +150,9 @@ make_tls(struct arena *mem, const struct listen_conf *l, struct buf *why)
 	}
 	if (l->tls.ticket_keys != NULL)
 		conf.ticket_keys = server_conf_path(mem, &l->tls.conf, l->tls.ticket_keys);
+	if (l->tls.client_ca != NULL)
+		conf.client_ca = server_conf_path(mem, &l->tls.conf, l->tls.client_ca);
+	conf.client_required = l->tls.client_certificates == CLIENT_CERTIFICATES_REQUIRED;
 	offer = tls_offer_new(&conf, problem, sizeof(problem));
 	if (offer == NULL)
 		buf_printf(why, "listen %s: %s", l->address, problem);

@@ -41,10 +41,11 @@ struct tls {
 	enum phase phase; /* of reading; writing goes on after PHASE_ENDED */
 	struct buf out;	  /* made, but not yet taken by the socket, from out_at on */
 	size_t out_at;
-	bool greeted;	      /* the handshake has succeeded */
-	bool starved;	      /* what OpenSSL holds is less than a record */
-	bool write_waits;     /* for something to be read */
-	bool ending;	      /* nothing follows `out` */
+	bool greeted;			       /* the handshake has succeeded */
+	bool starved;			       /* what OpenSSL holds is less than a record */
+	bool write_waits;		       /* for something to be read */
+	bool ending;			       /* nothing follows `out` */
+	char *certificate, *certificate_chain; /* the client's, for fields; NULL: none */
 	bool is_plain, heard; /* the first byte was no beginning of TLS; it has been looked at */
 };
 
@@ -312,6 +313,42 @@ answer_plain_http(struct stream *s)
 		shutdown(s->fd, SHUT_WR);
 }
 
+/* ":base64:" (RFC 9440 section 2.1); nothing, if it cannot be encoded. */
+static void
+add_certificate(struct buf *b, X509 *x)
+{
+	unsigned char *der = NULL;
+	int n = i2d_X509(x, &der);
+	char *text = n <= 0 ? NULL : malloc((size_t)(n + 2) / 3 * 4 + 1);
+
+	if (text != NULL) {
+		int length = EVP_EncodeBlock((unsigned char *)text, der, n);
+
+		buf_printf(b, "%s:%.*s:", b->n > 0 ? ", " : "", length, text);
+	}
+	free(text);
+	OPENSSL_free(der);
+}
+
+static void
+note_certificate(struct tls *t)
+{
+	X509 *own = SSL_get0_peer_certificate(t->ssl);
+	STACK_OF(X509) *chain = SSL_get_peer_cert_chain(t->ssl);
+	struct buf b = {0};
+
+	if (own == NULL)
+		return;
+	add_certificate(&b, own);
+	t->certificate = must_strndup(b.p, b.n);
+	b.n = 0;
+	for (int i = 0; i < sk_X509_num(chain); i++)
+		add_certificate(&b, sk_X509_value(chain, i));
+	if (b.n > 0)
+		t->certificate_chain = must_strndup(b.p, b.n);
+	buf_fini(&b);
+}
+
 static void
 greeting_over(struct stream *s)
 {
@@ -322,6 +359,7 @@ greeting_over(struct stream *s)
 	if (t->ctx == NULL)
 		return; /* those of listeners are counted */
 	if (t->greeted) {
+		note_certificate(t);
 		count(&counters.handshakes);
 		if (SSL_session_reused(t->ssl))
 			count(&counters.resumed);
@@ -541,6 +579,8 @@ tls_free(struct stream *s)
 	SSL_free(t->ssl);
 	tls_context_unref(&t->ctx);
 	free(t->failure);
+	free(t->certificate);
+	free(t->certificate_chain);
 	free(t);
 	s->tls = NULL;
 }
@@ -613,6 +653,18 @@ enum tls_fault
 stream_tls_fault(const struct stream *s)
 {
 	return s->tls == NULL ? TLS_FAULT_none : s->tls->fault;
+}
+
+struct tls_client_certificate
+stream_tls_client_certificate(const struct stream *s)
+{
+	const struct tls *t = s->tls;
+
+	return (struct tls_client_certificate){
+	    .own = t == NULL || t->certificate == NULL ? SLICE_NONE : slice_from(t->certificate),
+	    .chain = t == NULL || t->certificate_chain == NULL ? SLICE_NONE
+							       : slice_from(t->certificate_chain),
+	};
 }
 
 bool

@@ -39,6 +39,11 @@ void tls_context_set_alpn(struct tls_context *ctx, const char *protocols);
 /* What its session tickets are sealed with; a reference is taken. Before the context is used. */
 struct tls_tickets;
 void tls_context_set_tickets(struct tls_context *ctx, struct tls_tickets *tickets);
+/* Clients are asked for a certificate that leads to one of those in the PEM file ca; is_required: without one there is no
+ * connection. One that is bad is refused in any case. Sessions are then not resumed, so that each connection shows all
+ * of it and a changed file holds for all. Before the context is used. 0, or -1 and problem. */
+int tls_context_set_clients(
+    struct tls_context *ctx, const char *ca, bool is_required, char *problem, size_t problem_cap);
 /* Any thread. */
 struct tls_context *tls_context_ref(struct tls_context *ctx);
 void tls_context_unref(struct tls_context **ctxp);
@@ -62,6 +67,13 @@ struct tls_info {
 };
 /* For logs; good until the stream is closed. False: not TLS, or still shaking hands. */
 bool stream_tls_info(const struct stream *s, struct tls_info *out);
+
+/* The verified certificate that the client showed, and those above it that it sent, as RFC 9440 writes them (":base64:", a
+ * list of them). Absent: none. Good until the stream is closed. */
+struct tls_client_certificate {
+	struct slice own, chain;
+};
+struct tls_client_certificate stream_tls_client_certificate(const struct stream *s);
 
 /* clang-format off */
 #define TLS_COUNTERS(X)                                                             \

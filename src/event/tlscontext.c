@@ -20,6 +20,7 @@
 
 #define NAME_BYTES 256 /* of a host, RFC 1035 allows 253 */
 #define ALPN_BYTES 256
+#define CLIENT_CERTIFICATES_BYTES 16384 /* of one client; it goes upstream in fields */
 #define KINDS 4 /* of keys, a certificate of each at once: RSA, ECDSA, EdDSA, others */
 
 /* Mozilla's intermediate recommendation; its DHE suites are left out: they are slow, made for
@@ -501,6 +502,33 @@ tls_context_set_tickets(struct tls_context *ctx, struct tls_tickets *tickets)
 	SSL_CTX_set_app_data(ctx->ssl, ctx);
 	SSL_CTX_set_timeout(ctx->ssl, TLS_TICKET_GOOD_S);
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx->ssl, on_ticket);
+}
+
+/* --- certificates of clients --- */
+
+int
+tls_context_set_clients(
+    struct tls_context *ctx, const char *ca, bool is_required, char *problem, size_t problem_cap)
+{
+	const struct problem p = {problem, problem_cap};
+	STACK_OF(X509_NAME) * names;
+	char why[256];
+
+	ERR_clear_error();
+	names = SSL_load_client_CA_file(ca);
+	if (names == NULL || sk_X509_NAME_num(names) == 0 ||
+	    SSL_CTX_load_verify_file(ctx->ssl, ca) != 1) {
+		sk_X509_NAME_pop_free(names, X509_NAME_free);
+		return say(&p, "%s: expected certificates of authorities, PEM: %s", ca,
+		    tls_complaint(why, sizeof(why)));
+	}
+	SSL_CTX_set_client_CA_list(ctx->ssl, names); /* takes them over */
+	SSL_CTX_set_verify(
+	    ctx->ssl, SSL_VERIFY_PEER | (is_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+	SSL_CTX_set_max_cert_list(ctx->ssl, CLIENT_CERTIFICATES_BYTES);
+	SSL_CTX_set_options(ctx->ssl, SSL_OP_NO_TICKET);
+	SSL_CTX_set_num_tickets(ctx->ssl, 0);
+	return 0;
 }
 
 /* --- the interface --- */

@@ -15,11 +15,13 @@ struct tls_offer {
 	struct tls_certificate *certs; /* own paths */
 	unsigned count;
 	char *protocols;
+	char *client_ca; /* NULL: clients show nothing */
+	bool client_required;
 	int64_t warn_s;
 	struct tls_tickets *tickets; /* own reference */
 	struct tls_context *ctx;     /* own reference */
-	struct file_print
-	    *used; /* two for each certificate: what ctx was read from, or what was found bad */
+	struct file_print *
+	    used; /* two for each certificate, and the authorities: what ctx was read from, or what was found bad */
 	struct file_print *seen; /* at the last look */
 };
 
@@ -33,6 +35,12 @@ tls_offer_counts(void)
 
 /* --- files --- */
 
+static unsigned
+prints_of(const struct tls_offer *o)
+{
+	return 2 * o->count + (o->client_ca != NULL);
+}
+
 static void
 take_prints(const struct tls_offer *o, struct file_print *to)
 {
@@ -40,12 +48,14 @@ take_prints(const struct tls_offer *o, struct file_print *to)
 		file_print_take(&to[2 * i], o->certs[i].cert);
 		file_print_take(&to[2 * i + 1], o->certs[i].key);
 	}
+	if (o->client_ca != NULL)
+		file_print_take(&to[2 * o->count], o->client_ca);
 }
 
 static bool
 are_same(const struct tls_offer *o, const struct file_print *a, const struct file_print *b)
 {
-	for (unsigned i = 0; i < 2 * o->count; i++)
+	for (unsigned i = 0; i < prints_of(o); i++)
 		if (!file_print_is_same(&a[i], &b[i]))
 			return false;
 	return true;
@@ -60,6 +70,9 @@ read_context(const struct tls_offer *o, char *problem, size_t cap)
 		return NULL;
 	tls_context_set_alpn(ctx, o->protocols);
 	tls_context_set_tickets(ctx, o->tickets);
+	if (o->client_ca != NULL &&
+	    tls_context_set_clients(ctx, o->client_ca, o->client_required, problem, cap) != 0)
+		tls_context_unref(&ctx);
 	return ctx;
 }
 
@@ -90,7 +103,7 @@ keep(const char *address, const char *problem)
 bool
 tls_offer_look(struct tls_offer *o, const char *address)
 {
-	struct file_print *now = must_calloc(2 * o->count, sizeof(*now)), *before = o->seen;
+	struct file_print *now = must_calloc(prints_of(o), sizeof(*now)), *before = o->seen;
 	struct tls_context *ctx = NULL;
 	char problem[512];
 
@@ -98,7 +111,7 @@ tls_offer_look(struct tls_offer *o, const char *address)
 	o->seen = now;
 	if (are_same(o, now, before) && !are_same(o, now, o->used)) {
 		ctx = read_renewed(o, problem, sizeof(problem));
-		memcpy(o->used, now, 2 * o->count * sizeof(*now));
+		memcpy(o->used, now, prints_of(o) * sizeof(*now));
 		if (ctx == NULL)
 			keep(address, problem);
 	}
@@ -122,14 +135,16 @@ tls_offer_new(const struct tls_offer_conf *conf, char *problem, size_t problem_c
 	o->count = conf->count;
 	o->warn_s = conf->warn_s;
 	o->protocols = must_strdup(conf->protocols);
+	o->client_ca = conf->client_ca == NULL ? NULL : must_strdup(conf->client_ca);
+	o->client_required = conf->client_required;
 	o->certs = must_calloc(conf->count, sizeof(*o->certs));
 	for (unsigned i = 0; i < conf->count; i++)
 		o->certs[i] = (struct tls_certificate){
 		    must_strdup(conf->certs[i].cert), must_strdup(conf->certs[i].key)};
-	o->used = must_calloc(2 * o->count, sizeof(*o->used));
-	o->seen = must_calloc(2 * o->count, sizeof(*o->seen));
+	o->used = must_calloc(prints_of(o), sizeof(*o->used));
+	o->seen = must_calloc(prints_of(o), sizeof(*o->seen));
 	take_prints(o, o->used);
-	memcpy(o->seen, o->used, 2 * o->count * sizeof(*o->used));
+	memcpy(o->seen, o->used, prints_of(o) * sizeof(*o->used));
 	o->tickets = tls_tickets_get(conf->ticket_keys, clock_mono_ms(), problem, problem_cap);
 	if (o->tickets != NULL)
 		o->ctx = read_context(o, problem, problem_cap);
@@ -154,6 +169,7 @@ tls_offer_free(struct tls_offer **op)
 	}
 	free(o->certs);
 	free(o->protocols);
+	free(o->client_ca);
 	free(o->used);
 	free(o->seen);
 	free(o);

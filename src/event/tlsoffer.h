@@ -17,7 +17,9 @@ struct tls_offer_conf {
 	unsigned count;
 	const char *protocols;	 /* as tls_context_set_alpn takes them */
 	const char *ticket_keys; /* path (event/tlstickets.h); NULL: keys of this process's own */
-	int64_t warn_s;		 /* before a certificate runs out */
+	const char *client_ca;	 /* path (tls_context_set_clients); NULL: clients show nothing */
+	bool client_required;
+	int64_t warn_s; /* before a certificate runs out */
 };
 
 struct tls_offer;

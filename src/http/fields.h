@@ -56,6 +56,8 @@ enum field_flag {
 	X(CDN_LOOP,                            "CDN-Loop",                              F_LIST) \
 	X(CF_CONNECTING_IP,                    "CF-Connecting-IP",                      F_TOLD )\
 	X(CLEAR_SITE_DATA,                     "Clear-Site-Data",                       F_LIST) \
+	X(CLIENT_CERT,                         "Client-Cert",                           F_FORGED)\
+	X(CLIENT_CERT_CHAIN,                   "Client-Cert-Chain",                     F_LIST | F_FORGED)\
 	X(CLOSE,                               "Close",                                 F_HOP)  \
 	X(CONNECTION,                          "Connection",                            F_HOP | F_LIST)\
 	X(CONTENT_DIGEST,                      "Content-Digest",                        F_LIST) \

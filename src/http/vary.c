@@ -178,7 +178,16 @@ insert_name(struct names *names, struct slice name)
 	return true;
 }
 
-/* The names in Vary. False if there are too many, or one is "*" or no name. Commas separate here whatever quotes
+/* What the connection says of itself is in no request's head: it cannot be compared (RFC 9440 section 3.2). */
+static bool
+is_of_connection(struct slice name)
+{
+	enum field_id id = field_id_of(name);
+
+	return id == FIELD_CLIENT_CERT || id == FIELD_CLIENT_CERT_CHAIN;
+}
+
+/* The names in Vary. False if there are too many, or one is "*", no name or of the connection. Commas separate here whatever quotes
  * stand around them: a name must not hide in a string. */
 static bool
 collect_names(const struct head *response, struct names *names)
@@ -190,7 +199,8 @@ collect_names(const struct head *response, struct names *names)
 		while (rest.n > 0) {
 			size_t n = slice_index(rest, ',');
 			struct slice name = slice_trim(slice_of(rest.p, n));
-			if (!is_name(name) || (name.n > 0 && !insert_name(names, name)))
+			if (!is_name(name) || is_of_connection(name) ||
+			    (name.n > 0 && !insert_name(names, name)))
 				return false;
 			rest = slice_skip(rest, n < rest.n ? n + 1 : n);
 		}

@@ -331,7 +331,9 @@ step_admit(struct exchange *x)
 	cache_control_of_request(&x->head, &x->cc);
 	accept_encoding_read(&x->head, &x->accept);
 	x->has_cookie = affinity_has_other_cookies(x);
-	x->has_authorization = head_has(&x->head, FIELD_AUTHORIZATION);
+	/* What the server says to one certificate is as little for others as what it says to one login. */
+	x->has_authorization =
+	    head_has(&x->head, FIELD_AUTHORIZATION) || x->client->certificate.own.n > 0;
 	x->is_upgrade = is_upgrade(x);
 	if (x->route->limits_count == 0)
 		return exchange_act(x);

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "cache/body.h"
 #include "event/stream.h"
+#include "event/tls.h"
 #include "upstream/fetch.h"
 
 struct client;
@@ -62,10 +63,11 @@ struct client {
 	const struct address *local;
 	const struct door *door; /* by which it came; NULL: by none */
 	bool is_tls;
-	unsigned http_major;	/* 2: HTTP/2; 0: HTTP/1, as the head says */
-	bool is_own;		/* a visit (server/visit.h): nobody's request */
-	unsigned listener_slot; /* of where it came in, for the counters */
-	unsigned served;	/* requests before this one on the connection */
+	struct tls_client_certificate certificate; /* that it showed; in its stream */
+	unsigned http_major;			   /* 2: HTTP/2; 0: HTTP/1, as the head says */
+	bool is_own;				   /* a visit (server/visit.h): nobody's request */
+	unsigned listener_slot;			   /* of where it came in, for the counters */
+	unsigned served;			   /* requests before this one on the connection */
 	/* The request's body: none when has_upload is false. */
 	bool has_upload;
 	struct upload upload;

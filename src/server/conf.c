@@ -7,6 +7,9 @@
 
 const struct conf_word auto_words[] = {{"auto", CONF_AUTO, false}, {0}};
 const struct conf_word redirect_words[] = {{"off", 0, false}, {"on", 443, false}, {0}};
+const struct conf_word client_certificates_words[] = {
+    {"required", CLIENT_CERTIFICATES_REQUIRED, false},
+    {"optional", CLIENT_CERTIFICATES_OPTIONAL, false}, {0}};
 const struct conf_word access_format_words[] = {
     {"combined", ACCESS_COMBINED, false}, {"json", ACCESS_JSON, false}, {0}};
 const struct conf_word log_level_words[] = {{"error", LOG_LEVEL_ERROR, false},

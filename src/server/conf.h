@@ -19,6 +19,8 @@
 #define LISTEN_TLS_DIRECTIVES(X)                                                                                     \
 	X(certificates, list(struct certificate_conf, certificate_table), NULL, "1", "256", "One is chosen by the name that the client asks for; the first is for all others. Files that change are read anew by themselves", .required = true) \
 	X(ticket_keys, string, NULL, "1", "4096", "File of the keys that session tickets are sealed with, for instances to share: one a line, 80 bytes in base64, the first seals and all open. Read anew when it changes. Without it keys of this process's own, made anew each hour") \
+	X(client_ca, string, NULL, "1", "4096", "Clients are asked for a certificate of one of the authorities in this file, PEM. Servers behind are told by Client-Cert and Client-Cert-Chain (RFC 9440); read anew when it changes") \
+	X(client_certificates, choice(client_certificates_words), "required", NULL, NULL, "With `client_ca`: whether a client without one is let in; a bad one never is") \
 	X(expiry_warning, duration, "7d", "0", "365d", "How long before a certificate runs out `/health/ready` begins to say so")
 
 #define PROXY_PROTOCOL_DIRECTIVES(X)                                                                                 \
@@ -85,8 +87,9 @@
 /* clang-format on */
 
 #define CONF_AUTO (-1)
-extern const struct conf_word auto_words[], redirect_words[], access_format_words[],
-    log_level_words[], rate_style_words[];
+extern const struct conf_word auto_words[], redirect_words[], client_certificates_words[],
+    access_format_words[], log_level_words[], rate_style_words[];
+enum client_certificates { CLIENT_CERTIFICATES_REQUIRED, CLIENT_CERTIFICATES_OPTIONAL };
 enum access_format { ACCESS_COMBINED, ACCESS_JSON };
 
 struct certificate_conf {

@@ -248,6 +248,7 @@ begin_head(struct h1conn *c)
 
 	c->phase = PHASE_HEAD;
 	count_as(c, CONNECTION_active);
+	c->client.certificate = stream_tls_client_certificate(c->stream);
 	c->x = exchange_new(c->worker, &c->client, c->door->is_admin);
 	c->replying = c->out_ended = c->continued = c->up_ended = false;
 	c->keep = !c->retiring;

@@ -139,6 +139,7 @@ on_open(void *arg, uint32_t id)
 	    .peer = &c->peer,
 	    .local = &c->door->local,
 	    .door = c->door,
+	    .certificate = stream_tls_client_certificate(c->stream),
 	    .listener_slot = c->door->slot,
 	    .is_tls = c->door->tls != NULL,
 	    .http_major = 2,

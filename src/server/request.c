@@ -409,6 +409,10 @@ request_render(const struct exchange *x, const struct head *validate, const stru
 	write_appended(x, out, "Via", FIELD_VIA, true, slice_from(via));
 	write_origin_of_request(x, out);
 	write_line(out, "X-Request-Id", x->request_id);
+	if (x->client->certificate.own.n > 0)
+		write_line(out, "Client-Cert", x->client->certificate.own);
+	if (x->client->certificate.chain.n > 0)
+		write_line(out, "Client-Cert-Chain", x->client->certificate.chain);
 	if (x->is_upgrade) {
 		buf_add_lit(out, "Connection: Upgrade\r\n");
 		write_line(out, "Upgrade", head_value(&x->head, FIELD_UPGRADE));

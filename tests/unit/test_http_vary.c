@@ -40,6 +40,20 @@ a_request_must_agree_in_every_named_field(void **state)
 }
 
 static void
+what_depends_on_the_connection_is_not_to_be_stored(void **state)
+{
+	struct head request = head_of("Client-Cert: :YQ==:");
+	struct head one = head_of("Vary: Foo, client-cert"),
+		    other = head_of("Vary: Client-Cert-Chain");
+	struct buf key = {0};
+
+	assert_false(vary_key(&one, &request, &key));
+	assert_false(vary_key(&other, &request, &key));
+	assert_int_equal(key.n, 0);
+	buf_fini(&key);
+}
+
+static void
 absent_and_empty_are_different(void **state)
 {
 	assert_false(is_for("Vary: Foo", "X: y", "Foo: 1"));
@@ -161,6 +175,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_request_must_agree_in_every_named_field),
+	    cmocka_unit_test(what_depends_on_the_connection_is_not_to_be_stored),
 	    cmocka_unit_test(absent_and_empty_are_different),
 	    cmocka_unit_test(spelling_that_means_nothing_does_not_count),
 	    cmocka_unit_test(what_is_one_value_is_compared_byte_for_byte),
