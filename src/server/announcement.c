@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "event/proxyreader.h"
+#include "server/connection.h"
 #include "server/exchange_priv.h"
 #include "server/h1conn.h"
 #include "server/request.h"
@@ -48,7 +49,7 @@ announcement_end(struct announcement *a)
 	proxy_reader_free(&a->reader);
 	list_leave(&a->errand.link);
 	w->conns_count--;
-	atomic_fetch_sub_explicit(&w->commons->connections, 1, memory_order_relaxed);
+	connection_discharge(w);
 	free(a);
 }
 
@@ -85,19 +86,6 @@ on_announcement_cut(struct errand *e)
 	announcement_end(CONTAINER_OF(e, struct announcement, errand));
 }
 
-/* Counted in; false: there are as many connections as there may be. */
-static bool
-count_in(struct worker *w)
-{
-	unsigned n = atomic_fetch_add_explicit(&w->commons->connections, 1, memory_order_relaxed);
-
-	if (n < w->site->connections)
-		return true;
-	atomic_fetch_sub_explicit(&w->commons->connections, 1, memory_order_relaxed);
-	observe_add(w->observer, COUNT_connections_refused, 1);
-	return false;
-}
-
 void
 announcement_begin(struct door *d, int fd, const struct address *peer)
 {
@@ -105,7 +93,7 @@ announcement_begin(struct door *d, int fd, const struct address *peer)
 	int64_t due_ms = loop_now_ms(w->loop) + proxies_of(d)->timeout_ms;
 	struct announcement *a;
 
-	if (!count_in(w)) {
+	if (!connection_admit(w)) {
 		close(fd);
 		return;
 	}

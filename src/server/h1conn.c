@@ -24,14 +24,6 @@ static void on_conn_readable(void *arg);
 static void on_conn_writable(void *arg);
 static const struct stream_handler conn_handler = {on_conn_readable, on_conn_writable};
 
-static void
-count_as(struct h1conn *c, enum connection_state state)
-{
-	observe_connection(c->worker->observer, c->door->slot, c->counted, -1);
-	observe_connection(c->worker->observer, c->door->slot, state, 1);
-	c->counted = state;
-}
-
 /* --- beginning and end --- */
 
 static void
@@ -66,13 +58,8 @@ h1_leave(struct h1conn *c)
 	c->phase = PHASE_CLOSED;
 	timer_disarm(&c->deadline);
 	task_cancel(&c->walk);
-	list_leave(&c->connection.link);
-	c->worker->conns_count--;
-	atomic_fetch_sub_explicit(&c->worker->commons->connections, 1, memory_order_relaxed);
-	observe_add(c->worker->observer, COUNT_connections_open, -1);
-	observe_connection(c->worker->observer, c->door->slot, c->counted, -1);
 	loop_later(c->worker->loop, &c->bury);
-	worker_note_quiet(c->worker);
+	connection_leave(&c->connection);
 }
 
 void
@@ -124,18 +111,6 @@ on_conn_deadline(void *arg)
 	}
 }
 
-static bool
-is_over_limit(struct worker *w)
-{
-	unsigned n = atomic_fetch_add_explicit(&w->commons->connections, 1, memory_order_relaxed);
-
-	if (n < w->site->connections)
-		return false;
-	atomic_fetch_sub_explicit(&w->commons->connections, 1, memory_order_relaxed);
-	observe_add(w->observer, COUNT_connections_refused, 1);
-	return true;
-}
-
 static void
 on_walk(void *arg)
 {
@@ -148,19 +123,18 @@ h1conn_accept(struct door *door, int fd, const struct address *peer)
 	struct worker *w = door->worker;
 	struct h1conn *c;
 
-	if (is_over_limit(w)) {
+	if (!connection_admit(w)) {
 		close(fd);
 		return;
 	}
 	c = must_calloc(1, sizeof(*c));
 	c->worker = w;
-	c->door = door;
 	c->peer = *peer;
 	c->stream = door->tls == NULL ? stream_open(w->loop, fd, &conn_handler, c)
 				      : stream_open_tls(w->loop, fd, door->tls, &conn_handler, c);
 	if (c->stream == NULL) {
 		close(fd);
-		atomic_fetch_sub_explicit(&w->commons->connections, 1, memory_order_relaxed);
+		connection_discharge(w);
 		free(c);
 		return;
 	}
@@ -174,12 +148,10 @@ h1conn_accept(struct door *door, int fd, const struct address *peer)
 	task_init(&c->walk, on_walk, c);
 	task_init(&c->bury, on_bury, c);
 	timer_init(&c->deadline, on_conn_deadline, c);
-	c->connection = (struct connection){.retire = on_conn_retire, .cut = on_conn_cut};
-	list_push_back(&w->conns, &c->connection.link);
-	w->conns_count++;
+	c->connection =
+	    (struct connection){.door = door, .retire = on_conn_retire, .cut = on_conn_cut};
 	observe_add(w->observer, COUNT_connections_accepted, 1);
-	observe_add(w->observer, COUNT_connections_open, 1);
-	observe_connection(w->observer, door->slot, CONNECTION_idle, 1);
+	connection_join(&c->connection);
 	h1_arm(c, h1_now_ms(c) + h1_site(c)->head_timeout_ms);
 }
 
@@ -247,9 +219,9 @@ begin_head(struct h1conn *c)
 	const struct site *site = h1_site(c);
 
 	c->phase = PHASE_HEAD;
-	count_as(c, CONNECTION_active);
+	connection_count_as(&c->connection, CONNECTION_active);
 	c->client.certificate = stream_tls_client_certificate(c->stream);
-	c->x = exchange_new(c->worker, &c->client, c->door->is_admin);
+	c->x = exchange_new(c->worker, &c->client, c->connection.door->is_admin);
 	c->replying = c->out_ended = c->continued = c->up_ended = false;
 	c->keep = !c->retiring;
 	c->lines.n = 0;
@@ -299,7 +271,7 @@ speaks_h2(const struct h1conn *c)
 {
 	struct tls_info tls;
 
-	if (!c->door->has_h2 || c->client.served > 0)
+	if (!c->connection.door->has_h2 || c->client.served > 0)
 		return false;
 	if (c->in_len == 0)
 		return stream_tls_info(c->stream, &tls) && slice_eq(tls.protocol, SLICE_LIT("h2"));
@@ -311,7 +283,7 @@ static void
 become_h2(struct h1conn *c)
 {
 	exchange_drop(&c->x);
-	h2conn_take(c->door, &c->stream, &c->peer, slice_of(c->in, c->in_len));
+	h2conn_take(c->connection.door, &c->stream, &c->peer, slice_of(c->in, c->in_len));
 	h1_leave(c);
 }
 
@@ -363,7 +335,7 @@ h1_next_request(struct h1conn *c)
 	c->in_len = rest;
 	c->client.served++;
 	c->phase = PHASE_IDLE;
-	count_as(c, CONNECTION_idle);
+	connection_count_as(&c->connection, CONNECTION_idle);
 	if (rest == 0) {
 		release_input(c);
 		h1_arm(c, h1_now_ms(c) + h1_site(c)->keepalive_timeout_ms);

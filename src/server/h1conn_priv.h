@@ -6,6 +6,7 @@
 
 #include "http/chunker.h"
 #include "http/h1.h"
+#include "server/connection.h"
 #include "server/exchange.h"
 #include "server/h1conn.h"
 #include "server/pace.h"
@@ -17,13 +18,11 @@ struct h1conn {
 	struct client client;	      /* first: ops get it */
 	struct connection connection; /* in worker->conns */
 	struct worker *worker;
-	struct door *door;
 	struct stream *stream;
 	struct address peer;
 	enum phase phase;
-	enum connection_state counted; /* as what the metrics hold it */
-	bool walking;		       /* conn_walk is on the stack */
-	bool keep;		       /* may serve another request */
+	bool walking; /* conn_walk is on the stack */
+	bool keep;    /* may serve another request */
 	bool retiring;
 	bool is_spoilt; /* half of something was sent: nothing can follow */
 	struct task walk, bury;
@@ -67,7 +66,7 @@ h1_now_ms(const struct h1conn *c)
 static inline const struct site *
 h1_site(const struct h1conn *c)
 {
-	return c->door->is_admin ? c->worker->admin_site : c->worker->site;
+	return connection_site(&c->connection);
 }
 
 static inline void

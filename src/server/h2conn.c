@@ -25,22 +25,13 @@ static const struct stream_handler conn_handler = {on_h2_readable, on_h2_writabl
 
 /* --- beginning and end --- */
 
-static void
-count_as(struct h2conn *c, enum connection_state state)
-{
-	if (c->state == state)
-		return;
-	observe_connection(c->worker->observer, c->door->slot, c->state, -1);
-	observe_connection(c->worker->observer, c->door->slot, state, 1);
-	c->state = state;
-}
-
 void
 h2_note_streams(struct h2conn *c)
 {
 	if (c->phase == H2_CLOSED)
 		return;
-	count_as(c, c->streams_count == 0 ? CONNECTION_idle : CONNECTION_active);
+	connection_count_as(
+	    &c->connection, c->streams_count == 0 ? CONNECTION_idle : CONNECTION_active);
 	if (c->streams_count == 0)
 		c->idle_since_ms = h2_now_ms(c);
 }
@@ -100,14 +91,9 @@ leave(struct h2conn *c)
 	c->phase = H2_CLOSED;
 	timer_disarm(&c->deadline);
 	task_cancel(&c->pump);
-	list_leave(&c->connection.link);
 	tell_counts(c);
-	c->worker->conns_count--;
-	atomic_fetch_sub_explicit(&c->worker->commons->connections, 1, memory_order_relaxed);
-	observe_add(c->worker->observer, COUNT_connections_open, -1);
-	observe_connection(c->worker->observer, c->door->slot, c->state, -1);
 	loop_later(c->worker->loop, &c->bury);
-	worker_note_quiet(c->worker);
+	connection_leave(&c->connection);
 }
 
 /* The client has left, or must: so have its requests. */
@@ -484,10 +470,9 @@ h2conn_take(struct door *door, struct stream **sp, const struct address *peer, s
 	struct h2conn *c = must_calloc(1, sizeof(*c));
 
 	*c = (struct h2conn){.worker = w,
-	    .door = door,
 	    .stream = *sp,
 	    .peer = *peer,
-	    .connection = {.retire = on_retire, .cut = on_cut}};
+	    .connection = {.door = door, .retire = on_retire, .cut = on_cut}};
 	c->session = new_session(c);
 	if (c->session == NULL) {
 		stream_close(sp);
@@ -501,12 +486,10 @@ h2conn_take(struct door *door, struct stream **sp, const struct address *peer, s
 	task_init(&c->pump, on_pump, c);
 	task_init(&c->bury, on_bury, c);
 	timer_init(&c->deadline, on_h2_deadline, c);
-	list_push_back(&w->conns, &c->connection.link);
-	w->conns_count++;
+	/* It was admitted already: whoever hands it over discharges his own. */
 	atomic_fetch_add_explicit(&w->commons->connections, 1, memory_order_relaxed);
-	observe_add(w->observer, COUNT_connections_open, 1);
+	connection_join(&c->connection);
 	observe_add(w->observer, COUNT_h2_connections, 1);
-	observe_connection(w->observer, door->slot, CONNECTION_idle, 1);
 	c->idle_since_ms = h2_now_ms(c);
 	stream_set_handler(c->stream, &conn_handler, c);
 	stream_hurry(c->stream, UNSENT_BYTES);

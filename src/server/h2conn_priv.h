@@ -5,6 +5,7 @@
 #define SERVER_H2CONN_PRIV_H
 
 #include "http/h2session.h"
+#include "server/connection.h"
 #include "server/exchange.h"
 #include "server/h2conn.h"
 #include "server/pace.h"
@@ -47,13 +48,11 @@ struct h2stream {
 struct h2conn {
 	struct connection connection; /* in worker->conns */
 	struct worker *worker;
-	struct door *door;
 	struct stream *stream;
 	struct address peer;
 	struct h2_session *session;
 	struct h2_counts counted; /* of the session's, told to the observer */
 	enum { H2_OPEN, H2_LINGERING, H2_CLOSED } phase;
-	enum connection_state state; /* as what the metrics hold it */
 	char *in;
 	size_t in_len, in_cap;
 	size_t out_at; /* of the session's out: sent so far */
@@ -79,7 +78,7 @@ h2_now_ms(const struct h2conn *c)
 static inline const struct site *
 h2_site(const struct h2conn *c)
 {
-	return c->door->is_admin ? c->worker->admin_site : c->worker->site;
+	return connection_site(&c->connection);
 }
 
 static inline size_t

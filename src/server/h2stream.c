@@ -137,11 +137,11 @@ on_open(void *arg, uint32_t id)
 	s->client = (struct client){.ops = &h2_ops,
 	    .worker = c->worker,
 	    .peer = &c->peer,
-	    .local = &c->door->local,
-	    .door = c->door,
+	    .local = &c->connection.door->local,
+	    .door = c->connection.door,
 	    .certificate = stream_tls_client_certificate(c->stream),
-	    .listener_slot = c->door->slot,
-	    .is_tls = c->door->tls != NULL,
+	    .listener_slot = c->connection.door->slot,
+	    .is_tls = c->connection.door->tls != NULL,
 	    .http_major = 2,
 	    .served = c->served++};
 	list_init(&s->queued);
@@ -194,7 +194,7 @@ on_request(void *arg, struct h2_stream *wire, const struct h2_request *r)
 	struct h1_parser parser;
 	enum h1_result result;
 
-	s->x = exchange_new(s->conn->worker, &s->client, s->conn->door->is_admin);
+	s->x = exchange_new(s->conn->worker, &s->client, s->conn->connection.door->is_admin);
 	if (r->fault != H2_FAULT_none) {
 		refuse(s, h2_faults[r->fault].status, h2_faults[r->fault].text);
 		return;

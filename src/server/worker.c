@@ -12,6 +12,7 @@
 #include "policy/sharedlimit.h"
 #include "server/announcement.h"
 #include "server/exchange.h"
+#include "server/connection.h"
 #include "server/h1conn.h"
 #include "server/h2conn.h"
 #include "upstream/check.h"

@@ -71,15 +71,6 @@ struct door {
 	struct tls_context *tls; /* own reference; NULL: plain */
 };
 
-/* A client's connection, whatever it speaks. */
-struct connection {
-	struct link link; /* in worker->conns */
-	/* Stopping: it ends when what is under way has ended. */
-	void (*retire)(struct connection *c);
-	/* Cuts it off, whatever it does. */
-	void (*cut)(struct connection *c);
-};
-
 /* What runs without a client's connection of this worker's: fills and tunnels. */
 struct errand {
 	struct link link;
