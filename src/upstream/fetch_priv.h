@@ -1,0 +1,98 @@
+/* upstream/fetch_priv.h - what the files of a fetch share: fetch.c is its life (servers, tries, time, ends), fetch_h1.c the
+ * exchange on a connection.
+ */
+#ifndef UPSTREAM_FETCH_PRIV_H
+#define UPSTREAM_FETCH_PRIV_H
+
+#include "http/chunker.h"
+#include "upstream/attempt.h"
+#include "upstream/fetch.h"
+
+enum fetch_step {
+	FETCH_REACHING,	  /* on the way to a connection */
+	FETCH_EXCHANGING, /* sending, and reading the response's head */
+	FETCH_RECEIVING,  /* the response's body */
+};
+
+struct fetch {
+	struct fetch_plan plan;
+	const struct fetch_handler *handler;
+	void *arg;
+	enum fetch_step step;
+	struct attempt attempt; /* the server and the connection to it */
+	bool is_retry;		/* a kept connection had died */
+	unsigned retries;	/* times it went to another server */
+	enum fetch_end first;	/* how the try before ended, when there was one */
+	int64_t sent_us;	/* the request's beginning */
+	bool started_reading;	/* any byte of a response has come */
+	struct timer deadline;
+	struct timer whole; /* timeouts.total */
+	int64_t asked_ms;   /* this try's request was sent to its end, or some of it */
+	/* sending */
+	struct slice request; /* plan.head, or own_head */
+	struct buf own_head;  /* the same with the server's name as Host */
+	size_t head_sent;
+	bool upload_begun, upload_done, upload_touched, send_broken;
+	struct chunker chunker; /* of an upload without a known length */
+	/* receiving */
+	struct h1_parser parser;
+	struct head head;
+	struct framing framing;
+	struct h1_chunked chunked;
+	struct buf in; /* head, or chunked bytes not yet decoded */
+	struct buf trailers;
+	unsigned interims;
+	struct body *body;
+	uint64_t left; /* of a body with a length */
+	bool paused, keep;
+};
+
+static inline struct loop *
+fetch_loop(struct fetch *f)
+{
+	return pool_loop(f->attempt.pool);
+}
+
+static inline const struct upstream_conf *
+fetch_conf(const struct fetch *f)
+{
+	return &f->plan.upstream->conf;
+}
+
+/* --- fetch.c --- */
+
+void fetch_arm_deadline(struct fetch *f, int64_t after_ms);
+/* For the response's head. */
+void fetch_arm_response(struct fetch *f);
+/* Since the request's beginning. */
+int64_t fetch_took_us(const struct fetch *f);
+
+/* What became of some bytes. */
+enum fed {
+	FED,	   /* read on */
+	FED_DRY,   /* nothing more for now */
+	FED_HEAD,  /* the final head was taken: f->framing, f->body */
+	FED_WHOLE, /* the response is whole */
+	FED_GONE,  /* the fetch is gone */
+};
+/* Takes heads off f->in, up to the final one. FED: more bytes are needed. */
+enum fed fetch_read_heads(struct fetch *f);
+/* What came is no response. FED_GONE. */
+enum fed fetch_bad(struct fetch *f, enum fetch_end end);
+
+/* Each of these ends the fetch, or this try; the caller returns. */
+/* The response is whole. */
+void fetch_complete(struct fetch *f);
+/* The server failed with this request: another one, or the end. */
+void fetch_failed(struct fetch *f, enum fetch_end end);
+/* The connection failed in mid-exchange. Once, where nothing can have been done twice, another one is tried. */
+void fetch_broken(struct fetch *f, enum fetch_end end);
+void fetch_finish(struct fetch *f, enum fetch_end end);
+
+/* --- fetch_h1.c --- */
+
+/* What is there of the request, as far as it goes. */
+void fetch_h1_send(struct fetch *f);
+void fetch_h1_readable(struct fetch *f);
+
+#endif
