@@ -192,9 +192,15 @@ admin_site_new(struct commons *commons, const struct site *site, const char *tok
 
 static const struct {
 	const char *name, *text;
-} members[] = {
+} members[] =
+    {
 #define X(name, kind, value, text) {#name, text},
-    ACCESS_MEMBERS(X)
+	ACCESS_MEMBERS(X)
+#undef X
+},
+  extras[] = {
+#define X(name, kind, value, text) {#name, text},
+      ACCESS_EXTRAS(X)
 #undef X
 };
 
@@ -216,4 +222,10 @@ admin_reference(struct buf *b)
 	    "| member | meaning |\n|---|---|\n");
 	for (unsigned i = 0; i < sizeof(members) / sizeof(members[0]); i++)
 		buf_printf(b, "| `%s` | %s |\n", members[i].name, members[i].text);
+	buf_printf(b,
+	    "\n## What an extended line has behind the combined one\n\n"
+	    "In this order, blanks between them; `-`: there is none.\n\n"
+	    "| field | meaning |\n|---|---|\n");
+	for (unsigned i = 0; i < sizeof(extras) / sizeof(extras[0]); i++)
+		buf_printf(b, "| %s | %s |\n", extras[i].name, extras[i].text);
 }

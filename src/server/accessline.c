@@ -11,9 +11,9 @@
 #define SHARE_ROUTE 1024
 #define SHARE_AGENT 2048
 #define SHARE_TARGET 6144
-#define SHARE_FIXED 1024
+#define SHARE_FIXED 768
 static_assert(
-    10 * SHARE_NAME + SHARE_HOST + 2 * SHARE_ROUTE + 2 * SHARE_AGENT + SHARE_TARGET + SHARE_FIXED <=
+    11 * SHARE_NAME + SHARE_HOST + 2 * SHARE_ROUTE + 2 * SHARE_AGENT + SHARE_TARGET + SHARE_FIXED <=
 	ACCESS_LINE_MAX,
     "every line fits");
 
@@ -298,7 +298,40 @@ put_combined_line(char *at, const struct access_stamp *stamp, const struct outco
 	*at++ = ' ';
 	at = put_quoted(at, out->referer, SHARE_AGENT);
 	*at++ = ' ';
-	at = put_quoted(at, out->user_agent, SHARE_AGENT);
+	return put_quoted(at, out->user_agent, SHARE_AGENT);
+}
+
+/* Extended */
+
+static char *
+put_extra_text(char *at, struct slice s)
+{
+	return s.n == 0 ? PUT_LIT(at, "-") : put_escaped(at, s, SHARE_NAME, put_combined_odd);
+}
+
+#define EXTRA_name(at, v) put_extra_text(at, v)
+#define EXTRA_number(at, v) put_number(at, v)
+#define EXTRA_ms(at, v) put_ms(at, v)
+#define EXTRA_origin(at, v) ((v) > 0 ? put_ms(at, v) : PUT_LIT(at, "-"))
+
+static char *
+put_extras(char *at, const struct outcome *out)
+{
+#define X(name, kind, value, text) \
+	*at++ = ' ';               \
+	at = EXTRA_##kind(at, value);
+	ACCESS_EXTRAS(X)
+#undef X
+	return at;
+}
+
+static char *
+put_text_line(char *at, enum access_format format, const struct access_stamp *stamp,
+    const struct outcome *out)
+{
+	at = put_combined_line(at, stamp, out);
+	if (format == ACCESS_EXTENDED)
+		at = put_extras(at, out);
 	*at++ = '\n';
 	return at;
 }
@@ -313,6 +346,6 @@ access_line(
 	if (second != stamp->second || stamp->iso[0] == '\0')
 		stamp_second(stamp, second);
 	end = format == ACCESS_JSON ? put_json_line(at, stamp, out)
-				    : put_combined_line(at, stamp, out);
+				    : put_text_line(at, format, stamp, out);
 	return (size_t)(end - at);
 }

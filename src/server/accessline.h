@@ -1,5 +1,5 @@
 /* server/accessline.h - one finished request as one line of the access log: combined (Apache's and nginx's, its time the
- * server's local one), or JSON (one object, always with the same members, its time in UTC).
+ * server's local one), extended (combined, and ACCESS_EXTRAS behind it), or JSON (one object, always with the same members, its time in UTC).
  *
  * A line ends with its only newline and is at most ACCESS_LINE_MAX bytes: a text too long for its share is cut and ends
  * in an ellipsis. What peers sent cannot leave its place in the line: quotes, backslashes and control characters are
@@ -40,10 +40,23 @@
 	X(reason,       route,   slice_from(out->reason),     "why the cache did that")                               \
 	X(detail,       name,    slice_from(out->detail),     "the same in a word, as the detail of Cache-Status; most often empty") \
 	X(upstream,     name,    out->upstream,               "the name of the upstream asked")                       \
+	X(server,       name,    out->server,                 "which of its servers answered, or failed last; empty: none was asked for this request") \
+	X(tries,        number,  out->tries,                  "how many times a server was asked, or could not be reached") \
 	X(end,          name,    slice_from(request_end_name(out->end)), "how the request ended")                     \
 	X(fetch_end,    name,    slice_from(out->fetch_end),  "how the origin failed; empty: it did not")             \
 	X(referer,      agent,   out->referer,                "as sent")                                              \
 	X(user_agent,   agent,   out->user_agent,             "as sent")
+/* clang-format on */
+
+/* What an extended line has behind the combined one, in this order. "-": there is none.
+ *     name         kind     value                        text */
+/* clang-format off */
+#define ACCESS_EXTRAS(X)                                                                                              \
+	X(cache,        name,    slice_from(cache_word_name(out->cache_word)), "as X-Cache-Status")                   \
+	X(server,       name,    out->server,                 "which server answered, or failed last")                \
+	X(tries,        number,  out->tries,                  "how many times a server was asked, or could not be reached") \
+	X(origin_ms,    origin,  out->origin_us,              "until the origin's head had come")                     \
+	X(duration_ms,  ms,      out->total_us,               "from the request's head to the end of its answer")
 /* clang-format on */
 
 /* The second last written out: one per worker. {0} is new. */

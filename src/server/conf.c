@@ -10,8 +10,8 @@ const struct conf_word redirect_words[] = {{"off", 0, false}, {"on", 443, false}
 const struct conf_word client_certificates_words[] = {
     {"required", CLIENT_CERTIFICATES_REQUIRED, false},
     {"optional", CLIENT_CERTIFICATES_OPTIONAL, false}, {0}};
-const struct conf_word access_format_words[] = {
-    {"combined", ACCESS_COMBINED, false}, {"json", ACCESS_JSON, false}, {0}};
+const struct conf_word access_format_words[] = {{"combined", ACCESS_COMBINED, false},
+    {"extended", ACCESS_EXTENDED, false}, {"json", ACCESS_JSON, false}, {0}};
 const struct conf_word log_level_words[] = {{"error", LOG_LEVEL_ERROR, false},
     {"warning", LOG_LEVEL_WARN, false}, {"info", LOG_LEVEL_INFO, false},
     {"debug", LOG_LEVEL_DEBUG, false}, {"warn", LOG_LEVEL_WARN, true}, {0}};

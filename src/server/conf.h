@@ -40,7 +40,7 @@
 
 #define ACCESS_LOG_DIRECTIVES(X)                                                                                     \
 	X(path, string, "stdout", "1", "4096", "The file, opened again on SIGUSR1, or `stdout`")                           \
-	X(format, choice(access_format_words), "combined", NULL, NULL, "What a line looks like")
+	X(format, choice(access_format_words), "combined", NULL, NULL, "What a line looks like. `extended`: combined, and behind it the cache's status, the server asked, the number of tries, the origin's time and the whole, in ms")
 
 #define LOG_DIRECTIVES(X)                                                                                            \
 	X(level, choice(log_level_words), "info", NULL, NULL, "The least that is told")                              \
@@ -90,7 +90,7 @@
 extern const struct conf_word auto_words[], redirect_words[], client_certificates_words[],
     access_format_words[], log_level_words[], rate_style_words[];
 enum client_certificates { CLIENT_CERTIFICATES_REQUIRED, CLIENT_CERTIFICATES_OPTIONAL };
-enum access_format { ACCESS_COMBINED, ACCESS_JSON };
+enum access_format { ACCESS_COMBINED, ACCESS_EXTENDED, ACCESS_JSON };
 
 struct certificate_conf {
 	struct conf_head conf;

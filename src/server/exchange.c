@@ -169,6 +169,8 @@ exchange_record(struct exchange *x)
 		x->head.base == NULL ? SLICE_NONE : head_value(&x->head, FIELD_USER_AGENT),
 	    .referer = x->head.base == NULL ? SLICE_NONE : head_value(&x->head, FIELD_REFERER),
 	    .upstream = x->upstream_name,
+	    .server = x->server_name,
+	    .tries = x->tries,
 	    .started_wall_ms = x->started_wall_ms,
 	    .total_us = clock_mono_us() - x->started_us,
 	    .wait_us = x->queued_us,

@@ -196,6 +196,8 @@ struct exchange {
 	const char *fetch_end; /* NULL: the origin did not fail */
 	struct slice upstream_name;
 	struct upstream *upstream; /* that upstream_name lies in; own reference */
+	struct slice server_name;  /* who answered, or failed last; in mem */
+	unsigned tries;		   /* times that servers were asked for it */
 
 	/* Memory that the next exchange inherits: */
 	struct arena mem;

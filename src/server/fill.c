@@ -271,6 +271,25 @@ on_fill_interim(void *arg, const struct head *h)
 		exchange_interim(f->x, h);
 }
 
+/* For the log. A fill may ask more than once, each time with a fetch. */
+void
+fill_note_server(struct fill *f)
+{
+	const struct server *s = fetch_server(f->fetch);
+
+	if (f->x == NULL)
+		return;
+	f->x->tries += fetch_tries(f->fetch);
+	if (s != NULL)
+		f->x->server_name = arena_copy(&f->x->mem, slice_from(s->name));
+}
+
+static void
+on_fill_failing(void *arg)
+{
+	fill_note_server(arg);
+}
+
 static void
 on_fill_done(void *arg, enum fetch_end end)
 {
@@ -300,6 +319,7 @@ on_fill_upgrade(void *arg, const struct head *h, struct upconn *conn, struct sli
 	struct fill *f = arg;
 	struct exchange *x = f->x;
 
+	fill_note_server(f);
 	f->fetch = NULL;
 	f->done = true;
 	f->x = NULL;
@@ -315,6 +335,7 @@ static const struct fetch_handler fill_fetch_handler = {
     .on_head = on_fill_head,
     .on_body = on_fill_body,
     .on_upgrade = on_fill_upgrade,
+    .on_failing = on_fill_failing,
     .on_done = on_fill_done,
 };
 

@@ -88,6 +88,8 @@ fill_took_ms(const struct fill *f)
 /* fill.c */
 /* Sends the request, unless it has been sent. */
 void fill_ask_origin(struct fill *f);
+/* Tells the leader's exchange whom the fetch asks. */
+void fill_note_server(struct fill *f);
 /* No response will come: the riders are told, a write in doubt purges, and the fill is freed. */
 void fill_fail(struct fill *f, enum fetch_end end);
 void fill_free(struct fill *f);

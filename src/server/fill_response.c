@@ -475,6 +475,7 @@ on_fill_head(void *arg, const struct head *h, const struct framing *framing)
 		l2_get_cancel(&f->l2);
 	f->head_us = clock_mono_us();
 	f->status = h->status;
+	fill_note_server(f);
 	if (f->x != NULL)
 		f->x->origin_us = f->head_us - f->sent_us;
 	claim = fill_post_claim(f, h);

@@ -144,6 +144,8 @@ struct outcome {
 	const char *fetch_end; /* name of the fetch's end when the origin failed; NULL */
 	struct slice client;   /* the address as seen through trusted proxies */
 	struct slice request_id, user_agent, referer, upstream;
+	struct slice server; /* of the upstream: who answered, or failed last */
+	unsigned tries;	     /* times that its servers were asked for this request */
 	int64_t started_wall_ms;
 	int64_t total_us, wait_us /* in a limit's queue */,
 	    origin_us /* to the response's head; 0: not asked */;

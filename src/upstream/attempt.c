@@ -57,6 +57,12 @@ attempt_has_other(const struct attempt *a)
 	return a->tries + 1 < upstream_size(a->upstream);
 }
 
+unsigned
+attempt_times(const struct attempt *a)
+{
+	return a->tries + a->renewals + (a->server != NULL);
+}
+
 void
 attempt_elsewhere(struct attempt *a)
 {
@@ -285,6 +291,7 @@ void
 attempt_renew(struct attempt *a)
 {
 	pool_discard(&a->conn);
+	a->renewals++;
 	a->wants_new = true;
 	attempt_begin(a);
 }

@@ -45,8 +45,9 @@ struct attempt {
 	uint64_t key;		 /* of the request, for consistent_hash */
 	struct slice wanted;	 /* token of the server its client began with; the owner's */
 	struct server_set tried; /* servers that could not be connected to, or failed */
-	unsigned tries;
-	unsigned asked; /* entries whose names were asked for in vain */
+	unsigned tries;		 /* servers left for another one */
+	unsigned renewals; /* connections that were replaced by a new one to the same server */
+	unsigned asked;	   /* entries whose names were asked for in vain */
 	struct task look;
 	struct pool_waiter waiter;
 	struct timer deadline;
@@ -60,6 +61,8 @@ void attempt_init(struct attempt *a, struct pool *p, struct resolver *resolver, 
 void attempt_begin(struct attempt *a);
 /* The request failed there: drops the connection and goes to another server. Only where one is left (attempt_has_other). */
 void attempt_elsewhere(struct attempt *a);
+/* How many times a server was asked, or could not be reached; 0: none was chosen. */
+unsigned attempt_times(const struct attempt *a);
 /* Whether there is a server that was not tried yet. */
 bool attempt_has_other(const struct attempt *a);
 /* The connection died: drops it and gets another one, made for this, to the same server. */

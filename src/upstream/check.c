@@ -13,8 +13,6 @@
 #include "upstream/secure.h"
 
 #define HEAD_MOST 16384
-/* A PROXY header of version 2 that tells of nobody: LOCAL. */
-#define PROXY_LOCAL "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
 #define FIRST_MS 100 /* the first check after a start */
 
 struct watch;
@@ -184,10 +182,13 @@ static void
 probe_connected(struct probe *p)
 {
 	const struct upstream *u = p->watch->upstream;
+	struct proxy_line nobody;
 
+	proxy_line_make(&nobody, NULL, NULL);
 	if (stream_error(p->conn->stream) != 0)
 		probe_over(p, false, "no connection for a check");
-	else if (u->conf.announces_clients && !probe_send(p, SLICE_LIT(PROXY_LOCAL)))
+	else if (u->conf.announces_clients &&
+	    !probe_send(p, slice_of((const char *)nobody.bytes, nobody.n)))
 		probe_over(p, false, "a check could not be sent");
 	else if (u->secure == NULL)
 		probe_ask(p);

@@ -85,6 +85,8 @@ fetch_finish(struct fetch *f, enum fetch_end end)
 		if (f->body != NULL)
 			body_end(f->body, BODY_BROKEN);
 	}
+	if (f->body == NULL)
+		h->on_failing(arg);
 	fetch_free(f);
 	h->on_done(arg, end);
 }
@@ -428,4 +430,10 @@ const struct server *
 fetch_server(const struct fetch *f)
 {
 	return f->attempt.server;
+}
+
+unsigned
+fetch_tries(const struct fetch *f)
+{
+	return attempt_times(&f->attempt);
 }

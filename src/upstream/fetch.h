@@ -67,6 +67,8 @@ struct fetch_handler {
 	/* 101: the connection is the owner's now (pool_discard when the tunnel ends), rest are
 	 * bytes that came after the head. The fetch is gone. */
 	void (*on_upgrade)(void *arg, const struct head *h, struct upconn *conn, struct slice rest);
+	/* No head will come: on_done follows, but the fetch is still there to be asked. */
+	void (*on_failing)(void *arg);
 	/* The last word. The body, if there is one, has ended. The fetch is gone. */
 	void (*on_done)(void *arg, enum fetch_end end);
 };
@@ -83,6 +85,8 @@ void fetch_resume(struct fetch *f);
 void fetch_upload_ready(struct fetch *f);
 /* The server asked last, for logs; NULL before there is one. */
 const struct server *fetch_server(const struct fetch *f);
+/* How many times a server was asked so far, or could not be reached. */
+unsigned fetch_tries(const struct fetch *f);
 /* Whether the whole upload has been sent. */
 bool fetch_upload_is_done(const struct fetch *f);
 

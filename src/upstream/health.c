@@ -119,11 +119,12 @@ tell_ejected(const struct server *s, int64_t for_ms, const char *why)
 static void
 learn_cost(struct server *s, double took, int64_t now_ms)
 {
-	double keep = exp(-(double)(now_ms > s->cost_at_ms ? now_ms - s->cost_at_ms : 0) /
-	    (double)s->upstream->conf.ewma_ms);
+	double keep;
 
 	if (s->upstream->conf.balance != BALANCE_peak_ewma)
 		return;
+	keep = exp(-(double)(now_ms > s->cost_at_ms ? now_ms - s->cost_at_ms : 0) /
+	    (double)s->upstream->conf.ewma_ms);
 	s->cost_us = took >= s->cost_us ? took : s->cost_us * keep + took * (1 - keep);
 	s->cost_at_ms = now_ms;
 }

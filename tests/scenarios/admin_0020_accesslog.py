@@ -10,8 +10,8 @@ from stage.waiting import wait_until
 
 COMBINED = re.compile(r'(\S+) - - \[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "(.*?)" (\d{3}) (\d+) "(.*?)" "(.*?)"')
 MEMBERS = ["time", "request_id", "client", "method", "scheme", "host", "path", "protocol", "status", "bytes", "bytes_in",
-           "duration_ms", "wait_ms", "origin_ms", "route", "cache", "tier", "reason", "detail", "upstream", "end",
-           "fetch_end", "referer", "user_agent"]
+           "duration_ms", "wait_ms", "origin_ms", "route", "cache", "tier", "reason", "detail", "upstream", "server", "tries",
+           "end", "fetch_end", "referer", "user_agent"]
 
 
 @pytest.mark.smoke
@@ -102,3 +102,41 @@ def test_off_means_off(origin, forebay):
     w1.get("/").expect(200)
     w1.wait_metric("forebay_http_requests_total", 1)
     assert not w1.access_path.exists()
+
+
+def test_a_line_names_the_server_that_answered_and_how_many_were_asked(origins, forebay):
+    good, bad = origins("good"), origins("bad")
+    good.on("/*").reply(200, "good", cache_control="no-store")
+    good.on("GET /kept").reply(200, "good", cache_control="max-age=60")
+    bad.on("/*").reply(503, "bad", cache_control="no-store")
+    bad.on("POST /*").hangup()
+    app = {"servers": [str(good), str(bad)], "ejection": "off"}
+    w1 = forebay({"upstreams": {"app": app}, "routes": [{"match": "/**"}]})
+    asked = [w1.get(f"/{n}").expect(200) for n in range(4)]
+    lines = [w1.access(path=f"/{n}")[0] for n in range(len(asked))]
+    assert {line["server"] for line in lines} == {str(good)} and {line["tries"] for line in lines} == {1, 2}
+    w1.get("/kept").expect(200)
+    w1.get("/kept").expect(200, x_cache_status="HIT")
+    hit, = w1.access(path="/kept", cache="HIT")
+    assert (hit["server"], hit["tries"]) == ("", 0)
+    good.on("POST /*").hangup()
+    w1.post("/up", b"x").expect(502)
+    failed, = w1.access(path="/up")
+    assert failed["server"] in (str(good), str(bad)) and (failed["tries"], failed["fetch_end"]) == (1, "closed_early")
+    for origin in (good, bad):
+        origin.refuse()
+    w1.get("/none").expect(502)
+    none, = w1.access(path="/none")
+    assert (none["tries"], none["fetch_end"]) == (2, "refused")
+
+
+def test_an_extended_line_says_it_in_text(origin, forebay):
+    origin.on("GET /news").reply(200, "spring flood", cache_control="max-age=60")
+    w1 = forebay('log: {access: {path: "@DIR@/access.log", format: extended}}', app=origin)
+    w1.get("/news", user_agent="Play/1.0").expect(200)
+    w1.get("/news", user_agent="Play/1.0").expect(200)
+    w1.wait_metric("forebay_access_log_lines_total", 2)
+    w1.stop()
+    miss, hit = w1.access_path.read_text().splitlines()
+    assert re.search(rf'"Play/1.0" MISS {origin} 1 \d+\.\d{{3}} \d+\.\d{{3}}$', miss), miss
+    assert re.search(r'"Play/1.0" HIT - 0 - \d+\.\d{3}$', hit), hit

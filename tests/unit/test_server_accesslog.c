@@ -47,6 +47,8 @@ a_request(void)
 	    .user_agent = SLICE_LIT("curl/8"),
 	    .referer = SLICE_LIT("https://example.com/"),
 	    .upstream = SLICE_LIT("app"),
+	    .server = SLICE_LIT("10.0.0.7:3000"),
+	    .tries = 2,
 	    .started_wall_ms = NOON_MS,
 	    .total_us = 1234,
 	    .wait_us = 0,
@@ -100,7 +102,7 @@ a_json_line_tells_everything_in_a_fixed_shape(void **state)
 	    "\"duration_ms\":1.234,\"wait_ms\":0.000,\"origin_ms\":null,\"route\":\"GET "
 	    "/news/**\","
 	    "\"cache\":\"HIT\",\"tier\":\"memory\",\"reason\":\"fresh\",\"detail\":\"redis\","
-	    "\"upstream\":\"app\","
+	    "\"upstream\":\"app\",\"server\":\"10.0.0.7:3000\",\"tries\":2,"
 	    "\"end\":\"done\",\"fetch_end\":\"\",\"referer\":\"https://example.com/\","
 	    "\"user_agent\":\"curl/8\"}");
 	out.origin_us = 70005;
@@ -119,6 +121,24 @@ a_combined_line_is_what_every_tool_reads(void **state)
 	out.status = 0;
 	assert_string_equal(line_of(ACCESS_COMBINED, &out),
 	    "- - - [21/Nov/2026:12:00:00 +0000] \"-\" 000 5120 \"-\" \"-\"");
+}
+
+static void
+an_extended_line_is_a_combined_one_that_tells_more(void **state)
+{
+	struct outcome out = a_request();
+	const char *combined, *extended;
+	char was[256];
+
+	out.origin_us = 70005;
+	combined = line_of(ACCESS_COMBINED, &out);
+	snprintf(was, sizeof(was), "%s HIT 10.0.0.7:3000 2 70.005 1.234", combined);
+	extended = line_of(ACCESS_EXTENDED, &out);
+	assert_string_equal(extended, was);
+	out.server = SLICE_NONE;
+	out.tries = 0;
+	out.origin_us = 0;
+	assert_non_null(strstr(line_of(ACCESS_EXTENDED, &out), "\" HIT - 0 - 1.234"));
 }
 
 static void
@@ -458,7 +478,10 @@ a_line_is_cheap(void **state)
 			out.started_wall_ms++;
 			access_line(line, f, &stamp, &out);
 		}
-		printf("%s: %.0f ns to format\n", f == ACCESS_JSON ? "json" : "combined",
+		printf("%s: %.0f ns to format\n",
+		    f == ACCESS_JSON	       ? "json"
+			: f == ACCESS_EXTENDED ? "extended"
+					       : "combined",
 		    (double)(clock_mono_us() - from_us) * 1e3 / n);
 	}
 	a = a_log("/dev/null", 1, 0);
@@ -502,6 +525,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_json_line_tells_everything_in_a_fixed_shape),
 	    cmocka_unit_test(a_combined_line_is_what_every_tool_reads),
+	    cmocka_unit_test(an_extended_line_is_a_combined_one_that_tells_more),
 	    cmocka_unit_test(what_a_peer_sent_cannot_leave_its_place),
 	    cmocka_unit_test(any_bytes_of_any_length_make_a_line_that_parses),
 	    cmocka_unit_test(a_text_too_long_is_cut_and_says_so),
