@@ -10,7 +10,7 @@ SYSCONF ?= /etc/forebay
 BUILD   ?= build
 VERSION := $(shell sed -n 's/^.define FOREBAY_VERSION "\(.*\)"/\1/p' src/base/version.h 2>/dev/null)
 
-PKGS    := libevent libcares openssl hiredis zlib libbrotlienc libbrotlidec yaml-0.1 jansson libxxhash libpcre2-8 expat libnghttp2
+PKGS    := libevent libcares openssl hiredis zlib libbrotlienc libbrotlidec libzstd yaml-0.1 jansson libxxhash libpcre2-8 expat libnghttp2
 STD     := -std=gnu17 -D_GNU_SOURCE -Isrc -pthread
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
            -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wno-unused-parameter
@@ -77,6 +77,8 @@ conformance: $(BUILD)/forebay ; @tests/conformance/run
 # A request's processor time beside a bare responder's; the store's hits beside an LRU's.
 bench: $(BUILD)/forebay $(BUILD)/bench/bench_serve ; @git log -1 --format='commit %h' 2>/dev/null; $(BUILD)/bench/bench_serve $<
 bench-evict: $(BUILD)/bench/bench_evict ; @$<
+# What each coding costs, of texts out of Debian packages.
+bench-codec: $(BUILD)/bench/bench_codec ; @$< $$(tests/bench/texts)
 # A purge of 100,000 among a million objects, and who is held up by it.
 bench-purge: $(BUILD)/bench/bench_purge ; @$<
 # Readers and writers for SOAK_SECONDS (600) in bad weather, then bodies of random sizes for CHURN_SECONDS (600); SEED makes a run again.
@@ -96,6 +98,6 @@ clean:
 	rm -rf build build-*
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all units unit run test check generate asan tsan fuzz packaging conformance bench bench-evict bench-purge soak install clean \
+.PHONY: all units unit run test check generate asan tsan fuzz packaging conformance bench bench-evict bench-purge bench-codec soak install clean \
         deps-build deps-run deps-test
 .SECONDARY:

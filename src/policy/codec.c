@@ -26,6 +26,8 @@ codec_new_encoder(struct codec_pool *p, const struct codec_options *o)
 		return codec_new(p, &codec_gzip_encoder, o);
 	case ENC_BR:
 		return codec_new(p, &codec_br_encoder, o);
+	case ENC_ZSTD:
+		return codec_new(p, &codec_zstd_encoder, o);
 	default:
 		return NULL;
 	}
@@ -41,6 +43,8 @@ codec_new_decoder(struct codec_pool *p, enum encoding coding, const struct codec
 		return codec_new(p, &codec_gzip_decoder, &o);
 	case ENC_BR:
 		return codec_new(p, &codec_br_decoder, &o);
+	case ENC_ZSTD:
+		return codec_new(p, &codec_zstd_decoder, &o);
 	default:
 		return NULL;
 	}

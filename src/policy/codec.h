@@ -41,6 +41,7 @@ enum codec_result {
 	X(memory,    "no memory for the coding")                             \
 	X(corrupt,   "the coded body is damaged")                            \
 	X(truncated, "the coded body ends too early")                        \
+	X(window,    "the coded body wants more remembered than 8 MiB")     \
 	X(trailing,  "there are bytes after the end of the coded body")      \
 	X(too_long,  "the result is longer than allowed")                    \
 	X(ratio,     "the coded body unfolds more than allowed")
@@ -65,10 +66,12 @@ struct codec_limits {
 
 /* How to encode. {.coding = c, .size_hint = CODEC_SIZE_UNKNOWN} gives the streaming defaults. */
 struct codec_options {
-	enum encoding coding; /* ENC_GZIP or ENC_BR */
-	int level;	      /* gzip 1 to 9, brotli 1 to 11; 0: the streaming default */
-	uint64_t size_hint;   /* bytes that will come, or CODEC_SIZE_UNKNOWN */
-	bool is_long_lived;   /* event streams: a small window, since many are open at once */
+	enum encoding coding; /* ENC_GZIP, ENC_BR or ENC_ZSTD */
+	int level; /* gzip 1 to 9, brotli 1 to 11, zstd 1 to 19; 0: the streaming default */
+	uint64_t size_hint; /* bytes that will come, or CODEC_SIZE_UNKNOWN */
+	bool is_long_lived; /* event streams: a small window, since many are open at once */
+	bool
+	    is_unhurried; /* nobody waits, no loop is held up: the largest window the body is worth */
 	struct codec_limits limits;
 };
 
@@ -85,6 +88,7 @@ struct codec_options {
  * 5 is worth it. For an event stream of small events with a flush each, gzip and brotli come out
  * equal, gzip with 46 KiB of state to brotli's 385 KiB (level 3) and 873 KiB (level 4, 5). */
 #define CODEC_GZIP_LEVEL 5
+#define CODEC_ZSTD_LEVEL 3
 #define CODEC_BR_QUALITY 3
 #define CODEC_BR_QUALITY_SHORT 5
 #define CODEC_SHORT_BYTES (16u << 10)
@@ -92,7 +96,7 @@ struct codec_options {
 /* NULL when the pool is at its bound, memory is short, or the coding is none of these. The caller
  * then sends the body as it is. */
 struct codec *codec_new_encoder(struct codec_pool *p, const struct codec_options *o);
-/* ENC_GZIP (several members in a row are one body) and ENC_BR. An empty input is an empty body. */
+/* ENC_GZIP and ENC_ZSTD (several members, or frames, in a row are one body) and ENC_BR. An empty input is an empty body. */
 struct codec *codec_new_decoder(
     struct codec_pool *p, enum encoding coding, const struct codec_limits *limits);
 void codec_free(struct codec **cp);

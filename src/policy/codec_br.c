@@ -8,6 +8,7 @@
 
 #define WINDOW_BITS_STREAMING 18
 #define WINDOW_BITS_LONG_LIVED 14
+#define WINDOW_BITS_UNHURRIED 22
 #define WINDOW_BITS_MIN 10
 /* The library compresses a block at a time: 64 KiB bound how long one call takes. */
 #define BLOCK_BITS 16
@@ -28,7 +29,9 @@ brotli_give(void *pool, void *block)
 static uint32_t
 window_bits(const struct codec_options *o)
 {
-	uint32_t most = o->is_long_lived ? WINDOW_BITS_LONG_LIVED : WINDOW_BITS_STREAMING;
+	uint32_t most = o->is_long_lived ? WINDOW_BITS_LONG_LIVED
+	    : o->is_unhurried		 ? WINDOW_BITS_UNHURRIED
+					 : WINDOW_BITS_STREAMING;
 	uint32_t bits = WINDOW_BITS_MIN;
 
 	while (bits < most && (UINT64_C(1) << bits) - 16 < o->size_hint)
@@ -54,7 +57,8 @@ br_encoder_open(struct codec *c, const struct codec_options *o)
 		return -1;
 	BrotliEncoderSetParameter(s, BROTLI_PARAM_QUALITY, quality > 11 ? 11 : quality);
 	BrotliEncoderSetParameter(s, BROTLI_PARAM_LGWIN, window_bits(o));
-	BrotliEncoderSetParameter(s, BROTLI_PARAM_LGBLOCK, BLOCK_BITS);
+	if (!o->is_unhurried)
+		BrotliEncoderSetParameter(s, BROTLI_PARAM_LGBLOCK, BLOCK_BITS);
 	BrotliEncoderSetParameter(s, BROTLI_PARAM_MODE, BROTLI_MODE_TEXT);
 	BrotliEncoderSetParameter(s, BROTLI_PARAM_SIZE_HINT, hint);
 	c->state = s;

@@ -31,6 +31,7 @@ struct codec {
 
 extern const struct codec_library codec_gzip_encoder, codec_gzip_decoder;
 extern const struct codec_library codec_br_encoder, codec_br_decoder;
+extern const struct codec_library codec_zstd_encoder, codec_zstd_decoder;
 
 /* Notes why and ends it. */
 static inline enum codec_result

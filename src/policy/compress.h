@@ -57,12 +57,13 @@ const char *compress_reason_text(enum compress_reason r);
 /* One route's. Immutable once the configuration is loaded. */
 struct compress_rules {
 	bool is_on; /* default true */
-	/* enum encoding, each once, best first, 0 at the end; default br, gzip */
+	/* enum encoding, each once, best first, 0 at the end; default br, zstd, gzip */
 	uint8_t encodings[ENC_KNOWN + 1];
 	uint64_t min_size_bytes;   /* default 256; judged only where the length is known */
 	const struct slice *types; /* default COMPRESS_TYPES; borrowed */
 	size_t type_count;
-	int gzip_level, br_quality; /* while streaming; default 0: as codec.h measured */
+	int gzip_level, br_quality,
+	    zstd_level;		    /* while streaming; default 0: as codec.h measured */
 	struct codec_limits decode; /* default 256 MiB and 200 : 1 */
 };
 void compress_rules_init(struct compress_rules *r);
@@ -81,6 +82,7 @@ struct compress_facts {
 	uint64_t length;	     /* of the body as it came, or CODEC_SIZE_UNKNOWN */
 	bool is_listed;		     /* compress_type_is_listed() */
 	bool is_events;	   /* compress_type_is_events(), or Incremental: flush after each piece */
+	bool is_passing;   /* not kept: it is coded anew for each client */
 	bool no_transform; /* of the response's Cache-Control */
 	bool has_range;	   /* the request has a Range that would be honoured */
 };

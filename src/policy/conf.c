@@ -7,13 +7,15 @@
 /* --- Compression -------------------------------------------------------------------------------- */
 
 const struct conf_word compression_level_words[] = {{"auto", 0, false}, {0}};
-const struct conf_word compression_encoding_words[] = {
-    {"br", ENC_BR, false}, {"gzip", ENC_GZIP, false}, {"brotli", ENC_BR, true}, {0}};
+const struct conf_word compression_encoding_words[] = {{"br", ENC_BR, false},
+    {"zstd", ENC_ZSTD, false}, {"gzip", ENC_GZIP, false}, {"brotli", ENC_BR, true}, {0}};
 
 static void
 check_compression(struct conf_context *cx, const struct conf_table *t, void *target)
 {
 	const struct compression_conf *c = target;
+	int64_t seen = 0;
+	bool twice = false;
 
 	for (size_t i = 0; i < c->types.count; i++)
 		if (!compress_type_is_valid(slice_from(c->types.items[i]))) {
@@ -21,7 +23,9 @@ check_compression(struct conf_context *cx, const struct conf_table *t, void *tar
 			    "types: \"%s\" is no media type", c->types.items[i]);
 			conf_hint(cx->diag, "expected type/subtype, type/* or +suffix");
 		}
-	if (c->encodings.count == 2 && c->encodings.items[0] == c->encodings.items[1])
+	for (size_t i = 0; i < c->encodings.count; i++)
+		twice |= (seen & c->encodings.items[i]) != 0, seen |= c->encodings.items[i];
+	if (twice)
 		conf_error(cx->diag, conf_place(t, c, "encodings"),
 		    "encodings: a coding stands there twice");
 }
@@ -56,6 +60,7 @@ compression_rules_from(
 	out->min_size_bytes = (uint64_t)c->min_size;
 	out->gzip_level = (int)c->levels.gzip;
 	out->br_quality = (int)c->levels.br;
+	out->zstd_level = (int)c->levels.zstd;
 	if (c->types.count == 0)
 		return;
 	types = arena_alloc(mem, c->types.count * sizeof(*types));

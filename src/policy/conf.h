@@ -11,10 +11,11 @@
 /* clang-format off */
 #define COMPRESSION_LEVEL_DIRECTIVES(X)                                                                              \
 	X(gzip, int, "auto", "1", "9",  "gzip; a response is coded once, while it streams through, and a stored one keeps the result", .words = compression_level_words)  \
-	X(br,   int, "auto", "1", "11", "Brotli, likewise", .words = compression_level_words)
+	X(br,   int, "auto", "1", "11", "Brotli, likewise", .words = compression_level_words)                        \
+	X(zstd, int, "auto", "1", "19", "zstd, likewise", .words = compression_level_words)
 
 #define COMPRESSION_DIRECTIVES(X)                                                                                    \
-	X(encodings, choices(compression_encoding_words), "[br, gzip]", "1", "2", "The codings offered, the best first") \
+	X(encodings, choices(compression_encoding_words), "[br, zstd, gzip]", "1", "3", "The codings offered, the best first; what is not stored, and so is coded for each client anew, is sent as zstd before the others where that is among them") \
 	X(min_size, size, "256B", "0", "1GiB", "Shorter bodies are left alone", .may_be_bare = true)                  \
 	X(types, strings, NULL, "1", "256", "Media types that are compressed, as in `text/*`, `application/json`, `+xml`; " \
 		"without it those of text, scripts, fonts and the like")                                             \

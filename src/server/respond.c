@@ -430,6 +430,7 @@ choose_coding(struct exchange *x, bool has_range)
 	    .length = source_length(o->body),
 	    .is_listed = compress_type_is_listed(&x->route->compress, type),
 	    .is_events = compress_type_is_events(type) || message_is_incremental(&x->origin),
+	    .is_passing = !o->facts.is_in_slab && !(is_head_of_origin(x) && x->route->cache.is_on),
 	    .no_transform = o->facts.no_transform,
 	    .has_range = has_range};
 

@@ -22,13 +22,13 @@ head_with(enum field_id id, const char *value, size_t n)
 static void
 check_encoding(const struct head *h)
 {
-	static const uint8_t order[] = {ENC_BR, ENC_GZIP, 0};
+	static const uint8_t order[] = {ENC_BR, ENC_ZSTD, ENC_GZIP, 0};
 	char one[ACCEPT_ENCODING_MAX], two[ACCEPT_ENCODING_MAX];
 	struct accept_encoding a;
 	size_t n = accept_encoding_normal(h, one), again;
 
 	accept_encoding_read(h, &a);
-	enum encoding e = accept_encoding_choose(&a, order, ENC_IDENTITY | ENC_GZIP);
+	enum encoding e = accept_encoding_choose(&a, order, ENC_IDENTITY | ENC_GZIP | ENC_ZSTD);
 	if (e != ENC_IDENTITY && (a.accepted & e) == 0)
 		abort();
 	if (n > sizeof(one))

@@ -148,7 +148,7 @@ def test_a_broken_download_is_resumed(origin, forebay, tmp_path, cached):
     assert path.read_bytes() == body
 
 
-@pytest.mark.parametrize("coding", ["br", "gzip"])
+@pytest.mark.parametrize("coding", ["br", "gzip", "zstd"])
 def test_compressed_bodies_unfold_to_what_was_sent(origin, forebay, tmp_path, coding):
     text = "the forebay holds water for the turbine\n" * 500
     origin.on("GET /page", times=1).reply(200, text, cache_control="max-age=60", content_type="text/html", etag='"1"')

@@ -125,6 +125,16 @@ def test_over_tls_it_speaks_http_2_and_its_websocket_is_one_of_the_streams(site,
     assert w1.metric("forebay_http2_connections_total") <= 3
 
 
+@pytest.mark.parametrize("coding", ["zstd", "br"])
+def test_over_tls_it_takes_every_coding_that_is_offered(site, shop, forebay, certs, tmp_path, coding):
+    pair = certs.certificate("127.0.0.1")
+    w1 = forebay(f"compression: {coding}\nlisten: [{{address: '127.0.0.1:@PORT@', tls: [{{cert: '{pair.cert}', key: '{pair.key}'}}]}}]\n" + dedent(ROUTES),
+                 site=site, shop=shop)
+    assert visit(w1, site, tmp_path / "ada", "https") == ALL_OF_IT
+    assert visit(w1, site, tmp_path / "grace", "https") == ALL_OF_IT
+    assert w1.metric("forebay_compressed_total") >= 20              # styles and scripts, each at least once
+
+
 def test_a_strict_policy_is_understood_by_the_browser(origin, forebay, tmp_path):
     """What the preset forbids is not run, what comes from the site itself is."""
     origin.on("GET /").reply(200, '<title>quiet</title><body><script>document.title = "inline"</script><script src="/own.js"></script>',

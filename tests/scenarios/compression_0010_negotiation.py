@@ -18,14 +18,16 @@ def site(origin, forebay):
     origin.on("GET /none").reply(200, TEXT, cache_control="max-age=60")
     origin.on("GET /short").reply(200, "short", content_type="text/plain", cache_control="max-age=60")
     origin.on("GET /pass").reply(200, TEXT, content_type="text/plain", cache_control="no-store")
+    origin.on("HEAD /new").reply(200, content_type="text/plain", content_length=len(TEXT), cache_control="max-age=60")
     return forebay(app=origin)
 
 
 @pytest.mark.parametrize("accepted, coding", [
     ("gzip", "gzip"), ("br", "br"), ("gzip, br", "br"), ("br;q=0.5, gzip;q=0.9", "gzip"), ("gzip;q=0.001", "gzip"), ("x-gzip", "gzip"), ("GZIP", "gzip"),
-    ("*", "br"), ("*;q=0.1, gzip;q=0", "br"), ("gzip;q=0, br;q=0", ABSENT), ("identity", ABSENT), ("", ABSENT), (None, ABSENT), ("deflate, zstd", ABSENT),
+    ("gzip;q=0, br;q=0", ABSENT), ("gzip, deflate, br", "br"), ("identity", ABSENT), ("", ABSENT), (None, ABSENT), ("deflate, x-zstd", ABSENT), ("zstd", "zstd"), ("deflate, zstd;q=0.2", "zstd"),
+    ("gzip, zstd", "zstd"), ("zstd;q=0, gzip", "gzip"), ("br;q=0.3, zstd;q=0.4, gzip;q=0.2", "zstd"),
     ("gzip;q=0.5, identity;q=0.6", ABSENT), ("gzip;q=0", ABSENT), ("identity;q=0, gzip", "gzip"), ("gzip;q=1.5", re.compile("gzip|^$")),
-    ("gzip, deflate, br, zstd", "br"), ("gzipped", ABSENT),
+    ("gzipped", ABSENT),
 ])
 @pytest.mark.parametrize("target", ["/text", "/pass"])
 def test_what_the_client_takes(site, target, accepted, coding):
@@ -38,6 +40,25 @@ def test_what_the_client_takes(site, target, accepted, coding):
     assert r.headers.list("Vary") == ["Accept-Encoding"]
     if "Content-Encoding" in r.headers:
         assert len(r.body) < len(TEXT) / 2
+
+
+@pytest.mark.parametrize("accepted", ["gzip, deflate, br, zstd", "*", "*;q=0.1, gzip;q=0"])
+def test_who_takes_all_alike_gets_brotli_of_what_is_kept_and_zstd_of_what_is_made_anew_for_each(site, accepted):
+    for _ in range(2):
+        for target, coding in (("/text", "br"), ("/pass", "zstd")):
+            r = site.get(target, accept_encoding=accepted).expect(200, content_encoding=coding)
+            assert decoded(r).decode() == TEXT and r.headers.list("Vary") == ["Accept-Encoding"]
+    for target in ("/text", "/new"):                                 # a HEAD of what a GET would store
+        site.head(target, accept_encoding=accepted).expect(200, content_encoding="br")
+
+
+def test_the_zstd_of_a_stored_text_is_kept_and_its_entity_tag_is_weak(site, origin):
+    first = site.get("/text", accept_encoding="zstd").expect(200, content_encoding="zstd", etag='W/"7"', x_cache_status="MISS")
+    kept = site.get("/text", accept_encoding="zstd").expect(200, first.body, etag='W/"7"', content_length=len(first.body), x_cache_status="HIT")
+    assert decoded(kept).decode() == TEXT
+    site.get("/text", accept_encoding="zstd", if_none_match='W/"7"').expect(304)
+    site.get("/text", accept_encoding="zstd", range="bytes=0-3").expect(206, TEXT[:4], content_encoding=ABSENT, etag='"7"')
+    assert origin.count() == 1
 
 
 @pytest.mark.parametrize("target, coded", [("/json", True), ("/problem", True), ("/svg", True), ("/js", True), ("/jpeg", False), ("/zip", False),

@@ -6,7 +6,7 @@ import zlib
 import pytest
 
 from stage.client import ABSENT, together
-from stage.coding import decoded, decoder
+from stage.coding import decoded, decoder, zstd
 from stage.gate import Gate
 
 TEXT = "".join(f"line {n} of a text that is worth compressing\n" for n in range(3000))
@@ -19,12 +19,12 @@ def test_each_variant_is_made_once(origin, forebay):
     w1.get("/text").expect(200, TEXT)
     assert w1.metric(CODED) == 0
     for round in range(3):
-        for coding in ("gzip", "br"):
+        for coding in ("gzip", "br", "zstd"):
             r = w1.get("/text", accept_encoding=coding).expect(200, content_encoding=coding)
             assert decoded(r).decode() == TEXT
             if round:
                 assert int(r.headers["content-length"]) == len(r.body)      # it is there, and how long it is is known
-    assert w1.metric(CODED) == 2
+    assert w1.metric(CODED) == 3
     w1.get("/text").expect(200, TEXT)
 
 
@@ -61,10 +61,10 @@ def test_many_at_once_of_many_codings(origin, forebay):
                 for _ in range(20):
                     assert decoded(c.get("/text", accept_encoding=coding).expect(200)).decode() == TEXT
         return play
-    together(*[read(coding) for coding in ("gzip", "br", None) * 3])
+    together(*[read(coding) for coding in ("gzip", "br", "zstd", None) * 3])
 
 
-@pytest.mark.parametrize("coding", ["gzip", "br", None])
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd", None])
 @pytest.mark.parametrize("kind", ["text/event-stream", "application/x-ndjson", "text/plain"])
 def test_what_the_origin_has_said_arrives_at_once(origin, forebay, coding, kind):
     steps = [Gate() for _ in range(4)]
@@ -91,7 +91,7 @@ def test_what_the_origin_has_said_arrives_at_once(origin, forebay, coding, kind)
 def test_a_coded_stream_that_breaks_off_is_seen_to(origin, forebay):
     origin.on("GET /x").reply(200, TEXT, content_type="text/plain", cut=70000, then="reset", cache_control="max-age=60")
     w1 = forebay(app=origin)
-    for coding in ("gzip", "br"):
+    for coding in ("gzip", "br", "zstd"):
         r = w1.get("/x", accept_encoding=coding)
         assert not r.complete or r.status == 502
         if r.status == 200:
@@ -121,6 +121,22 @@ def test_it_is_never_coded_twice_and_decoded_for_whom_it_must_be(coded, origin):
     assert origin.count() == 1
 
 
+def test_what_the_origin_sends_as_zstd_is_undone_for_whom_it_must_be(origin, forebay):
+    origin.on("GET /z", times=1).reply(200, zstd(TEXT.encode()), content_type="text/plain", content_encoding="zstd", cache_control="max-age=60", etag='"7"')
+    w1 = forebay(app=origin)
+    for accepted, coding in (("zstd", "zstd"), ("gzip, br", ABSENT), (None, ABSENT), ("zstd;q=0.1, gzip", "zstd")):
+        r = w1.get("/z", accept_encoding=accepted).expect(200, content_encoding=coding)
+        assert decoded(r).decode() == TEXT and r.headers.list("Vary") == ["Accept-Encoding"]
+
+
+def test_zstd_that_wants_more_remembered_than_browsers_do_is_not_undone(origin, forebay):
+    greedy = b"\x28\xb5\x2f\xfd\x00\x69\x09\x00\x00x"           # a window of 9 MiB (RFC 9659: 8 at most), and the text "x"
+    origin.on("GET /z").reply(200, greedy, content_type="text/plain", content_encoding="zstd", cache_control="no-store")
+    w1 = forebay(app=origin)
+    w1.get("/z").expect(502)
+    w1.get("/z", accept_encoding="zstd").expect(200, greedy)
+
+
 def test_a_range_of_what_is_coded_is_of_the_coded(coded):
     whole = coded.get("/gz", accept_encoding="gzip").body
     coded.get("/gz", accept_encoding="gzip", range="bytes=5-9").expect(206, whole[5:10], content_encoding="gzip")
@@ -135,10 +151,10 @@ def test_a_head_of_what_is_coded(coded):
 
 
 def test_codings_we_do_not_know_pass(origin, forebay):
-    for name, coding in (("zstd", "zstd"), ("two", "gzip, br"), ("own", "x-own")):
+    for name, coding in (("old", "compress"), ("two", "gzip, br"), ("own", "x-own")):
         origin.on(f"GET /{name}").reply(200, b"not what it says" * 100, content_type="text/plain", content_encoding=coding, cache_control="max-age=60")
     w1 = forebay(app=origin)
-    for name, coding in (("zstd", "zstd"), ("two", "gzip, br"), ("own", "x-own")):
+    for name, coding in (("old", "compress"), ("two", "gzip, br"), ("own", "x-own")):
         for accepted in ("gzip", None, f"{coding}"):
             w1.get(f"/{name}", accept_encoding=accepted).expect(200, b"not what it says" * 100, content_encoding=coding)
 
@@ -169,7 +185,7 @@ def test_a_large_body_is_coded_in_little_memory(origin, forebay):
     origin.on("GET /log").reply(200, [piece] * 400, content_type="text/plain", cache_control="no-store")
     w1 = forebay(app=origin)
     before = w1.rss_kib()
-    for coding in ("gzip", "br"):
+    for coding in ("gzip", "br", "zstd"):
         r = w1.get("/log", accept_encoding=coding).expect(200, content_encoding=coding)
         assert decoded(r) == piece * 400
     assert w1.rss_kib() - before < (24 if not w1.is_sanitized else 500) * 1024

@@ -1,4 +1,4 @@
-/* LINK: policy/codec policy/codecpool policy/codec_gzip policy/codec_br base/buf base/mem */
+/* LINK: policy/codec policy/codecpool policy/codec_gzip policy/codec_br policy/codec_zstd base/buf base/mem */
 #include "policy/codec.h"
 
 #include <setjmp.h>
@@ -12,7 +12,7 @@
 #define POOL_KEEP (16u << 20)
 #define POOL_MAX (64u << 20)
 
-static const enum encoding made_here[] = {ENC_GZIP, ENC_BR};
+static const enum encoding made_here[] = {ENC_GZIP, ENC_BR, ENC_ZSTD};
 static const struct codec_limits no_limits;
 
 /* Feeds bytes in pieces of in_step with room for out_step, all of it under one flush. */
@@ -106,7 +106,7 @@ what_is_encoded_decodes_to_the_same_bytes_however_it_is_cut(void **state)
 	struct codec_pool *pool = codec_pool_new(POOL_KEEP, POOL_MAX);
 	static const size_t sizes[] = {0, 1, 100, 70000, 300000};
 
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < 3; i++)
 		for (size_t k = 0; k < 5; k++)
 			for (size_t step = 1; step < 400000; step *= 17) {
 				struct buf text = listing(sizes[k]);
@@ -132,9 +132,13 @@ every_level_makes_a_stream_that_decodes(void **state)
 	struct codec_pool *pool = codec_pool_new(POOL_KEEP, UINT64_C(1) << 30);
 	struct buf text = listing(20000);
 
-	for (size_t i = 0; i < 2; i++)
-		for (int level = 1; level <= 11; level++) {
-			struct codec_options o = {made_here[i], level, text.n, level & 1, {0, 0}};
+	for (size_t i = 0; i < 3; i++)
+		for (int level = 1; level <= 19; level++) {
+			struct codec_options o = {.coding = made_here[i],
+			    .level = level,
+			    .size_hint = text.n,
+			    .is_long_lived = level & 1,
+			    .is_unhurried = level & 2};
 			struct codec *c = codec_new_encoder(pool, &o);
 			struct buf coded = {0}, back;
 			enum codec_why why;
@@ -156,8 +160,9 @@ an_event_can_be_read_as_soon_as_it_was_flushed(void **state)
 {
 	struct codec_pool *pool = codec_pool_new(POOL_KEEP, POOL_MAX);
 
-	for (size_t i = 0; i < 2; i++) {
-		struct codec_options o = {made_here[i], 0, CODEC_SIZE_UNKNOWN, true, {0, 0}};
+	for (size_t i = 0; i < 3; i++) {
+		struct codec_options o = {
+		    .coding = made_here[i], .size_hint = CODEC_SIZE_UNKNOWN, .is_long_lived = true};
 		struct codec *c = codec_new_encoder(pool, &o);
 		struct codec *d = codec_new_decoder(pool, made_here[i], &no_limits);
 
@@ -183,7 +188,7 @@ a_flush_with_nothing_new_sends_nothing(void **state)
 {
 	struct codec_pool *pool = codec_pool_new(POOL_KEEP, POOL_MAX);
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		struct codec *c = encoder(pool, made_here[i]);
 		struct buf out = {0};
 		size_t once;
@@ -204,7 +209,7 @@ a_body_cut_short_is_never_taken_for_whole(void **state)
 	struct codec_pool *pool = codec_pool_new(POOL_KEEP, POOL_MAX);
 	struct buf text = listing(3000);
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		struct buf coded = encoded(pool, made_here[i], buf_slice(&text));
 
 		for (size_t n = 1; n < coded.n; n++) {
@@ -226,7 +231,7 @@ bytes_after_the_end_are_refused(void **state)
 {
 	struct codec_pool *pool = codec_pool_new(POOL_KEEP, POOL_MAX);
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		struct buf coded = encoded(pool, made_here[i], SLICE_LIT("whole"));
 
 		buf_add_lit(&coded, "\0");
@@ -237,24 +242,69 @@ bytes_after_the_end_are_refused(void **state)
 }
 
 static void
-several_gzip_members_are_one_body(void **state)
+several_members_or_frames_are_one_body(void **state)
+{
+	static const enum encoding codings[] = {ENC_GZIP, ENC_ZSTD};
+	struct codec_pool *pool = codec_pool_new(POOL_KEEP, POOL_MAX);
+
+	for (size_t i = 0; i < 2; i++) {
+		struct buf coded = encoded(pool, codings[i], SLICE_LIT("spring "));
+		struct buf second = encoded(pool, codings[i], SLICE_LIT("flood"));
+
+		buf_add_slice(&coded, buf_slice(&second));
+		for (size_t step = 1; step < 100; step++) {
+			enum codec_why why;
+			struct buf out =
+			    decoded(pool, codings[i], buf_slice(&coded), step, &no_limits, &why);
+
+			assert_int_equal(why, CODEC_WHY_none);
+			assert_true(slice_eq(buf_slice(&out), SLICE_LIT("spring flood")));
+			buf_fini(&out);
+		}
+		assert_decodes_badly(
+		    pool, codings[i], slice_of(coded.p, coded.n - 1), CODEC_WHY_truncated);
+		buf_fini(&coded);
+		buf_fini(&second);
+	}
+	codec_pool_free(&pool);
+}
+
+/* A frame's header: magic, a descriptor without flags, and the window as exponent (beyond 10) and mantissa. */
+static void
+no_more_than_eight_mebibytes_are_remembered_for_zstd(void **state)
 {
 	struct codec_pool *pool = codec_pool_new(POOL_KEEP, POOL_MAX);
-	struct buf coded = encoded(pool, ENC_GZIP, SLICE_LIT("spring "));
-	struct buf second = encoded(pool, ENC_GZIP, SLICE_LIT("flood"));
 
-	buf_add_slice(&coded, buf_slice(&second));
-	for (size_t step = 1; step < 100; step++) {
-		enum codec_why why;
-		struct buf out = decoded(pool, ENC_GZIP, buf_slice(&coded), step, &no_limits, &why);
+	/* one raw block "x", the last */
+	const char just[] = "\x28\xb5\x2f\xfd\x00\x68\x09\x00\x00x";
+	const char more[] = "\x28\xb5\x2f\xfd\x00\x69\x09\x00\x00x";
+	enum codec_why why;
+	struct buf out =
+	    decoded(pool, ENC_ZSTD, slice_of(just, sizeof(just) - 1), 100, &no_limits, &why);
 
-		assert_int_equal(why, CODEC_WHY_none);
-		assert_true(slice_eq(buf_slice(&out), SLICE_LIT("spring flood")));
-		buf_fini(&out);
-	}
-	assert_decodes_badly(pool, ENC_GZIP, slice_of(coded.p, coded.n - 1), CODEC_WHY_truncated);
-	buf_fini(&coded);
-	buf_fini(&second);
+	assert_int_equal(why, CODEC_WHY_none);
+	assert_true(slice_eq(buf_slice(&out), SLICE_LIT("x")));
+	buf_fini(&out);
+	assert_decodes_badly(pool, ENC_ZSTD, slice_of(more, sizeof(more) - 1), CODEC_WHY_window);
+	codec_pool_free(&pool);
+}
+
+/* The window descriptor that the frame of a long body has: nobody is asked to remember more. */
+static void
+zstd_asks_for_no_more_than_eight_mebibytes_either(void **state)
+{
+	struct codec_pool *pool = codec_pool_new(0, UINT64_C(1) << 30);
+	struct codec_options o = {
+	    .coding = ENC_ZSTD, .level = 19, .size_hint = UINT64_C(1) << 30, .is_unhurried = true};
+	struct codec *c = codec_new_encoder(pool, &o);
+	struct buf out = {0};
+
+	assert_int_equal(feed(c, SLICE_LIT("spring"), 6, 4096, CODEC_FLUSH, &out), CODEC_MORE);
+	assert_true(out.n > 6);
+	assert_int_equal((unsigned char)out.p[4] & 0x20, 0); /* not a single segment */
+	assert_int_equal((unsigned char)out.p[5], (23 - 10) << 3);
+	buf_fini(&out);
+	codec_free(&c);
 	codec_pool_free(&pool);
 }
 
@@ -269,6 +319,8 @@ a_damaged_body_is_found_out(void **state)
 	assert_decodes_badly(
 	    pool, ENC_GZIP, SLICE_LIT("<html>not gzip at all</html>"), CODEC_WHY_corrupt);
 	assert_decodes_badly(
+	    pool, ENC_ZSTD, SLICE_LIT("<html>not zstd at all</html>"), CODEC_WHY_corrupt);
+	assert_decodes_badly(
 	    pool, ENC_BR, SLICE_LIT("\xff\xff\xff\xff\xff\xff"), CODEC_WHY_corrupt);
 	buf_fini(&coded);
 	codec_pool_free(&pool);
@@ -282,7 +334,7 @@ a_bomb_is_stopped_early(void **state)
 
 	memset(buf_room(&zeros, 20u << 20), 0, 20u << 20);
 	zeros.n = 20u << 20;
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		struct buf coded = encoded(pool, made_here[i], buf_slice(&zeros));
 		struct codec_limits by_ratio = {0, 200}, by_size = {100000, 0};
 		enum codec_why why;
@@ -323,7 +375,7 @@ the_next_codec_is_made_from_the_memory_of_the_last(void **state)
 	struct codec_pool *pool = codec_pool_new(POOL_KEEP, POOL_MAX);
 	struct buf text = listing(100000);
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		struct buf coded = encoded(pool, made_here[i], buf_slice(&text));
 		size_t kept = codec_pool_kept_bytes(pool);
 
@@ -384,7 +436,9 @@ main(void)
 	    cmocka_unit_test(a_flush_with_nothing_new_sends_nothing),
 	    cmocka_unit_test(a_body_cut_short_is_never_taken_for_whole),
 	    cmocka_unit_test(bytes_after_the_end_are_refused),
-	    cmocka_unit_test(several_gzip_members_are_one_body),
+	    cmocka_unit_test(several_members_or_frames_are_one_body),
+	    cmocka_unit_test(no_more_than_eight_mebibytes_are_remembered_for_zstd),
+	    cmocka_unit_test(zstd_asks_for_no_more_than_eight_mebibytes_either),
 	    cmocka_unit_test(a_damaged_body_is_found_out),
 	    cmocka_unit_test(a_bomb_is_stopped_early),
 	    cmocka_unit_test(a_failed_decoder_stays_failed),

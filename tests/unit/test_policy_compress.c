@@ -98,7 +98,8 @@ the_best_coding_the_client_takes_is_chosen(void **state)
 	assert_encodes(&json, "gzip", ENC_GZIP);
 	assert_encodes(&json, "x-gzip", ENC_GZIP);
 	assert_encodes(&json, "br;q=0.5, gzip;q=0.8", ENC_GZIP);
-	assert_encodes(&json, "br;q=0, *", ENC_GZIP);
+	assert_encodes(&json, "br;q=0, *", ENC_ZSTD);
+	assert_encodes(&json, "gzip, zstd", ENC_ZSTD);
 	assert_encodes(&json, "*", ENC_BR);
 	assert_encodes(&json, "gzip;q=0.1", ENC_GZIP);
 }
@@ -108,8 +109,8 @@ a_client_that_takes_no_coding_gets_none_and_vary(void **state)
 {
 	assert_passes(&json, "", COMPRESS_not_accepted, true);
 	assert_passes(&json, NULL, COMPRESS_not_accepted, true);
-	assert_passes(&json, "zstd", COMPRESS_not_accepted, true);
-	assert_passes(&json, "gzip;q=0, br;q=0", COMPRESS_not_accepted, true);
+	assert_passes(&json, "deflate", COMPRESS_not_accepted, true);
+	assert_passes(&json, "gzip;q=0, br;q=0, zstd;q=0", COMPRESS_not_accepted, true);
 	assert_passes(&json, "gzip;q=0.5, identity", COMPRESS_not_accepted, true);
 }
 
@@ -121,6 +122,7 @@ the_routes_order_decides_between_equals(void **state)
 
 	r.encodings[0] = ENC_GZIP;
 	r.encodings[1] = ENC_BR;
+	r.encodings[2] = 0;
 	assert_int_equal(compress_choose(&r, &json, &accept).coding, ENC_GZIP);
 	r.encodings[0] = 0;
 	assert_int_equal(compress_choose(&r, &json, &accept).reason, COMPRESS_off);
@@ -195,15 +197,15 @@ nothing_is_coded_twice(void **state)
 static void
 who_does_not_take_the_origins_coding_gets_it_decoded(void **state)
 {
-	static const enum encoding codings[] = {ENC_GZIP, ENC_BR};
+	static const enum encoding codings[] = {ENC_GZIP, ENC_BR, ENC_ZSTD};
 	struct compress_facts f = json;
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		struct compress_plan p;
 
 		f.origin_coding = codings[i];
 		f.is_listed = i & 1; /* whatever the type */
-		p = choose(&f, "zstd");
+		p = choose(&f, "deflate");
 		assert_int_equal(p.verb, COMPRESS_DECODE);
 		assert_int_equal(p.coding, codings[i]);
 		assert_true(p.has_vary);
@@ -243,6 +245,23 @@ event_streams_are_flushed_and_take_the_light_coding(void **state)
 	o = compress_options(&r, &p, f.length);
 	assert_true(o.is_long_lived);
 	assert_false(choose(&json, "br").is_flushed);
+}
+
+static void
+what_is_coded_for_each_client_anew_takes_the_quick_coding(void **state)
+{
+	struct compress_rules r = rules();
+	struct accept_encoding all = accepting("gzip, br, zstd");
+	struct compress_facts f = json;
+
+	f.is_passing = true;
+	assert_encodes(&f, "gzip, br, zstd", ENC_ZSTD);
+	assert_encodes(&f, "gzip, br, zstd;q=0.9", ENC_BR);
+	assert_encodes(&f, "gzip, br", ENC_BR);
+	r.encodings[1] = 0; /* br alone is offered */
+	assert_int_equal(compress_choose(&r, &f, &all).coding, ENC_BR);
+	f.is_events = true;
+	assert_encodes(&f, "gzip, br, zstd", ENC_GZIP);
 }
 
 static void
@@ -366,6 +385,7 @@ main(void)
 	    cmocka_unit_test(who_does_not_take_the_origins_coding_gets_it_decoded),
 	    cmocka_unit_test(a_route_without_compression_still_decodes),
 	    cmocka_unit_test(event_streams_are_flushed_and_take_the_light_coding),
+	    cmocka_unit_test(what_is_coded_for_each_client_anew_takes_the_quick_coding),
 	    cmocka_unit_test(text_like_types_are_listed_by_default),
 	    cmocka_unit_test(a_list_of_types_of_ones_own_takes_three_forms),
 	    cmocka_unit_test(an_encoded_response_keeps_no_field_that_is_no_longer_true),
