@@ -6,6 +6,7 @@
 #include "admin/health.h"
 #include "admin/metrics.h"
 #include "admin/purge.h"
+#include "admin/servers.h"
 #include "admin/warm.h"
 #include "base/mem.h"
 #include "server/accessline.h"
@@ -23,6 +24,7 @@
 	X("/warm",         BIT(METHOD_GET) | BIT(METHOD_POST) | BIT(METHOD_DELETE), warm_serve, false, "Warming: how far it is, begins it, stops it") \
 	X("/purge",        BIT(METHOD_POST), purge_serve, false,    "Purges by URL, prefix, pattern or tag, or counts what it would; says how many there were") \
 	X("/cache",        BIT(METHOD_GET), cache_serve, false,     "What is stored: how much, and a list") \
+	X("/servers",      BIT(METHOD_GET) | BIT(METHOD_POST), servers_serve, false, "The servers behind: state, weight, what is on its way; drains one, or puts it back") \
 	X("/metrics",      BIT(METHOD_GET), metrics_serve, false,   "Counters and gauges for Prometheus (docs/metrics.md)")
 /* clang-format on */
 

@@ -71,6 +71,7 @@ static void collect_shared_requests(struct page *p);
 static void collect_instances(struct page *p);
 static void collect_server_count(struct page *p);
 static void collect_server_up(struct page *p);
+static void collect_server_drained(struct page *p);
 static void collect_server_gauge(struct page *p);
 static void collect_access(struct page *p);
 static void collect_process(struct page *p);
@@ -111,6 +112,7 @@ static void collect_tls_rotations(struct page *p);
 	X("forebay_ratelimit_instances",      gauge,   "",                 instances,     0,                       "Instances that apply the shared limits, as last seen in Redis or configured") \
 	X("forebay_upstream_in_flight",       gauge,   "upstream, server", server_gauge,  SERVER(in_flight),       "Requests on their way to the server") \
 	X("forebay_upstream_up",              gauge,   "upstream, server", server_up,     0,                       "Whether the server may be asked: 0 when checks say it is down, it is ejected for failures, drained or leaving") \
+	X("forebay_upstream_drained",         gauge,   "upstream, server", server_drained, 0,                      "1 while an operator has it drained: no new requests") \
 	X("forebay_upstream_connections",     gauge,   "upstream, server", server_gauge,  SERVER(connections),     "Connections open to the server, idle ones included") \
 	X("forebay_tls_handshakes_total",     counter, "result",           tls_handshakes, 0,                      "TLS handshakes of clients, by how they ended: done, resumed (of those), failed, left (the client went), plain (it spoke HTTP)") \
 	X("forebay_tls_certificate_expiry_seconds", gauge, "listener, certificate", tls_expiry, 0,                 "Until the certificate runs out; below 0: since") \
@@ -523,6 +525,18 @@ static void
 collect_server_up(struct page *p)
 {
 	each_server(p, server_up);
+}
+
+static double
+server_drained(const struct server *s, size_t at)
+{
+	return server_is_drained(s);
+}
+
+static void
+collect_server_drained(struct page *p)
+{
+	each_server(p, server_drained);
 }
 
 static void

@@ -9,6 +9,7 @@
 #include "cli/explain.h"
 #include "cli/reload.h"
 #include "cli/schema.h"
+#include "cli/servers.h"
 #include "cli/status.h"
 #include "cli/warm.h"
 #include "daemon/serve.h"
@@ -33,6 +34,9 @@ static const struct {
     {"purge", cli_purge, "have the running daemon drop what is stored, or say what it would"},
     {"cache", cli_cache, "list what the running daemon has stored"},
     {"warm", cli_warm, "have the running daemon ask for pages before clients do"},
+    {"servers", cli_servers, "list the servers behind the running daemon, and how they are"},
+    {"drain", cli_drain, "take a server out: no new requests, and wait for those under way"},
+    {"undrain", cli_undrain, "put it back"},
     {"schema", cli_schema, "print the JSON Schema of the configuration, for editors"},
     {"reference", cli_reference,
 	"print the reference of the configuration (docs/configuration.md)"},

@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "base/mem.h"
+#include "upstream/drains.h"
 #include "upstream/health.h"
 
 #define SLOW_LEAST 0.1	     /* of its weight, at the beginning of a slow start */
@@ -76,7 +77,7 @@ is_near(const struct upstream *u, const struct server *s)
 }
 
 /* What a server must be to be gathered, with one condition less each time that nobody was. */
-enum strictness { ANY_AT_ALL, NOT_TRIED, FIT, FIT_AND_NEAR };
+enum strictness { ANY_AT_ALL, NOT_DRAINED, NOT_TRIED, FIT, FIT_AND_NEAR };
 
 static bool
 has_room(const struct server *s)
@@ -91,7 +92,9 @@ may_have(struct server *s, const struct choice *c, enum strictness how)
 {
 	if (!is_there(s) || !has_room(s))
 		return false;
-	if (how >= NOT_TRIED && (is_avoided(c, s) || s->health.is_drained))
+	if (how >= NOT_DRAINED && server_is_drained(s))
+		return false;
+	if (how >= NOT_TRIED && is_avoided(c, s))
 		return false;
 	if (how >= FIT && !server_is_fit(s, c->now_ms))
 		return false;
@@ -107,7 +110,7 @@ is_panic(struct upstream *u, const struct choice *c)
 	for (unsigned i = 0; i < u->servers_count; i++) {
 		struct server *s = &u->servers[i];
 
-		if (!is_there(s) || s->health.is_drained)
+		if (!is_there(s) || server_is_drained(s))
 			continue;
 		there++;
 		fit += server_is_fit(s, c->now_ms);
@@ -341,6 +344,7 @@ upstream_choose(struct upstream *u, const struct choice *c)
 	struct server *s = NULL;
 
 	pthread_mutex_lock(&u->lock);
+	drains_follow(u, c->now_ms);
 	u->budget += u->conf.retry_budget;
 	if (c->wanted.n > 0) {
 		gather(u, c, FIT, &f);
@@ -357,11 +361,13 @@ upstream_choose(struct upstream *u, const struct choice *c)
 unsigned
 upstream_size(const struct upstream *u)
 {
-	unsigned n = 0;
+	unsigned there = 0, taking = 0;
 
-	for (unsigned i = 0; i < u->servers_count; i++)
-		n += is_there(&u->servers[i]);
-	return n;
+	for (unsigned i = 0; i < u->servers_count; i++) {
+		there += is_there(&u->servers[i]);
+		taking += is_there(&u->servers[i]) && !server_is_drained(&u->servers[i]);
+	}
+	return taking > 0 ? taking : there;
 }
 
 void

@@ -34,7 +34,7 @@ struct choice {
  * (upstream_size 0), or each has as many requests as it may. */
 struct server *upstream_choose(struct upstream *u, const struct choice *c);
 void server_done(struct server *s);
-/* How many servers there are now. */
+/* How many servers there are now: those that are not drained, or, where all are, all of them. */
 unsigned upstream_size(const struct upstream *u);
 
 #endif

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "upstream/drains.h"
 #include "upstream/secure.h"
 
 const struct conf_word upstream_off_words[] = {{"off", 0, false}, {0}};
@@ -494,5 +496,7 @@ upstream_from(const struct upstream_section *s, unsigned workers, struct upstrea
 	if (u == NULL)
 		bug("upstream %s: a server that was checked is no address", c.name);
 	secure_give(u, &secure);
+	if (keep != NULL)
+		drains_share(u, keep, clock_mono_ms());
 	return u;
 }

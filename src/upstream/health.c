@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "upstream/balance.h"
+#include "upstream/drains.h"
 
 #define BUDGET_PER_S 10	      /* retries that are always there, */
 #define BUDGET_MOST 100	      /* and that may be saved up */
@@ -41,7 +42,7 @@ server_is_fit(struct server *s, int64_t now_ms)
 		    : 0; /* one more is enough */
 		come_back(s, now_ms);
 	}
-	return !h->is_drained && !h->is_down && h->ejected_until_ms == 0;
+	return !server_is_drained(s) && !h->is_down && h->ejected_until_ms == 0;
 }
 
 enum server_state
@@ -49,7 +50,7 @@ server_state(const struct server *s, int64_t now_ms)
 {
 	if (s->place == SERVER_leaving)
 		return SERVER_STATE_leaving;
-	if (s->health.is_drained)
+	if (server_is_drained(s))
 		return SERVER_STATE_drained;
 	if (s->health.is_down)
 		return SERVER_STATE_down;
@@ -251,14 +252,56 @@ server_checked(struct server *s, bool is_up, const char *why, int64_t now_ms)
 		log_warn("upstream %s: %s is down: %s", s->upstream->conf.name, s->name, why);
 }
 
-void
-server_drain(struct server *s, bool is_drained, int64_t now_ms)
+/* What an order is about, and who is left without it. */
+static void
+look_at_order(struct upstream *u, const struct drain_order *o, int64_t now_ms, bool *is_known_out,
+    bool *is_last_out)
 {
-	pthread_mutex_lock(&s->upstream->lock);
-	if (s->health.is_drained && !is_drained)
-		come_back(s, now_ms);
-	s->health.is_drained = is_drained;
-	pthread_mutex_unlock(&s->upstream->lock);
+	*is_known_out = false;
+	*is_last_out = true;
+	for (unsigned i = 0; i < u->servers_count; i++) {
+		struct server *s = &u->servers[i];
+
+		if (server_is_called(s, o->server))
+			*is_known_out = true;
+		else if (s->place == SERVER_there && server_is_fit(s, now_ms))
+			*is_last_out = false;
+	}
+}
+
+static bool
+is_any_drained(const struct upstream *u, const char *name)
+{
+	for (unsigned i = 0; i < u->servers_count; i++)
+		if (server_is_called(&u->servers[i], name) && server_is_drained(&u->servers[i]))
+			return true;
+	return false;
+}
+
+enum drain_verdict
+upstream_drain(struct upstream *u, const struct drain_order *o, int64_t now_ms)
+{
+	enum drain_verdict verdict = DRAIN_done;
+	bool is_known, is_last;
+
+	pthread_mutex_lock(&u->lock);
+	drains_follow(u, now_ms);
+	look_at_order(u, o, now_ms, &is_known, &is_last);
+	if (!is_known)
+		verdict = DRAIN_unknown;
+	else if (o->is_drained && is_last && !o->is_forced)
+		verdict = DRAIN_last;
+	else {
+		drains_set(u, o->server, o->is_drained);
+		drains_follow(u, now_ms);
+		if (!o->is_drained && is_any_drained(u, o->server))
+			verdict = DRAIN_with_name;
+	}
+	pthread_mutex_unlock(&u->lock);
+	if (verdict == DRAIN_done)
+		log_info("upstream %s: %s %s", u->conf.name, o->server,
+		    o->is_drained ? "is drained: no new requests" : "is no longer drained");
+	return verdict;
 }
 
 bool

@@ -23,8 +23,20 @@ void server_answered(struct server *s, unsigned status, int64_t us, int64_t now_
 void server_failed(struct server *s, int64_t us, int64_t now_ms);
 /* Checks have come to a verdict. */
 void server_checked(struct server *s, bool is_up, const char *why, int64_t now_ms);
-/* An operator's word: no new requests; or again. */
-void server_drain(struct server *s, bool is_drained, int64_t now_ms);
+/* An operator's word about the server of that name, or about all addresses of a name: no new requests; or again. What
+ * is on its way there goes on. */
+struct drain_order {
+	const char *server;
+	bool is_drained;
+	bool is_forced; /* though nobody who is up is left */
+};
+enum drain_verdict {
+	DRAIN_done,
+	DRAIN_unknown,	 /* there is no such server */
+	DRAIN_last,	 /* no other server is up: not done */
+	DRAIN_with_name, /* an address is put back, but its whole name is drained: it stays so */
+};
+enum drain_verdict upstream_drain(struct upstream *u, const struct drain_order *o, int64_t now_ms);
 /* For status pages and metrics; takes the lock. */
 enum server_state {
 	SERVER_STATE_up,

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "event/resolver.h"
 #include "upstream/balance.h"
+#include "upstream/drains.h"
 
 /* A question in the background. */
 struct refresh {
@@ -78,6 +79,7 @@ fill_place(struct server *s, const struct address *a, bool is_first, int64_t now
 	SERVER_COUNTERS(X)
 #undef X
 	atomic_store(&s->place, SERVER_there);
+	drains_look(s);
 }
 
 /* Where the address is already, else an empty place, else NULL: those that leave take too long. */

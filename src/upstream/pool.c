@@ -178,7 +178,7 @@ on_plea(struct letter *l)
 	struct server_seat *seat = CONTAINER_OF(l, struct server_seat, plea);
 	struct server *s = seat->server;
 	struct upstream *u = s->upstream;
-	bool is_leaving = s->place == SERVER_leaving;
+	bool is_leaving = !server_keeps_idle(s);
 	unsigned wanted = is_leaving ? UINT_MAX : waiting_elsewhere(s, (unsigned)(seat - s->seats));
 	struct pool *p = NULL;
 	struct upconn *c;
@@ -350,7 +350,7 @@ pool_return(struct upconn **cp)
 		upstream_unref(&u);
 		return;
 	}
-	if (seat->is_retired || s->place == SERVER_leaving || stream_has_pending(c->stream) ||
+	if (seat->is_retired || !server_keeps_idle(s) || stream_has_pending(c->stream) ||
 	    has_its_share(c->server, seat) ||
 	    (conf->life_ms > 0 && now_ms - c->opened_ms >= conf->life_ms)) {
 		upconn_close(c);
@@ -363,8 +363,7 @@ pool_return(struct upconn **cp)
 	seat->idle_count++;
 	timer_arm(c->pool->loop, &c->idle, now_ms + conf->idle_ms);
 	wake_waiter(c->pool, c->server);
-	if (s->place ==
-	    SERVER_leaving) /* said between the look and the count, when nobody told us */
+	if (!server_keeps_idle(s)) /* said between the look and the count, when nobody told us */
 		close_seat(seat);
 }
 

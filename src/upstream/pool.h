@@ -62,7 +62,8 @@ void pool_discard(struct upconn **cp);
 /* Closes every idle connection to the upstream's servers, and each that is returned from now on: the
  * configuration drops it. */
 void pool_close_idle(struct pool *p, struct upstream *u);
-/* The same for one server, which is leaving: whose name has another address. Other workers are told. */
+/* Closes what is idle to one server that is leaving (its name has another address) or drained, and each that is returned
+ * as long as it is. Other workers are told. */
 void pool_close_leaving(struct pool *p, struct server *s);
 /* Questions for names that this worker asks (upstream/names.h). */
 struct link *pool_questions(struct pool *p);

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/slice.h"
+#include "upstream/drains.h"
 
 bool
 status_set_has(const struct status_set *set, unsigned status)
@@ -185,6 +186,7 @@ upstream_new(const struct upstream_conf *conf, const struct server_spec *servers
 			u->conf.hash_parts[i].name = must_strdup(conf->hash_parts[i].name);
 	u->workers = workers;
 	random_bytes(&u->random, sizeof(u->random));
+	u->drains = drains_new();
 	pthread_mutex_init(&u->lock, NULL);
 	atomic_init(&u->refs, 1);
 	e = add_entries(u, servers, count);
@@ -224,6 +226,7 @@ upstream_unref(struct upstream **up)
 	}
 	free(u->entries);
 	free(u->servers);
+	drains_unref(&u->drains);
 	pthread_mutex_destroy(&u->lock);
 	free((char *)(uintptr_t)u->conf.name);
 	free((char *)(uintptr_t)u->conf.zone);

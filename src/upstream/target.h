@@ -209,6 +209,8 @@ struct server {
 	_Atomic int place;	/* enum server_place */
 	struct address address; /* changes while absent */
 	unsigned generation;	/* of the address; under the lock */
+	_Atomic bool
+	    is_drained; /* an operator says so (upstream/drains.h); changes under the lock */
 	struct upstream *upstream;
 	_Atomic bool tls_is_broken;   /* it was told in the log */
 	_Atomic unsigned in_flight;   /* requests on their way */
@@ -223,7 +225,6 @@ struct server {
 	    2]; /* names it to clients; changes with the name. Empty without affinity */
 	struct server_health {
 		bool is_down;		  /* checks say so */
-		bool is_drained;	  /* an operator says so */
 		unsigned failures;	  /* in a row */
 		unsigned ejections;	  /* lately: the next is longer */
 		int64_t ejected_until_ms; /* 0: is not */
@@ -250,6 +251,8 @@ struct upstream {
 	double budget;			     /* retries that may be made */
 	int64_t budget_at_ms;		     /* when time last added to it */
 	int64_t slow_looked_ms;		     /* when latencies were last looked at */
+	struct drains *drains;		     /* whom an operator has taken out; own reference */
+	unsigned drains_seen;		     /* their version that the servers know of */
 	struct secure *secure;		     /* upstream/secure.h; NULL: no TLS */
 	void (*on_free)(struct upstream *u); /* gives that back, where it is not NULL */
 };
@@ -267,6 +270,18 @@ static inline bool
 server_is_listed(const struct server *s)
 {
 	return s->place != SERVER_absent;
+}
+/* Whether an operator has taken it out: no new requests. */
+static inline bool
+server_is_drained(const struct server *s)
+{
+	return atomic_load_explicit(&s->is_drained, memory_order_relaxed);
+}
+/* Whether a connection to it is of use again when its request is over. */
+static inline bool
+server_keeps_idle(const struct server *s)
+{
+	return s->place != SERVER_leaving && !server_is_drained(s);
 }
 /* A bad address gives NULL and errno EINVAL; more places than SERVERS_MAX, E2BIG. */
 struct upstream *upstream_new(const struct upstream_conf *conf, const struct server_spec *servers,

@@ -1,4 +1,4 @@
-/* LINK: upstream/balance upstream/health base/log base/clock upstream/target base/mem base/hash base/buf */
+/* LINK: upstream/balance upstream/health base/log base/clock upstream/target upstream/drains base/mem base/hash base/buf */
 #include "upstream/balance.h"
 #include "upstream/health.h"
 
@@ -276,8 +276,8 @@ a_server_that_comes_back_begins_with_a_tenth_and_ends_with_all(void **state)
 	usual(BALANCE_round_robin);
 	conf.slow_start_ms = 60000;
 	u = an_upstream(2, (unsigned[]){1, 1}, NULL);
-	server_drain(&u->servers[1], true, NOON_MS);
-	server_drain(&u->servers[1], false, NOON_MS);
+	server_checked(&u->servers[1], false, "", NOON_MS);
+	server_checked(&u->servers[1], true, "", NOON_MS);
 	count_choices(u, 1100, NOON_MS, counts);
 	assert_in_range(counts[1], 99, 101);
 	count_choices(u, 1500, NOON_MS + 30000, counts);

@@ -1,4 +1,4 @@
-/* LINK: upstream/health upstream/balance upstream/target base/buf base/log base/clock base/mem base/hash */
+/* LINK: upstream/health upstream/balance upstream/target upstream/drains base/buf base/log base/clock base/mem base/hash */
 #include "upstream/health.h"
 
 #include <setjmp.h>
@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "upstream/balance.h"
+#include "upstream/drains.h"
 
 #define NOON_MS 43200000
 #define LONG_US 1000000
@@ -168,17 +169,87 @@ with_nobody_fit_somebody_is_asked_all_the_same(void **state)
 	close_stage();
 }
 
+static enum drain_verdict
+drain(const char *server, bool is_drained)
+{
+	return upstream_drain(
+	    app, &(struct drain_order){.server = server, .is_drained = is_drained}, NOON_MS);
+}
+
 static void
 who_is_drained_gets_nothing_new_even_in_a_panic(void **state)
 {
 	usual();
 	conf.panic = 1;
 	open_stage(3);
-	server_drain(&app->servers[0], true, NOON_MS);
+	assert_int_equal(drain("10.0.0.1:80", true), DRAIN_done);
 	server_checked(&app->servers[1], false, "", NOON_MS);
 	assert_int_equal(chosen(8, NOON_MS), 6);
-	server_drain(&app->servers[0], false, NOON_MS);
+	assert_int_equal(drain("10.0.0.1:80", false), DRAIN_done);
 	assert_int_equal(chosen(8, NOON_MS), 7);
+	close_stage();
+}
+
+static void
+who_is_drained_gets_no_retry_either_while_anybody_else_is_there(void **state)
+{
+	struct server_set tried = {{0}};
+	struct server *s;
+
+	usual();
+	open_stage(2);
+	drain("10.0.0.1:80", true);
+	server_set_add(&tried, &app->servers[1]);
+	s = upstream_choose(app, &(struct choice){.avoid = &tried, .now_ms = NOON_MS});
+	assert_ptr_equal(s, &app->servers[1]);
+	assert_int_equal(upstream_size(app), 1);
+	close_stage();
+}
+
+static void
+the_last_that_is_up_is_drained_by_force_only(void **state)
+{
+	usual();
+	open_stage(3);
+	assert_int_equal(drain("10.0.0.9:80", true), DRAIN_unknown);
+	assert_int_equal(drain("10.0.0.1:80", true), DRAIN_done);
+	assert_int_equal(drain("10.0.0.1:80", true), DRAIN_done);
+	server_checked(&app->servers[1], false, "", NOON_MS);
+	assert_int_equal(drain("10.0.0.3:80", true), DRAIN_last);
+	assert_int_equal(chosen(4, NOON_MS), 4);
+	assert_int_equal(
+	    upstream_drain(app, &(struct drain_order){"10.0.0.3:80", true, true}, NOON_MS),
+	    DRAIN_done);
+	assert_int_equal(drain("10.0.0.2:80", true), DRAIN_last);
+	assert_int_equal(
+	    upstream_drain(app, &(struct drain_order){"10.0.0.2:80", true, true}, NOON_MS),
+	    DRAIN_done);
+	assert_int_equal(
+	    upstream_size(app), 3); /* nobody else is there: they are asked all the same */
+	assert_non_null(upstream_choose(app, &(struct choice){.now_ms = NOON_MS}));
+	close_stage();
+}
+
+static void
+a_reload_keeps_out_who_is_drained_and_hears_orders_to_the_one_before(void **state)
+{
+	struct upstream *before;
+
+	usual();
+	open_stage(3);
+	drain("10.0.0.1:80", true);
+	before = app;
+	open_stage(3);
+	drains_share(app, before, NOON_MS);
+	assert_true(server_is_drained(&app->servers[0]));
+	assert_int_equal(
+	    upstream_drain(before, &(struct drain_order){"10.0.0.2:80", true, false}, NOON_MS),
+	    DRAIN_done);
+	assert_int_equal(chosen(4, NOON_MS), 4);
+	assert_true(server_is_drained(&app->servers[1]));
+	upstream_unref(&before);
+	assert_int_equal(drain("10.0.0.1:80", false), DRAIN_done);
+	assert_false(server_is_drained(&app->servers[0]));
 	close_stage();
 }
 
@@ -272,6 +343,9 @@ main(void)
 	    cmocka_unit_test(with_too_few_fit_all_are_asked),
 	    cmocka_unit_test(with_nobody_fit_somebody_is_asked_all_the_same),
 	    cmocka_unit_test(who_is_drained_gets_nothing_new_even_in_a_panic),
+	    cmocka_unit_test(who_is_drained_gets_no_retry_either_while_anybody_else_is_there),
+	    cmocka_unit_test(the_last_that_is_up_is_drained_by_force_only),
+	    cmocka_unit_test(a_reload_keeps_out_who_is_drained_and_hears_orders_to_the_one_before),
 	    cmocka_unit_test(who_is_much_slower_than_the_others_is_ejected),
 	    cmocka_unit_test(the_budget_is_a_share_of_the_requests_and_ten_a_second),
 	    cmocka_unit_test(statuses_are_named_singly_or_by_their_class),

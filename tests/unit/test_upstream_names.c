@@ -1,4 +1,4 @@
-/* LINK: upstream/names upstream/balance upstream/health base/log upstream/target upstream/pool event/resolver event/stream event/mailbox event/loop base/clock base/mem base/hash base/buf */
+/* LINK: upstream/names upstream/balance upstream/health base/log upstream/target upstream/drains upstream/pool event/resolver event/stream event/mailbox event/loop base/clock base/mem base/hash base/buf */
 #include "upstream/names.h"
 
 #include <arpa/inet.h>
@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "event/resolver.h"
+#include "upstream/health.h"
 
 #define NOON_MS 43200000
 #define TTL_S 30
@@ -171,6 +172,45 @@ a_new_address_starts_slowly_but_the_first_ones_do_not(void **state)
 	close_stage();
 }
 
+static enum drain_verdict
+drain(const char *server, bool is_drained)
+{
+	return upstream_drain(
+	    app, &(struct drain_order){.server = server, .is_drained = is_drained}, NOON_MS);
+}
+
+static void
+a_drained_name_keeps_out_the_addresses_that_come(void **state)
+{
+	open_stage();
+	answer("1 2", NOON_MS);
+	assert_int_equal(drain("app.test:80", true), DRAIN_last);
+	upstream_drain(app, &(struct drain_order){"app.test:80", true, true}, NOON_MS);
+	answer("2 3", NOON_MS);
+	assert_true(server_is_drained(server_at("10.0.0.3")));
+	assert_int_equal(drain("app.test:80/10.0.0.3", false), DRAIN_with_name);
+	assert_int_equal(drain("app.test:80", false), DRAIN_done);
+	assert_false(server_is_drained(server_at("10.0.0.3")));
+	close_stage();
+}
+
+static void
+a_drained_address_that_goes_and_comes_back_is_still_out(void **state)
+{
+	open_stage();
+	answer("1 2", NOON_MS);
+	assert_int_equal(drain("app.test:80/10.0.0.1", true), DRAIN_done);
+	answer("2", NOON_MS);
+	answer("2 3", NOON_MS);
+	assert_null(server_at("10.0.0.1"));
+	assert_false(server_is_drained(server_at("10.0.0.3")));
+	answer("1 2 3", NOON_MS);
+	assert_true(server_is_drained(server_at("10.0.0.1")));
+	assert_int_equal(drain("app.test:80", false), DRAIN_done); /* the name over it */
+	assert_false(server_is_drained(server_at("10.0.0.1")));
+	close_stage();
+}
+
 static void
 more_names_than_there_are_places_for_are_refused(void **state)
 {
@@ -264,6 +304,8 @@ main(void)
 	    cmocka_unit_test(an_address_that_comes_back_before_it_is_gone_goes_on),
 	    cmocka_unit_test(when_nobody_answers_the_last_good_answer_stays),
 	    cmocka_unit_test(a_new_address_starts_slowly_but_the_first_ones_do_not),
+	    cmocka_unit_test(a_drained_name_keeps_out_the_addresses_that_come),
+	    cmocka_unit_test(a_drained_address_that_goes_and_comes_back_is_still_out),
 	    cmocka_unit_test(more_names_than_there_are_places_for_are_refused),
 	    cmocka_unit_test(a_name_is_asked_for_once_in_the_background),
 	    cmocka_unit_test(a_question_is_forgotten_with_its_upstream),
