@@ -2,14 +2,14 @@
 
 import pytest
 
-from stage.daemon import ROOT, binary
+from stage.daemon import ROOT, binary, is_sanitized
 from stage.peers import run
 
 
 @pytest.mark.slow
 @pytest.mark.patience(120)
 def test_random_sizes_come_and_go():
-    if "-asan" in binary() or "-tsan" in binary():
+    if is_sanitized():
         pytest.skip("what a sanitizer needs is not bounded")
     done = run(ROOT / "tests/load/churn", 15, 1, timeout=100, env={"FOREBAY_BIN": binary()}).expect(0)
     assert "bound" in done.out

@@ -2,13 +2,13 @@
 
 import pytest
 
-from stage.daemon import ROOT, binary
+from stage.daemon import ROOT, binary, is_sanitized
 from stage.peers import run
 
 
 @pytest.mark.slow
 @pytest.mark.patience(120)
 def test_an_object_of_a_kibibyte_costs_less_than_450_bytes_more():
-    if "-asan" in binary() or "-tsan" in binary():
+    if is_sanitized():
         pytest.skip("what a sanitizer needs is not bounded")
     run(ROOT / "tests/load/memory", binary(), 50000, timeout=100).expect(0)

@@ -41,6 +41,11 @@ def binary():
     return os.environ.get("FOREBAY_BIN") or str(ROOT / "build" / "forebay-test")
 
 
+def is_sanitized():
+    """Then it needs more time and memory than the same without."""
+    return _is_sanitized(binary())
+
+
 class Forebay:
     def __init__(self, clock, directory, config=None, *, name="forebay", env=None, args=(), ready="/health", **cast):
         self.clock, self.directory, self.name, self.binary = clock, Path(directory), name, binary()
