@@ -6,45 +6,41 @@
 
 #include "base/mem.h"
 
-char *
-buf_room(struct buf *b, size_t more)
-{
-	if (b->cap - b->n < more) {
-		size_t cap = b->cap < 256 ? 256 : b->cap * 2;
-
-		if (cap < b->n + more)
-			cap = b->n + more;
-		b->p = must_realloc(b->p, cap);
-		b->cap = cap;
-	}
-	return b->p + b->n;
-}
-
 void
-buf_add(struct buf *b, const void *p, size_t n)
+buf_grow(struct buf *b, size_t more)
 {
-	if (n == 0)
-		return;
-	memcpy(buf_room(b, n), p, n);
-	b->n += n;
+	size_t cap = b->cap < 256 ? 256 : b->cap * 2;
+
+	if (cap < b->n + more)
+		cap = b->n + more;
+	b->p = must_realloc(b->p, cap);
+	b->cap = cap;
 }
 
 void
 buf_printf(struct buf *b, const char *fmt, ...)
 {
+	char *at = buf_room(b, 1);
 	va_list ap, again;
 	int n;
 
 	va_start(ap, fmt);
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf(at, b->cap - b->n, fmt, ap);
 	va_end(ap);
 	if (n < 0)
 		bug("format \"%s\"", fmt);
-	vsnprintf(buf_room(b, (size_t)n + 1), (size_t)n + 1, fmt, again);
+	if ((size_t)n >= b->cap - b->n)
+		vsnprintf(buf_room(b, (size_t)n + 1), (size_t)n + 1, fmt, again);
 	va_end(again);
 	b->n += (size_t)n;
 }
+
+/* Two digits at a time: a division costs more than a look at a table. */
+static const char pairs[] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+    "8081828384858687888990919293949596979899";
 
 void
 buf_add_u64(struct buf *b, uint64_t v)
@@ -52,11 +48,19 @@ buf_add_u64(struct buf *b, uint64_t v)
 	char digits[20];
 	size_t i = sizeof(digits);
 
-	do {
-		digits[--i] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v > 0);
+	for (; v >= 10; v /= 100)
+		memcpy(digits + (i -= 2), pairs + 2 * (v % 100), 2);
+	if (v > 0 || i == sizeof(digits))
+		digits[--i] = (char)('0' + v);
 	buf_add(b, digits + i, sizeof(digits) - i);
+}
+
+void
+buf_add_i64(struct buf *b, int64_t v)
+{
+	if (v < 0)
+		buf_add_char(b, '-');
+	buf_add_u64(b, v < 0 ? -(uint64_t)v : (uint64_t)v);
 }
 
 void

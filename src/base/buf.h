@@ -14,12 +14,31 @@ struct buf {
 	size_t cap; /* bytes allocated */
 };
 
+void buf_grow(struct buf *b, size_t more);
+
 /* Room for more bytes behind the n in use; returns where they go. The caller adds what it wrote to
  * b->n. */
-char *buf_room(struct buf *b, size_t more);
-void buf_add(struct buf *b, const void *p, size_t n);
+static inline char *
+buf_room(struct buf *b, size_t more)
+{
+	if (b->cap - b->n < more)
+		buf_grow(b, more);
+	return b->p + b->n;
+}
+
+/* Here, so that what is known of n where it is called makes the copy a few moves. */
+static inline void
+buf_add(struct buf *b, const void *p, size_t n)
+{
+	if (n == 0)
+		return;
+	memcpy(buf_room(b, n), p, n);
+	b->n += n;
+}
+
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_add_u64(struct buf *b, uint64_t v);
+void buf_add_i64(struct buf *b, int64_t v);
 /* Frees the bytes; *b is an empty buf again. */
 void buf_fini(struct buf *b);
 
@@ -34,7 +53,8 @@ buf_add_slice(struct buf *b, struct slice s)
 static inline void
 buf_add_char(struct buf *b, char c)
 {
-	buf_add(b, &c, 1);
+	*buf_room(b, 1) = c;
+	b->n++;
 }
 
 static inline struct slice

@@ -1,7 +1,5 @@
 #include "http/cachestatus.h"
 
-#include <inttypes.h>
-
 #include "http/sf.h"
 
 static const struct {
@@ -43,16 +41,21 @@ cache_status_write(struct buf *b, const struct cache_status *s)
 	if (s->fwd == CACHE_FWD_NONE) {
 		buf_add_lit(b, "; hit");
 	} else {
-		buf_printf(b, "; fwd=%s", fwd_tokens[s->fwd]);
-		if (s->fwd_status != 0)
-			buf_printf(b, "; fwd-status=%u", (unsigned)s->fwd_status);
+		buf_add_lit(b, "; fwd=");
+		buf_add_slice(b, slice_from(fwd_tokens[s->fwd]));
+		if (s->fwd_status != 0) {
+			buf_add_lit(b, "; fwd-status=");
+			buf_add_u64(b, s->fwd_status);
+		}
 		if (s->stored)
 			buf_add_lit(b, "; stored");
 		if (s->collapsed)
 			buf_add_lit(b, "; collapsed");
 	}
-	if (s->ttl_s != CACHE_TTL_NONE)
-		buf_printf(b, "; ttl=%" PRId64, s->ttl_s);
+	if (s->ttl_s != CACHE_TTL_NONE) {
+		buf_add_lit(b, "; ttl=");
+		buf_add_i64(b, s->ttl_s);
+	}
 	if (s->key.p != NULL) {
 		buf_add_lit(b, "; key=");
 		sf_write_string(b, s->key);

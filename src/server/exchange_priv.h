@@ -96,9 +96,7 @@ struct exchange {
 	bool closes;	 /* the connection serves no other request after this one */
 
 	/* limits */
-	struct rate_verdict met[ROUTE_LIMITS_MAX];
-	unsigned met_count;
-	struct limit_key limit_keys[ROUTE_LIMITS_MAX];
+	unsigned met_count; /* of met, below */
 	struct limit_waiter waiter;
 	bool is_queued;
 	bool
@@ -139,7 +137,6 @@ struct exchange {
 	/* the answer */
 	enum answer_kind answer;
 	unsigned status;
-	struct head origin; /* the object's head, parsed */
 	struct buf own_body;
 	const char *own_type;
 	struct buf own_fields; /* further lines of an answer of our own */
@@ -201,8 +198,13 @@ struct exchange {
 
 	/* Memory that the next exchange inherits: */
 	struct arena mem;
-	struct buf out;	  /* the rendered head, without what frames it */
-	struct head head; /* the request's; last: large */
+	struct buf out; /* the rendered head, without what frames it */
+
+	/* Large, and not cleared: each is written before it is read. */
+	struct head head;   /* the request's */
+	struct head origin; /* the object's, parsed, unless is_rendered */
+	struct rate_verdict met[ROUTE_LIMITS_MAX];
+	struct limit_key limit_keys[ROUTE_LIMITS_MAX];
 };
 
 static inline enum exchange_next
