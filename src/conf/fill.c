@@ -109,6 +109,17 @@ fill_values(struct conf_context *cx, const struct conf_directive *row, const str
 	return result;
 }
 
+/* "on" stands for a map with nothing in it, at the word's place: its defaults, its required directives and its rules hold. */
+static const struct conf_node *
+nothing_of(struct conf_context *cx, const struct conf_node *n)
+{
+	struct conf_node *map = arena_zalloc(cx->mem, sizeof(*map));
+
+	*map = (struct conf_node){
+	    .kind = CONF_MAPPING, .at = n->at, .text = "", .written = "", .weight = 1};
+	return map;
+}
+
 static int
 fill_map(struct conf_context *cx, const struct conf_directive *row, const struct conf_node *n,
     void *field)
@@ -124,11 +135,8 @@ fill_map(struct conf_context *cx, const struct conf_directive *row, const struct
 		head->is_off = true;
 		return result;
 	}
-	if (!row->may_be_off || !is_on(n))
-		return conf_fill(&inner, row->table, n, field);
-	result = conf_fill(&inner, row->table, NULL, field);
-	head->node = n;
-	return result;
+	return conf_fill(
+	    &inner, row->table, row->may_be_off && is_on(n) ? nothing_of(cx, n) : n, field);
 }
 
 static int

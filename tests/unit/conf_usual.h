@@ -25,7 +25,7 @@ struct usual_match {
 	X(certificates, list(struct cert_conf, cert_table), NULL, "1", NULL, "Certificates, chosen by name", .required = true)
 #define LISTEN_DIRECTIVES(X)                                                                      \
 	X(address, address, NULL, NULL, NULL, "Where to listen", .required = true)                \
-	X(tls, map(struct tls_conf, tls_table), NULL, NULL, NULL, "HTTPS")
+	X(tls, map(struct tls_conf, tls_table), NULL, NULL, NULL, "HTTPS", .may_be_off = true)
 #define ADMIN_DIRECTIVES(X)                                                                       \
 	X(address, address, "127.0.0.1:9090", NULL, NULL, "Where the admin interface listens")    \
 	X(token, secret, NULL, "8", NULL, "What callers must show")

@@ -315,6 +315,17 @@ a_map_may_be_off_or_on_where_the_table_says_so(void **state)
 }
 
 static void
+on_does_not_stand_for_what_must_be_given(void **state)
+{
+	says("listen: {address: \":8443\", tls: on}\nupstreams: {app: \"127.0.0.1:3000\"}\n"
+	     "routes: [{match: /**}]\n",
+	    "forebay.yaml:1:33: error: \"certificates\" is missing in listen.tls\n"
+	    "     1 | listen: {address: \":8443\", tls: on}\n"
+	    "                                         ^~ certificates: Certificates, chosen by "
+	    "name\n");
+}
+
+static void
 a_room_finds_the_place_of_what_it_rejects_later(void **state)
 {
 	struct loaded l;
@@ -340,6 +351,7 @@ main(void)
 	    cmocka_unit_test(a_secret_is_never_printed),
 	    cmocka_unit_test(a_value_of_the_wrong_shape_is_told),
 	    cmocka_unit_test(a_map_may_be_off_or_on_where_the_table_says_so),
+	    cmocka_unit_test(on_does_not_stand_for_what_must_be_given),
 	    cmocka_unit_test(a_room_finds_the_place_of_what_it_rejects_later),
 	};
 
