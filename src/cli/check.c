@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "cli/exits.h"
+#include "server/certificates.h"
 #include "server/compile.h"
 
 static const char usage[] =
@@ -80,8 +81,10 @@ check_try_out(const char *path, struct conf_diag *diag)
 	const struct server_conf *conf = server_conf_load(path, &mem, diag);
 	struct site *site = conf == NULL ? NULL : site_compile(conf, &world, diag);
 
-	if (site != NULL)
+	if (site != NULL) {
 		site_judge(conf, site, diag);
+		certificates_try(conf, diag);
+	}
 	site_unref(&site);
 	limit_table_unref(&limits);
 	arena_fini(&mem);

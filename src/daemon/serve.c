@@ -23,10 +23,10 @@
 #include "daemon/notify.h"
 #include "daemon/warming.h"
 #include "daemon/workers.h"
-#include "event/tlsoffer.h"
 #include "event/tlstickets.h"
 #include "server/audit.h"
 #include "server/accesslog.h"
+#include "server/certificates.h"
 #include "server/compile.h"
 
 struct daemon {
@@ -130,42 +130,14 @@ apply_access_log(struct daemon *d, const struct log_conf *log)
 	return 0;
 }
 
-static struct tls_offer *
-make_tls(struct arena *mem, const struct listen_conf *l, struct buf *why)
-{
-	size_t n = l->tls.certificates.count;
-	struct tls_certificate *certs = arena_zalloc(mem, n * sizeof(*certs));
-	struct tls_offer_conf conf = {.certs = certs,
-	    .count = (unsigned)n,
-	    .protocols = l->http2 ? "h2 http/1.1" : "http/1.1",
-	    .warn_s = l->tls.expiry_warning / 1000};
-	char problem[512];
-	struct tls_offer *offer;
-
-	for (size_t i = 0; i < n; i++) {
-		const struct certificate_conf *c = &l->tls.certificates.items[i];
-
-		certs[i].cert = server_conf_path(mem, &c->conf, c->cert);
-		certs[i].key = server_conf_path(mem, &c->conf, c->key);
-	}
-	if (l->tls.ticket_keys != NULL)
-		conf.ticket_keys = server_conf_path(mem, &l->tls.conf, l->tls.ticket_keys);
-	if (l->tls.client_ca != NULL)
-		conf.client_ca = server_conf_path(mem, &l->tls.conf, l->tls.client_ca);
-	conf.client_required = l->tls.client_certificates == CLIENT_CERTIFICATES_REQUIRED;
-	offer = tls_offer_new(&conf, problem, sizeof(problem));
-	if (offer == NULL)
-		buf_printf(why, "listen %s: %s", l->address, problem);
-	return offer;
-}
-
+/* -1: why says it, or diag. */
 static int
-open_listen(struct daemon *d, struct arena *mem, const struct listen_conf *l, struct buf *why)
+open_listen(struct daemon *d, const struct listen_conf *l, struct conf_diag *diag, struct buf *why)
 {
 	struct tls_offer *tls = NULL;
 	struct socket_set *set;
 
-	if (!l->tls.conf.is_off && (tls = make_tls(mem, l, why)) == NULL)
+	if (!l->tls.conf.is_off && (tls = certificates_offer(l, diag)) == NULL)
 		return -1;
 	set = sockets_open(d->sockets, l->address, false, &tls, why);
 	if (set == NULL)
@@ -175,19 +147,18 @@ open_listen(struct daemon *d, struct arena *mem, const struct listen_conf *l, st
 }
 
 static int
-open_sockets(struct daemon *d, const struct server_conf *conf, struct buf *why)
+open_sockets(
+    struct daemon *d, const struct server_conf *conf, struct conf_diag *diag, struct buf *why)
 {
 	struct tls_offer *none = NULL;
-	struct arena mem = {0};
 	int r = 0;
 
 	sockets_begin(d->sockets);
 	for (size_t i = 0; i < conf->listen.count && r == 0; i++)
-		r = open_listen(d, &mem, &conf->listen.items[i], why);
+		r = open_listen(d, &conf->listen.items[i], diag, why);
 	if (r == 0 && !conf->admin.conf.is_off &&
 	    sockets_open(d->sockets, conf->admin.address, true, &none, why) == NULL)
 		r = -1;
-	arena_fini(&mem);
 	return r;
 }
 
@@ -355,9 +326,10 @@ reload(struct daemon *d)
 	if (site == NULL) {
 		print_diag(diag);
 		log_error("reload of %s failed; %s", d->path, no_change(d, &mem));
-	} else if (open_sockets(d, conf, &why) != 0) {
-		log_error(
-		    "reload failed: %.*s; %s", SLICE_FMT(buf_slice(&why)), no_change(d, &mem));
+	} else if (open_sockets(d, conf, diag, &why) != 0) {
+		print_diag(diag);
+		log_error("reload of %s failed%s%.*s; %s", d->path, why.n > 0 ? ": " : "",
+		    SLICE_FMT(buf_slice(&why)), no_change(d, &mem));
 		site_unref(&site);
 	} else if (publish(d, conf, site, &why) != 0) {
 		log_error(
@@ -425,6 +397,7 @@ start_with(
 {
 	struct buf why = {0};
 	struct site *site;
+	bool is_open;
 	int r = -1;
 
 	if (lock_state(d, conf) != 0)
@@ -438,11 +411,14 @@ start_with(
 	d->sockets = sockets_new(d->workers_count);
 	d->warming = warming_new(workers_commons(d->workers), d->state_dir);
 	site = compile(d, conf, mem, diag);
-	print_diag(diag);
-	if (site == NULL)
+	if (site == NULL) {
+		print_diag(diag);
 		goto out;
-	if (apply_log(&conf->log) != 0 || apply_access_log(d, &conf->log) != 0 ||
-	    open_sockets(d, conf, &why) != 0 || publish(d, conf, site, &why) != 0) {
+	}
+	is_open = apply_log(&conf->log) == 0 && apply_access_log(d, &conf->log) == 0 &&
+	    open_sockets(d, conf, diag, &why) == 0;
+	print_diag(diag);
+	if (!is_open || publish(d, conf, site, &why) != 0) {
 		site_unref(&site);
 		goto out;
 	}

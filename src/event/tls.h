@@ -27,11 +27,11 @@ struct tls_certificate {
 
 /* The first certificate is for clients that name no host or one that is in none of them; where
  * several fit, an exact name goes before a wildcard and the earlier before the later, for each kind
- * of key on its own (ECDSA beside RSA). Files are read here and not again. NULL, and problem says
- * what is wrong and with which file; dangers that are none of our business (expired, a key that all
- * may read) are warned of in the log. */
+ * of key on its own (ECDSA beside RSA). There is at least one. Files are read here and not again. NULL: one cannot be used.
+ * That, and dangers that are none of our business, are told to `to`. */
+struct tls_hearer;
 struct tls_context *tls_context_new(
-    const struct tls_certificate *certs, unsigned count, char *problem, size_t problem_cap);
+    const struct tls_certificate *certs, unsigned count, const struct tls_hearer *to);
 /* What is spoken above TLS, the preferred first, separated by blanks: "h2 http/1.1". "http/1.1"
  * unless set. A client that offers none of it is refused (RFC 7301 section 3.2), one that
  * offers no list is not. Before the context is used. */
@@ -41,9 +41,9 @@ struct tls_tickets;
 void tls_context_set_tickets(struct tls_context *ctx, struct tls_tickets *tickets);
 /* Clients are asked for a certificate that leads to one of those in the PEM file ca; is_required: without one there is no
  * connection. One that is bad is refused in any case. Sessions are then not resumed, so that each connection shows all
- * of it and a changed file holds for all. Before the context is used. 0, or -1 and problem. */
+ * of it and a changed file holds for all. Before the context is used. 0, or -1 and told. */
 int tls_context_set_clients(
-    struct tls_context *ctx, const char *ca, bool is_required, char *problem, size_t problem_cap);
+    struct tls_context *ctx, const char *ca, bool is_required, const struct tls_hearer *to);
 /* Any thread. */
 struct tls_context *tls_context_ref(struct tls_context *ctx);
 void tls_context_unref(struct tls_context **ctxp);

@@ -1,21 +1,20 @@
 /* One SSL_CTX per context has the settings and the ticket keys, and no certificate. Those are given
  * to each connection by on_certificate_wanted, after the ClientHello has named the host and the
  * kinds of key the client knows; OpenSSL then takes the kind that suits both. */
+#include <assert.h>
 #include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
+#include <unistd.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "event/tls_priv.h"
+#include "event/tlsidentity.h"
 #include "event/tlstickets.h"
 
 #define NAME_BYTES 256 /* of a host, RFC 1035 allows 253 */
@@ -33,12 +32,6 @@
 #define GROUPS "X25519:P-256:P-384"
 #define GROUPS_HYBRID "X25519MLKEM768:" GROUPS /* where OpenSSL has it (3.5) */
 
-struct identity {
-	X509 *leaf;
-	STACK_OF(X509) * chain; /* above the leaf */
-	EVP_PKEY *key;
-};
-
 /* A name that some identity is good for, in lower case, "*.example.com" included. */
 struct name {
 	char *text;
@@ -48,7 +41,7 @@ struct name {
 struct tls_context {
 	_Atomic unsigned refs;
 	SSL_CTX *ssl;
-	struct identity *identities;
+	struct tls_identity *identities;
 	unsigned count;
 	struct name *names; /* sorted by text, then by identity */
 	unsigned names_count;
@@ -57,24 +50,6 @@ struct tls_context {
 	unsigned alpn_len;
 	struct tls_tickets *tickets; /* own reference; NULL: OpenSSL's, which go with the context */
 };
-
-/* Where the trouble of a constructor is told. */
-struct problem {
-	char *text;
-	size_t cap;
-};
-
-/* Always -1. */
-static int __attribute__((format(printf, 2, 3))) say(const struct problem *p, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(p->text, p->cap, fmt, ap);
-	va_end(ap);
-	ERR_clear_error();
-	return -1;
-}
 
 const char *
 tls_complaint(char *text, size_t cap)
@@ -90,175 +65,6 @@ tls_complaint(char *text, size_t cap)
 		snprintf(text, cap, "%s", reason == NULL ? "unknown reason" : reason);
 	ERR_clear_error();
 	return text;
-}
-
-/* --- files --- */
-
-/* An open file that can hold PEM, or NULL and the problem told. */
-static FILE *
-open_pem(const char *path, struct stat *st, const struct problem *p)
-{
-	FILE *f = fopen(path, "re");
-
-	if (f == NULL || fstat(fileno(f), st) != 0)
-		say(p, "%s: %s", path, strerror(errno));
-	else if (S_ISDIR(st->st_mode))
-		say(p, "%s: is a directory, not a PEM file", path);
-	else
-		return f;
-	if (f != NULL)
-		fclose(f);
-	return NULL;
-}
-
-/* Never asks on the terminal. */
-static int
-on_pass_phrase_wanted(char *text, int cap, int writing, void *arg)
-{
-	*(bool *)arg = true;
-	return -1;
-}
-
-/* Whether the queue says only that there is no (further) block of the kind asked for. */
-static bool
-is_end_of_pem(void)
-{
-	unsigned long e = ERR_peek_last_error();
-
-	return (ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE) ||
-	    (ERR_GET_LIB(e) == ERR_LIB_OSSL_DECODER && ERR_GET_REASON(e) == ERR_R_UNSUPPORTED);
-}
-
-static int
-read_certificates(FILE *f, const char *path, struct identity *id, const struct problem *p)
-{
-	char why[256];
-	X509 *x;
-
-	id->chain = sk_X509_new_null();
-	ERR_clear_error();
-	/* The first may be in OpenSSL's own format, which carries trust settings. */
-	id->leaf = PEM_read_X509_AUX(f, NULL, NULL, NULL);
-	if (id->leaf == NULL && is_end_of_pem())
-		return say(p, "%s: not PEM, or no certificate in it", path);
-	if (id->leaf == NULL)
-		return say(p, "%s: bad certificate: %s", path, tls_complaint(why, sizeof(why)));
-	while ((x = PEM_read_X509(f, NULL, NULL, NULL)) != NULL)
-		sk_X509_push(id->chain, x);
-	if (!is_end_of_pem())
-		return say(p, "%s: bad certificate above the first: %s", path,
-		    tls_complaint(why, sizeof(why)));
-	ERR_clear_error();
-	return 0;
-}
-
-static int
-load_certificates(const char *path, struct identity *id, const struct problem *p)
-{
-	struct stat st;
-	FILE *f = open_pem(path, &st, p);
-	int r;
-
-	if (f == NULL)
-		return -1;
-	r = read_certificates(f, path, id, p);
-	fclose(f);
-	return r;
-}
-
-static void
-warn_of_mode(const char *path, mode_t mode)
-{
-	if (mode & (S_IROTH | S_IWOTH))
-		log_warn("%s: a private key that every user of this machine may %s; chmod o= it",
-		    path, mode & S_IROTH ? "read" : "change");
-}
-
-static int
-load_key(const char *path, struct identity *id, const struct problem *p)
-{
-	bool has_pass_phrase = false;
-	struct stat st;
-	FILE *f = open_pem(path, &st, p);
-
-	if (f == NULL)
-		return -1;
-	ERR_clear_error();
-	id->key = PEM_read_PrivateKey(f, NULL, on_pass_phrase_wanted, &has_pass_phrase);
-	fclose(f);
-	if (id->key != NULL) {
-		warn_of_mode(path, st.st_mode);
-		return 0;
-	}
-	if (has_pass_phrase)
-		return say(
-		    p, "%s: the private key has a pass phrase, which nobody could type", path);
-	if (is_end_of_pem())
-		return say(p, "%s: not PEM, or no private key in it", path);
-	return say(p, "%s: the private key in it cannot be read; is the file whole?", path);
-}
-
-/* --- checks --- */
-
-static bool
-is_key_of_chain(struct identity *id)
-{
-	for (int i = 0; i < sk_X509_num(id->chain); i++)
-		if (X509_check_private_key(sk_X509_value(id->chain, i), id->key) == 1)
-			return true;
-	return false;
-}
-
-/* Whether OpenSSL will give it to clients: its security level has a say, too. */
-static int
-check_identity(
-    SSL_CTX *ssl, struct identity *id, const struct tls_certificate *c, const struct problem *p)
-{
-	char why[256];
-	SSL *trial;
-	int r;
-
-	if (X509_check_private_key(id->leaf, id->key) != 1)
-		return is_key_of_chain(id)
-		    ? say(p, "%s: the certificate of %s must be the first in the file", c->cert,
-			  c->key)
-		    : say(p, "%s: this private key does not belong to the certificate %s", c->key,
-			  c->cert);
-	trial = SSL_new(ssl);
-	if (trial == NULL)
-		return say(p, "%s: %s", c->cert, tls_complaint(why, sizeof(why)));
-	r = SSL_use_cert_and_key(trial, id->leaf, id->key, id->chain, 1);
-	SSL_free(trial);
-	if (r != 1)
-		return say(p, "%s: %s", c->cert, tls_complaint(why, sizeof(why)));
-	return 0;
-}
-
-static int64_t
-seconds_of(const ASN1_TIME *t)
-{
-	struct tm tm = {0};
-
-	return ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) : INT64_MAX;
-}
-
-static void
-warn_of_dates(const struct identity *id, const char *path)
-{
-	const ASN1_TIME *from = X509_get0_notBefore(id->leaf), *to = X509_get0_notAfter(id->leaf);
-	const ASN1_TIME *off = X509_cmp_current_time(to) < 0 ? to
-	    : X509_cmp_current_time(from) > 0		     ? from
-							     : NULL;
-	time_t s = off == NULL ? 0 : (time_t)seconds_of(off);
-	char date[32];
-	struct tm tm;
-
-	if (off == NULL || gmtime_r(&s, &tm) == NULL)
-		return;
-	strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &tm);
-	log_warn(off == to ? "%s: the certificate ran out on %s"
-			   : "%s: the certificate is not good before %s",
-	    path, date);
 }
 
 /* --- names --- */
@@ -326,7 +132,7 @@ add_names(struct tls_context *ctx, unsigned identity)
 /* --- the choice --- */
 
 static unsigned
-kind_of(const struct identity *id)
+kind_of(const struct tls_identity *id)
 {
 	switch (EVP_PKEY_get_base_id(id->key)) {
 	case EVP_PKEY_RSA:
@@ -343,7 +149,7 @@ kind_of(const struct identity *id)
 
 /* Adds those good for exactly this name, for kinds of key that have none yet. */
 static void
-choose_by_name(struct tls_context *ctx, const char *text, struct identity *chosen[KINDS])
+choose_by_name(struct tls_context *ctx, const char *text, struct tls_identity *chosen[KINDS])
 {
 	unsigned low = 0, high = ctx->names_count;
 
@@ -356,7 +162,7 @@ choose_by_name(struct tls_context *ctx, const char *text, struct identity *chose
 			high = middle;
 	}
 	for (; low < ctx->names_count && strcmp(ctx->names[low].text, text) == 0; low++) {
-		struct identity *id = &ctx->identities[ctx->names[low].identity];
+		struct tls_identity *id = &ctx->identities[ctx->names[low].identity];
 
 		if (chosen[kind_of(id)] == NULL)
 			chosen[kind_of(id)] = id;
@@ -365,7 +171,7 @@ choose_by_name(struct tls_context *ctx, const char *text, struct identity *chose
 
 /* A wildcard stands for one whole label (RFC 6125 section 6.4.3). */
 static void
-choose_by_wildcard(struct tls_context *ctx, const char *host, struct identity *chosen[KINDS])
+choose_by_wildcard(struct tls_context *ctx, const char *host, struct tls_identity *chosen[KINDS])
 {
 	const char *dot = strchr(host, '.');
 	char pattern[NAME_BYTES + 1];
@@ -377,7 +183,7 @@ choose_by_wildcard(struct tls_context *ctx, const char *host, struct identity *c
 }
 
 static bool
-is_any(struct identity *const chosen[KINDS])
+is_any(struct tls_identity *const chosen[KINDS])
 {
 	for (unsigned i = 0; i < KINDS; i++)
 		if (chosen[i] != NULL)
@@ -405,7 +211,7 @@ static int
 on_certificate_wanted(SSL *s, void *arg)
 {
 	struct tls_context *ctx = arg;
-	struct identity *chosen[KINDS] = {NULL};
+	struct tls_identity *chosen[KINDS] = {NULL};
 	char host[NAME_BYTES];
 
 	host_wanted(s, host);
@@ -506,21 +312,37 @@ tls_context_set_tickets(struct tls_context *ctx, struct tls_tickets *tickets)
 
 /* --- certificates of clients --- */
 
+/* Always -1. */
+static int
+tell_authorities(const char *ca, const struct tls_hearer *to)
+{
+	struct tls_finding f = {.file = TLS_FILE_CLIENT_CA,
+	    .weight = access(ca, R_OK) == 0 ? TLS_BAD : TLS_ABSENT,
+	    .hint = "expected certificates of authorities, PEM"};
+	char why[256];
+
+	if (f.weight == TLS_ABSENT)
+		snprintf(f.text, sizeof(f.text), "%s: %s", ca, strerror(errno));
+	else
+		snprintf(f.text, sizeof(f.text), "%s: not PEM, or no certificate in it (%s)", ca,
+		    tls_complaint(why, sizeof(why)));
+	to->hear(to->arg, &f);
+	ERR_clear_error();
+	return -1;
+}
+
 int
 tls_context_set_clients(
-    struct tls_context *ctx, const char *ca, bool is_required, char *problem, size_t problem_cap)
+    struct tls_context *ctx, const char *ca, bool is_required, const struct tls_hearer *to)
 {
-	const struct problem p = {problem, problem_cap};
 	STACK_OF(X509_NAME) * names;
-	char why[256];
 
 	ERR_clear_error();
 	names = SSL_load_client_CA_file(ca);
 	if (names == NULL || sk_X509_NAME_num(names) == 0 ||
 	    SSL_CTX_load_verify_file(ctx->ssl, ca) != 1) {
 		sk_X509_NAME_pop_free(names, X509_NAME_free);
-		return say(&p, "%s: expected certificates of authorities, PEM: %s", ca,
-		    tls_complaint(why, sizeof(why)));
+		return tell_authorities(ca, to);
 	}
 	SSL_CTX_set_client_CA_list(ctx->ssl, names); /* takes them over */
 	SSL_CTX_set_verify(
@@ -569,11 +391,8 @@ ssl_new(struct tls_context *ctx)
 static void
 context_free(struct tls_context *ctx)
 {
-	for (unsigned i = 0; i < ctx->count; i++) {
-		X509_free(ctx->identities[i].leaf);
-		sk_X509_pop_free(ctx->identities[i].chain, X509_free);
-		EVP_PKEY_free(ctx->identities[i].key);
-	}
+	for (unsigned i = 0; i < ctx->count; i++)
+		tls_identity_fini(&ctx->identities[i]);
 	for (unsigned i = 0; i < ctx->names_count; i++)
 		free(ctx->names[i].text);
 	SSL_CTX_free(ctx->ssl);
@@ -584,43 +403,34 @@ context_free(struct tls_context *ctx)
 	free(ctx);
 }
 
-static int
-load(struct tls_context *ctx, const struct tls_certificate *c, const struct problem *p)
-{
-	struct identity *id = &ctx->identities[ctx->count++];
-
-	if (load_certificates(c->cert, id, p) != 0 || load_key(c->key, id, p) != 0 ||
-	    check_identity(ctx->ssl, id, c, p) != 0)
-		return -1;
-	warn_of_dates(id, c->cert);
-	add_names(ctx, ctx->count - 1);
-	return 0;
-}
-
 struct tls_context *
-tls_context_new(
-    const struct tls_certificate *certs, unsigned count, char *problem, size_t problem_cap)
+tls_context_new(const struct tls_certificate *certs, unsigned count, const struct tls_hearer *to)
 {
-	const struct problem p = {problem, problem_cap};
-	struct tls_context *ctx;
+	struct tls_context *ctx = must_calloc(1, sizeof(*ctx));
+	bool good = true;
 	char why[256];
 
-	if (count == 0) {
-		say(&p, "no certificate");
-		return NULL;
-	}
-	ctx = must_calloc(1, sizeof(*ctx));
+	assert(count > 0);
 	ctx->refs = 1;
 	ctx->identities = must_calloc(count, sizeof(*ctx->identities));
 	tls_context_set_alpn(ctx, "http/1.1");
 	ctx->ssl = ssl_new(ctx);
 	if (ctx->ssl == NULL) {
-		say(&p, "OpenSSL: %s", tls_complaint(why, sizeof(why)));
+		struct tls_finding f = {.weight = TLS_BAD};
+
+		snprintf(f.text, sizeof(f.text), "OpenSSL (is its openssl.cnf too strict?): %s",
+		    tls_complaint(why, sizeof(why)));
+		to->hear(to->arg, &f);
 		goto fail;
 	}
 	for (unsigned i = 0; i < count; i++)
-		if (load(ctx, &certs[i], &p) != 0)
-			goto fail;
+		if (tls_identity_load(&ctx->identities[ctx->count++], ctx->ssl, &certs[i], i, to) ==
+		    0)
+			add_names(ctx, i);
+		else
+			good = false;
+	if (!good)
+		goto fail;
 	qsort(ctx->names, ctx->names_count, sizeof(*ctx->names), compare_names);
 	return ctx;
 fail:
@@ -648,7 +458,7 @@ tls_context_unref(struct tls_context **ctxp)
 int64_t
 tls_context_certificate_expiry_s(const struct tls_context *ctx, unsigned i)
 {
-	return seconds_of(X509_get0_notAfter(ctx->identities[i].leaf));
+	return tls_identity_expiry_s(&ctx->identities[i]);
 }
 
 int64_t

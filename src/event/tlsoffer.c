@@ -62,58 +62,74 @@ are_same(const struct tls_offer *o, const struct file_print *a, const struct fil
 }
 
 static struct tls_context *
-read_context(const struct tls_offer *o, char *problem, size_t cap)
+read_context(const struct tls_offer *o, const struct tls_hearer *to)
 {
-	struct tls_context *ctx = tls_context_new(o->certs, o->count, problem, cap);
+	struct tls_context *ctx = tls_context_new(o->certs, o->count, to);
 
 	if (ctx == NULL)
 		return NULL;
 	tls_context_set_alpn(ctx, o->protocols);
 	tls_context_set_tickets(ctx, o->tickets);
 	if (o->client_ca != NULL &&
-	    tls_context_set_clients(ctx, o->client_ca, o->client_required, problem, cap) != 0)
+	    tls_context_set_clients(ctx, o->client_ca, o->client_required, to) != 0)
 		tls_context_unref(&ctx);
 	return ctx;
 }
 
+static void
+tell(const struct tls_hearer *to, struct tls_finding *f, const char *text)
+{
+	f->weight = TLS_BAD;
+	snprintf(f->text, sizeof(f->text), "%s", text);
+	to->hear(to->arg, f);
+}
+
 /* A certificate that has run out takes no other's place, unless that one has, too. */
 static struct tls_context *
-read_renewed(const struct tls_offer *o, char *problem, size_t cap)
+read_renewed(const struct tls_offer *o, const struct tls_hearer *to)
 {
-	struct tls_context *ctx = read_context(o, problem, cap);
+	struct tls_context *ctx = read_context(o, to);
+	struct tls_finding f = {.file = TLS_FILE_CERT};
 	int64_t now_s = clock_wall_ms() / 1000;
+	char text[sizeof(f.text)];
 
 	for (unsigned i = 0; ctx != NULL && i < o->count; i++)
 		if (tls_context_certificate_expiry_s(ctx, i) <= now_s &&
 		    tls_context_certificate_expiry_s(o->ctx, i) > now_s) {
-			snprintf(problem, cap, "%s: the certificate has run out already",
+			snprintf(text, sizeof(text), "%s: the certificate has run out already",
 			    o->certs[i].cert);
+			f.certificate = i;
+			tell(to, &f, text);
 			tls_context_unref(&ctx);
 		}
 	return ctx;
 }
 
 static void
-keep(const char *address, const char *problem)
+hear_later(void *arg, const struct tls_finding *f)
 {
-	atomic_fetch_add_explicit(&counts.failures, 1, memory_order_relaxed);
-	log_error("listen %s: %s; the certificates in use are kept", address, problem);
+	const char *address = arg;
+
+	if (f->weight == TLS_DANGER)
+		log_warn("listen %s: %s", address, f->text);
+	else
+		log_error("listen %s: %s; the certificates in use are kept", address, f->text);
 }
 
 bool
 tls_offer_look(struct tls_offer *o, const char *address)
 {
 	struct file_print *now = must_calloc(prints_of(o), sizeof(*now)), *before = o->seen;
+	const struct tls_hearer to = {hear_later, (void *)(uintptr_t)address};
 	struct tls_context *ctx = NULL;
-	char problem[512];
 
 	take_prints(o, now);
 	o->seen = now;
 	if (are_same(o, now, before) && !are_same(o, now, o->used)) {
-		ctx = read_renewed(o, problem, sizeof(problem));
+		ctx = read_renewed(o, &to);
 		memcpy(o->used, now, prints_of(o) * sizeof(*now));
 		if (ctx == NULL)
-			keep(address, problem);
+			atomic_fetch_add_explicit(&counts.failures, 1, memory_order_relaxed);
 	}
 	free(before);
 	if (ctx == NULL)
@@ -128,9 +144,11 @@ tls_offer_look(struct tls_offer *o, const char *address)
 /* --- holding --- */
 
 struct tls_offer *
-tls_offer_new(const struct tls_offer_conf *conf, char *problem, size_t problem_cap)
+tls_offer_new(const struct tls_offer_conf *conf, const struct tls_hearer *to)
 {
 	struct tls_offer *o = must_calloc(1, sizeof(*o));
+	struct tls_finding f = {.file = TLS_FILE_TICKET_KEYS};
+	char problem[sizeof(f.text)];
 
 	o->count = conf->count;
 	o->warn_s = conf->warn_s;
@@ -145,9 +163,11 @@ tls_offer_new(const struct tls_offer_conf *conf, char *problem, size_t problem_c
 	o->seen = must_calloc(prints_of(o), sizeof(*o->seen));
 	take_prints(o, o->used);
 	memcpy(o->seen, o->used, prints_of(o) * sizeof(*o->used));
-	o->tickets = tls_tickets_get(conf->ticket_keys, clock_mono_ms(), problem, problem_cap);
+	o->tickets = tls_tickets_get(conf->ticket_keys, clock_mono_ms(), problem, sizeof(problem));
 	if (o->tickets != NULL)
-		o->ctx = read_context(o, problem, problem_cap);
+		o->ctx = read_context(o, to);
+	else
+		tell(to, &f, problem);
 	if (o->ctx == NULL)
 		tls_offer_free(&o);
 	return o;

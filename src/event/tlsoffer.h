@@ -11,6 +11,7 @@
 #define EVENT_TLSOFFER_H
 
 #include "event/tls.h"
+#include "event/tlsfinding.h"
 
 struct tls_offer_conf {
 	const struct tls_certificate *certs; /* as tls_context_new takes them */
@@ -24,14 +25,13 @@ struct tls_offer_conf {
 
 struct tls_offer;
 
-/* Copies conf. NULL, and problem says what is wrong with which file. */
-struct tls_offer *tls_offer_new(
-    const struct tls_offer_conf *conf, char *problem, size_t problem_cap);
+/* Copies conf. NULL when a file cannot be used, which is told to `to` as dangers are. */
+struct tls_offer *tls_offer_new(const struct tls_offer_conf *conf, const struct tls_hearer *to);
 /* NULL is allowed; sets *op to NULL. Contexts live on with those who hold them. */
 void tls_offer_free(struct tls_offer **op);
 /* Borrowed, until the next look. */
 struct tls_context *tls_offer_context(const struct tls_offer *o);
-/* True: there is another context now. Wants to be called each second. address is for the log. */
+/* True: there is another context now. Wants to be called each second. address is for the log, where all is told. */
 bool tls_offer_look(struct tls_offer *o, const char *address);
 
 /* Adds its certificates to the list of event/tlsexpiry.h. */

@@ -315,41 +315,6 @@ judge_unused_upstreams(const struct judging *j)
 }
 
 static void
-judge_file(const struct judging *j, const struct certificate_conf *c, const char *directive,
-    const char *written, bool is_secret)
-{
-	struct arena mem = {0};
-	const char *path = server_conf_path(&mem, &c->conf, written);
-	struct conf_place at = conf_place(&certificate_table, c, directive);
-	struct stat st;
-
-	if (stat(path, &st) != 0) {
-		conf_warning(
-		    j->diag, at, "%s: cannot look at %s: %s", directive, path, strerror(errno));
-	} else if (is_secret && (st.st_mode & S_IROTH)) {
-		conf_warning(
-		    j->diag, at, "%s: everybody on this machine can read %s", directive, path);
-		conf_hint(j->diag, "chmod o-r %s", path);
-	}
-	arena_fini(&mem);
-}
-
-static void
-judge_certificates(const struct judging *j)
-{
-	for (size_t i = 0; i < j->conf->listen.count; i++) {
-		const struct listen_tls_conf *tls = &j->conf->listen.items[i].tls;
-
-		for (size_t k = 0; !tls->conf.is_off && k < tls->certificates.count; k++) {
-			const struct certificate_conf *c = &tls->certificates.items[k];
-
-			judge_file(j, c, "cert", c->cert, false);
-			judge_file(j, c, "key", c->key, true);
-		}
-	}
-}
-
-static void
 judge_challenges(const struct judging *j)
 {
 	struct stat st;
@@ -457,7 +422,6 @@ site_judge(const struct server_conf *conf, const struct site *site, struct conf_
 	judge_catch_all(&j);
 	judge_unused_limits(&j);
 	judge_unused_upstreams(&j);
-	judge_certificates(&j);
 	judge_challenges(&j);
 	judge_admin(&j);
 	judge_trusted(&j);

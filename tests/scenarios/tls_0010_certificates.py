@@ -204,6 +204,52 @@ def test_a_reload_with_a_bad_pair_changes_nothing(origin, forebay, pair, break_i
     assert shown(w1, "b.example") == "a.example"
 
 
+@pytest.mark.parametrize("break_it, place, says, hint", [
+    (lambda a, b: a.cert.unlink(), "4:13", "cert: {0.cert}: No such file or directory", "expected a PEM file with the server's certificate"),
+    (lambda a, b: a.key.write_text("none"), "5:12", "key: {0.key}: not PEM, or no private key in it", "expected a PEM file with the certificate's private key"),
+    (lambda a, b: a.key.write_bytes(b.key.read_bytes()), "5:12", "key: {0.key}: this private key does not belong to the certificate {0.cert}",
+     "these must print the same: openssl x509 -noout -pubkey"),
+    (lambda a, b: run("openssl", "ec", "-in", b.key, "-out", a.key, "-aes128", "-passout", "pass:sesame").expect(), "5:12",
+     "key: {0.key}: the private key has a pass phrase", "openssl pkey -in FILE -out NEW writes it without"),
+    (lambda a, b: run("openssl", "req", "-x509", "-newkey", "rsa:1024", "-nodes", "-subj", "/CN=a", "-keyout", a.key, "-out", a.cert).expect(),
+     "4:13", "cert: {0.cert}: its key, RSA of 1024 bits, is too weak", "expected RSA of 2048 bits or more"),
+    (lambda a, b: run("openssl", "x509", "-in", b.cert, "-outform", "der", "-out", a.cert).expect(), "4:13",
+     "cert: {0.cert}: not PEM, or no certificate in it", "openssl x509 -inform der"),
+], ids=["missing", "not PEM", "of another", "pass phrase", "weak", "DER"])
+def test_what_is_wrong_with_a_pair_is_told_where_it_is_written(origin, forebay, cli, pair, break_it, place, says, hint):
+    bad = pair("a.example")
+    w1 = forebay(f"listen:\n- address: '127.0.0.1:@PORT@'\n  tls:\n    - cert: {bad.cert}\n      key: {bad.key}\n", app=origin, start=False)
+    break_it(bad, pair("b.example"))
+    with pytest.raises(AssertionError) as told:
+        w1.start()
+    said = str(told.value)
+    line = int(place[0]) + w1.config_path.read_text().partition("listen:")[0].count("\n")
+    assert f"forebay.yaml:{line}:{place[2:]}: error: {says.format(bad)}" in said and hint in said
+    weight = "warning" if "No such file" in says else "error"       # what is checked may be another machine's
+    assert f"forebay.yaml:{line}:{place[2:]}: {weight}: {says.format(bad)}" in cli("check", "-c", w1.config_path).stderr
+
+
+def test_a_file_without_the_intermediate_is_warned_of(origin, forebay, cli, pair, tmp_path):
+    """Each of the three signs the next; the last says where its issuer's certificate is, as those of public authorities do."""
+    def signed(name, by, *extensions):
+        more = [word for extension in extensions for word in ("-addext", extension)]
+        run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", tmp_path / f"{name}.key", "-out",
+            tmp_path / f"{name}.csr", *more).expect()
+        run("openssl", "x509", "-req", "-in", tmp_path / f"{name}.csr", "-CA", tmp_path / f"{by}.pem", "-CAkey", tmp_path / f"{by}.key",
+            "-copy_extensions", "copy", "-days", "9", "-out", tmp_path / f"{name}.pem").expect()
+    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=root", "-keyout", tmp_path / "root.key", "-out",
+        tmp_path / "root.pem").expect()
+    signed("middle", "root", "basicConstraints=CA:TRUE")
+    signed("site", "middle", "authorityInfoAccess=caIssuers;URI:http://ca.example/middle", "subjectAltName=DNS:site.example")
+    site = pair("site.example")
+    site.cert, site.key = tmp_path / "site.pem", tmp_path / "site.key"
+    w1 = forebay(listen(site), app=origin)
+    w1.wait_log(r"warning: cert: \S+site.pem: the certificate of its issuer \(middle\) is not in the file: many clients will refuse it")
+    assert "fullchain.pem" in cli("check", "-c", w1.config_path).stderr
+    site.cert.write_text(site.cert.read_text() + (tmp_path / "middle.pem").read_text())
+    assert cli("check", "-c", w1.config_path).stderr == ""
+
+
 def test_handshakes_are_counted_by_how_they_end(origin, forebay, pair):
     w1 = forebay(listen(pair("a.example")), app=origin)
     s_client(w1)

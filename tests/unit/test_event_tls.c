@@ -1,4 +1,4 @@
-/* LINK: event/tls event/tlscontext event/tlstickets event/fileprint event/drain event/stream event/loop base/clock_test base/mem base/log base/buf base/hash */
+/* LINK: event/tls event/tlscontext event/tlsidentity event/tlstickets event/fileprint event/drain event/stream event/loop base/clock_test base/mem base/log base/buf base/hash */
 #include "event/tls.h"
 
 #include <netinet/in.h>
@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "event/drain.h"
+#include "event/tlsfinding.h"
 #include "tls_cast.h"
 
 #define MANY_BYTES (4 << 20)
@@ -29,6 +30,12 @@ struct owner {
 	size_t bite; /* bytes read per callback */
 };
 
+static void
+hear_nothing(void *arg, const struct tls_finding *f)
+{
+}
+
+static const struct tls_hearer to_nobody = {hear_nothing, NULL};
 static _Atomic int64_t *steered_ms;
 static struct loop *the_loop;
 static struct tls_context *the_context;
@@ -877,29 +884,52 @@ the_certificates_above_are_sent_along(void **state)
 	close_both(&o, &p);
 }
 
+/* What was found, one after the other. */
+struct heard {
+	struct tls_finding last;
+	struct buf texts;
+};
+
+static void
+hear(void *arg, const struct tls_finding *f)
+{
+	struct heard *h = arg;
+
+	h->last = *f;
+	buf_printf(&h->texts, "%s\n%s\n", f->text, f->hint);
+}
+
+static void
+forget(struct heard *h)
+{
+	buf_fini(&h->texts);
+}
+
 static void
 check_problem(const char *cert, const char *key, const char *file, const char *reason)
 {
 	struct tls_certificate c = {cast_path(cert), cast_path(key)};
-	char problem[512] = "";
+	struct heard h = {0};
+	const char *text = h.last.text;
 
-	assert_null(tls_context_new(&c, 1, problem, sizeof(problem)));
-	if (strstr(problem, cast_path(file)) != problem || strstr(problem, reason) == NULL)
-		fail_msg("%s %s: %s", cert, key, problem);
+	assert_null(tls_context_new(&c, 1, &(struct tls_hearer){hear, &h}));
+	if (strstr(text, cast_path(file)) != text || strstr(text, reason) == NULL)
+		fail_msg("%s %s: %s", cert, key, text);
+	assert_true(h.last.weight != TLS_DANGER && h.last.hint[0] != '\0');
+	assert_int_equal(h.last.file,
+	    strcmp(file, key) == 0 && strcmp(file, cert) != 0 ? TLS_FILE_KEY : TLS_FILE_CERT);
+	forget(&h);
 }
 
 static void
 what_is_wrong_with_a_certificate_is_told_with_its_path(void **state)
 {
-	char tiny[4];
-
 	check_problem("absent.pem", "ec.key", "absent.pem", "No such file or directory");
 	check_problem("ec.pem", "absent.key", "absent.key", "No such file or directory");
 	check_problem(".", "ec.key", ".", "is a directory");
 	check_problem("text", "ec.key", "text", "not PEM, or no certificate in it");
 	check_problem("ec.key", "ec.key", "ec.key", "not PEM, or no certificate in it");
 	check_problem("ec.pem", "text", "text", "not PEM, or no private key in it");
-	check_problem("ec.pem", "ec.pem", "ec.pem", "not PEM, or no private key in it");
 	check_problem("broken.pem", "ec.key", "broken.pem", "bad certificate: ");
 	check_problem("half.pem", "ec.key", "half.pem", "bad certificate above the first: ");
 	check_problem("ec.pem", "broken.key", "broken.key", "cannot be read");
@@ -907,52 +937,90 @@ what_is_wrong_with_a_certificate_is_told_with_its_path(void **state)
 	check_problem("ec.pem", "rsa.key", "rsa.key", "does not belong to the certificate");
 	check_problem("ec.pem", "wild.key", "wild.key", "does not belong to the certificate");
 	check_problem("turned.pem", "rsa.key", "turned.pem", "must be the first");
-	check_problem("weak.pem", "weak.key", "weak.pem", "key too small");
-	assert_null(tls_context_new(NULL, 0, tiny, sizeof(tiny)));
-	assert_string_equal(tiny, "no ");
+	check_problem("weak.pem", "weak.key", "weak.pem", "its key, RSA of 1024 bits, is too weak");
 }
 
 static void
-read_log(char *out, size_t cap)
+check_hint(const char *cert, const char *key, const char *hint)
 {
-	FILE *f = fopen(cast_path("log"), "r");
+	struct tls_certificate c = {cast_path(cert), cast_path(key)};
+	struct heard h = {0};
 
-	out[fread(out, 1, cap - 1, f)] = '\0';
-	fclose(f);
-	assert_int_equal(truncate(cast_path("log"), 0), 0);
+	assert_null(tls_context_new(&c, 1, &(struct tls_hearer){hear, &h}));
+	if (strstr(h.last.hint, hint) == NULL)
+		fail_msg("%s %s: %s", cert, key, h.last.hint);
+	forget(&h);
 }
 
 static void
-check_warning(const char *name, const char *warning)
+what_was_expected_is_told_by_what_stands_there_instead(void **state)
 {
-	char cert[64], key[64], problem[256], log[1024];
-	struct tls_certificate c;
-	struct tls_context *ctx;
+	check_hint("text", "ec.key", "expected a PEM file with the server's certificate");
+	check_hint("ec.pem", "text", "expected a PEM file with the certificate's private key");
+	check_hint("ec.key", "ec.key", "are cert and key exchanged?");
+	check_hint("ec.pem", "ec.pem", "are cert and key exchanged?");
+	check_hint("der", "ec.key", "openssl x509 -inform der");
+	check_hint("ec.pem", "der", "openssl pkey -inform der");
+	check_hint("request.pem", "ec.key", "the certificate that the authority made of it");
+	check_hint("ec.pem", "locked.key", "openssl pkey -in FILE -out NEW writes it without");
+	check_hint("weak.pem", "weak.key", "RSA of 2048 bits or more");
+}
 
-	snprintf(cert, sizeof(cert), "%s.pem", name);
-	snprintf(key, sizeof(key), "%s.key", name);
-	c = (struct tls_certificate){cast_path(cert), cast_path(key)};
-	ctx = tls_context_new(&c, 1, problem, sizeof(problem));
+static void
+all_that_is_wrong_is_told_at_once(void **state)
+{
+	struct tls_certificate pairs[] = {{cast_path("absent.pem"), cast_path("text")},
+	    {cast_path("ec.pem"), cast_path("ec.key")},
+	    {cast_path("ec.pem"), cast_path("rsa.key")}};
+	struct heard h = {0};
+
+	assert_null(tls_context_new(pairs, 3, &(struct tls_hearer){hear, &h}));
+	buf_add_char(&h.texts, '\0');
+	assert_non_null(strstr(h.texts.p, "absent.pem: No such file"));
+	assert_non_null(strstr(h.texts.p, "text: not PEM"));
+	assert_non_null(strstr(h.texts.p, "rsa.key: this private key does not belong"));
+	assert_int_equal(h.last.certificate, 2);
+	forget(&h);
+}
+
+static void
+check_warning(const char *cert, const char *key, const char *warning)
+{
+	struct tls_certificate c = {cast_path(cert), cast_path(key)};
+	struct heard h = {0};
+	struct tls_context *ctx = tls_context_new(&c, 1, &(struct tls_hearer){hear, &h});
+
 	assert_non_null(ctx);
-	read_log(log, sizeof(log));
-	if ((*warning == '\0') != (*log == '\0') || strstr(log, warning) == NULL)
-		fail_msg("%s: %s", name, log);
+	if ((*warning == '\0') != (h.texts.n == 0) || strstr(h.last.text, warning) == NULL)
+		fail_msg("%s: %.*s", cert, (int)h.texts.n, h.texts.p);
+	assert_true(h.texts.n == 0 || h.last.weight == TLS_DANGER);
 	tls_context_unref(&ctx);
 	assert_null(ctx);
+	forget(&h);
 }
 
 static void
 dangers_are_warned_of_but_accepted(void **state)
 {
-	assert_int_equal(log_set_path(cast_path("log")), 0);
-	check_warning("ec", "");
-	check_warning("expired", "expired.pem: the certificate ran out on 20");
-	check_warning("early", "early.pem: the certificate is not good before 20");
+	check_warning("ec.pem", "ec.key", "");
+	check_warning("expired.pem", "expired.key", "expired.pem: the certificate ran out on 20");
+	check_warning("early.pem", "early.key", "early.pem: the certificate is not good before 20");
 	assert_int_equal(chmod(cast_path("ec.key"), 0644), 0);
-	check_warning("ec", "ec.key: a private key that every user of this machine may read");
+	check_warning(
+	    "ec.pem", "ec.key", "ec.key: a private key that everybody on this machine can read");
 	assert_int_equal(chmod(cast_path("ec.key"), 0640), 0);
-	check_warning("ec", "");
-	log_set_path(NULL);
+	check_warning("ec.pem", "ec.key", "");
+}
+
+static void
+a_chain_without_its_intermediate_is_warned_of(void **state)
+{
+	check_warning("issued.pem", "issued.key",
+	    "issued.pem: the certificate of its issuer (middle) is not in the file");
+	check_warning("issued-other.pem", "issued.key",
+	    "the certificate of its issuer (middle) is not in the file");
+	check_warning("issued-full.pem", "issued.key", "");
+	check_warning("private.pem", "private.key", ""); /* its authority signs by itself */
 }
 
 static void
@@ -960,8 +1028,7 @@ the_first_certificate_to_run_out_counts(void **state)
 {
 	struct tls_certificate c[] = {{cast_path("ec.pem"), cast_path("ec.key")},
 	    {cast_path("soon.pem"), cast_path("soon.key")}};
-	char problem[256];
-	struct tls_context *ctx = tls_context_new(c, 2, problem, sizeof(problem));
+	struct tls_context *ctx = tls_context_new(c, 2, &to_nobody);
 	int64_t left_s = tls_context_expiry_s(ctx) - time(NULL);
 
 	assert_in_range(left_s, 3500, 3600);
@@ -975,9 +1042,9 @@ a_connection_outlives_the_reload_of_its_certificates(void **state)
 	struct owner o;
 	struct peer p;
 	struct tls_certificate c = {cast_path("ec.pem"), cast_path("ec.key")};
-	char problem[256], got[2];
+	char got[2];
 
-	the_context = tls_context_new(&c, 1, problem, sizeof(problem));
+	the_context = tls_context_new(&c, 1, &to_nobody);
 	open_both(&o, &p, NULL);
 	tls_context_unref(&the_context);
 	the_context = kept;
@@ -1024,23 +1091,32 @@ write_cast(void)
 		const char *file;
 		struct cast_certificate certificate;
 	} pairs[] = {
-	    {"ec", {"ec", "site ec", "DNS:site.example,DNS:www.site.example", 0, 0}},
-	    {"rsa", {"rsa", "site rsa", "DNS:site.example,DNS:www.site.example", 0, 0}},
-	    {"wild", {"ec", "wild", "DNS:*.site.example", 0, 0}},
-	    {"exact", {"ec", "exact", "DNS:exact.site.example", 0, 0}},
-	    {"old", {"rsa", "old.example", NULL, 0, 0}},
-	    {"expired", {"ec", "expired", NULL, -2 * DAY_S, -DAY_S}},
-	    {"early", {"ec", "early", NULL, DAY_S, 2 * DAY_S}},
-	    {"soon", {"ec", "soon", NULL, 0, 3600}},
-	    {"weak", {"weak", "weak", NULL, 0, 0}},
+	    {"ec", {"ec", "site ec", "DNS:site.example,DNS:www.site.example", 0, 0, NULL, NULL}},
+	    {"rsa", {"rsa", "site rsa", "DNS:site.example,DNS:www.site.example", 0, 0, NULL, NULL}},
+	    {"wild", {"ec", "wild", "DNS:*.site.example", 0, 0, NULL, NULL}},
+	    {"exact", {"ec", "exact", "DNS:exact.site.example", 0, 0, NULL, NULL}},
+	    {"old", {"rsa", "old.example", NULL, 0, 0, NULL, NULL}},
+	    {"expired", {"ec", "expired", NULL, -2 * DAY_S, -DAY_S, NULL, NULL}},
+	    {"early", {"ec", "early", NULL, DAY_S, 2 * DAY_S, NULL, NULL}},
+	    {"soon", {"ec", "soon", NULL, 0, 3600, NULL, NULL}},
+	    {"weak", {"weak", "weak", NULL, 0, 0, NULL, NULL}},
+	    {"root", {"ec", "root", NULL, 0, 0, NULL, NULL}},
+	    {"middle", {"ec", "middle", NULL, 0, 0, "root", NULL}},
+	    {"issued",
+		{"ec", "issued", NULL, 0, 0, "middle", "caIssuers;URI:http://ca.example/middle"}},
+	    {"private", {"ec", "private", NULL, 0, 0, "root", NULL}},
 	};
 
 	for (unsigned i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
 		write_pair(pairs[i].file, &pairs[i].certificate);
 	write_text("text", "This is a shopping list.\n");
-	write_text("log", "");
+	write_text("der", "0\x82\x01\x02nothing to be read");
+	write_text("request.pem",
+	    "-----BEGIN CERTIFICATE REQUEST-----\nMIHA\n-----END CERTIFICATE REQUEST-----\n");
 	write_locked_key();
 	copy_files("chain.pem", (const char *const[]){"ec.pem", "old.pem"}, 2, 0);
+	copy_files("issued-full.pem", (const char *const[]){"issued.pem", "middle.pem"}, 2, 0);
+	copy_files("issued-other.pem", (const char *const[]){"issued.pem", "root.pem"}, 2, 0);
 	copy_files("turned.pem", (const char *const[]){"ec.pem", "rsa.pem"}, 2, 0);
 	copy_files("half.pem", (const char *const[]){"ec.pem", "old.pem"}, 2, 200);
 	copy_files("broken.pem", (const char *const[]){"ec.pem"}, 1, 200);
@@ -1070,7 +1146,7 @@ set_up(void **state)
 {
 	static const char *const files[] = {"wild", "ec", "rsa", "exact", "old"};
 	struct tls_certificate certs[5];
-	char paths[10][200], problem[256];
+	char paths[10][200];
 
 	steer_clock();
 	cast_dir_make();
@@ -1084,9 +1160,9 @@ set_up(void **state)
 	struct tls_certificate first = certs[0];
 	certs[0] = certs[1];
 	certs[1] = first;
-	the_context = tls_context_new(certs, 5, problem, sizeof(problem));
+	the_context = tls_context_new(certs, 5, &to_nobody);
 	if (the_context == NULL)
-		print_error("%s\n", problem);
+		print_error("no context\n");
 	the_loop = loop_new();
 	the_client = SSL_CTX_new(TLS_client_method());
 	return the_context == NULL;
@@ -1133,7 +1209,10 @@ main(void)
 	    cmocka_unit_test(a_client_that_knows_only_rsa_gets_the_rsa_certificate),
 	    cmocka_unit_test(the_certificates_above_are_sent_along),
 	    cmocka_unit_test(what_is_wrong_with_a_certificate_is_told_with_its_path),
+	    cmocka_unit_test(what_was_expected_is_told_by_what_stands_there_instead),
+	    cmocka_unit_test(all_that_is_wrong_is_told_at_once),
 	    cmocka_unit_test(dangers_are_warned_of_but_accepted),
+	    cmocka_unit_test(a_chain_without_its_intermediate_is_warned_of),
 	    cmocka_unit_test(the_first_certificate_to_run_out_counts),
 	    cmocka_unit_test(a_connection_outlives_the_reload_of_its_certificates),
 	};

@@ -100,9 +100,44 @@ struct cast_certificate {
 	const char *common_name;
 	const char *alternative; /* "DNS:a,DNS:b"; NULL: none */
 	long from_s, to_s;	 /* from now; both 0: a day from now */
+	const char *issuer;	 /* of the pairs written before; NULL: itself */
+	const char *access;	 /* "caIssuers;URI:http://..."; NULL: none */
 };
 
-/* Self-signed. */
+static inline void
+add_extension(X509 *x, int nid, const char *value)
+{
+	X509_EXTENSION *ext = value == NULL ? NULL : X509V3_EXT_conf_nid(NULL, NULL, nid, value);
+
+	if (ext != NULL)
+		X509_add_ext(x, ext, -1);
+	X509_EXTENSION_free(ext);
+}
+
+/* Signed by the pair of that name, which becomes its issuer. */
+static inline void
+sign_by(X509 *x, const char *issuer)
+{
+	char file[64];
+	EVP_PKEY *key;
+	X509 *above;
+	FILE *f;
+
+	snprintf(file, sizeof(file), "%s.pem", issuer);
+	f = fopen(cast_path(file), "r");
+	above = PEM_read_X509(f, NULL, NULL, NULL);
+	fclose(f);
+	snprintf(file, sizeof(file), "%s.key", issuer);
+	f = fopen(cast_path(file), "r");
+	key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
+	fclose(f);
+	X509_set_issuer_name(x, X509_get_subject_name(above));
+	if (X509_sign(x, key, EVP_sha256()) == 0)
+		abort();
+	X509_free(above);
+	EVP_PKEY_free(key);
+}
+
 static inline X509 *
 make_certificate(const struct cast_certificate *c, EVP_PKEY *key)
 {
@@ -116,14 +151,11 @@ make_certificate(const struct cast_certificate *c, EVP_PKEY *key)
 	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
 	    (const unsigned char *)c->common_name, -1, -1, 0);
 	X509_set_issuer_name(x, X509_get_subject_name(x));
-	if (c->alternative != NULL) {
-		X509_EXTENSION *ext =
-		    X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, c->alternative);
-
-		X509_add_ext(x, ext, -1);
-		X509_EXTENSION_free(ext);
-	}
-	if (X509_sign(x, key, EVP_sha256()) == 0)
+	add_extension(x, NID_subject_alt_name, c->alternative);
+	add_extension(x, NID_info_access, c->access);
+	if (c->issuer != NULL)
+		sign_by(x, c->issuer);
+	else if (X509_sign(x, key, EVP_sha256()) == 0)
 		abort();
 	return x;
 }
