@@ -10,7 +10,7 @@
  * and time fill it up again. Who has used it up gets GOAWAY with ENHANCE_YOUR_CALM. A header section is bounded as it
  * is compressed and as it unfolds; windows bound what waits of a request's body; the owner does not feed while out is full.
  *
- * A stream's memory stays until the h2_feed in which it ended has returned. After a fault of the connection (h2_is_over) nothing is taken in any more; out ends with GOAWAY.
+ * A stream's memory stays until the h2_feed in which it ended has returned; one that ended within its own on_request may go with that. After a fault of the connection (h2_is_over) nothing is taken in any more; out ends with GOAWAY.
  */
 #ifndef HTTP_H2SESSION_H
 #define HTTP_H2SESSION_H
@@ -73,7 +73,7 @@ struct h2_request {
 struct h2_handler {
 	/* Memory for a stream, which the session fills before on_request. NULL: refused. */
 	struct h2_stream *(*on_open)(void *arg, uint32_t id);
-	/* Its head. */
+	/* Its head. The session does not look at st again if the stream ends meanwhile. */
 	void (*on_request)(void *arg, struct h2_stream *st, const struct h2_request *r);
 	/* Bytes of its body: they count as waiting until h2_consumed. */
 	void (*on_data)(void *arg, struct h2_stream *st, struct slice bytes);

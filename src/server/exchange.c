@@ -92,6 +92,15 @@ exchange_new(struct worker *w, struct client *c, bool is_admin)
 	return x;
 }
 
+void
+exchange_bury(struct exchange *x)
+{
+	if (!list_has(&x->retire.link))
+		return;
+	task_cancel(&x->retire);
+	exchange_free(x);
+}
+
 struct head *
 exchange_head(struct exchange *x)
 {

@@ -17,6 +17,9 @@ struct exchange *exchange_new(struct worker *w, struct client *c, bool is_admin)
 struct head *exchange_head(struct exchange *x);
 /* The head is whole and stays where head->base points until client_done: walk. The exchange may be over when this returns. */
 void exchange_begin(struct exchange *x);
+/* It is over, and neither it nor what it calls is under way on the stack: its memory goes at once instead of when the
+ * loop's turn ends, so that the next of the same turn has it while it is warm. Else nothing happens. */
+void exchange_bury(struct exchange *x);
 /* Something the exchange may wait for has happened: more of the upload, room to write, a turn of the loop. */
 void exchange_wake(struct exchange *x);
 /* The client has left. */

@@ -285,6 +285,15 @@ h2_queue(struct h2stream *s)
 		h2_stir(s->conn);
 }
 
+bool
+h2_has_queue(const struct h2conn *c)
+{
+	for (unsigned u = 0; u < URGENCIES; u++)
+		if (!list_is_empty(&c->ready[u]))
+			return true;
+	return false;
+}
+
 /* False: the connection is broken. */
 static bool
 hand_out_turns(struct h2conn *c)
@@ -388,8 +397,9 @@ feed(struct h2conn *c)
 	size_t used;
 
 	h2_borrow_out(c);
+	c->feeding = true;
 	used = h2_feed(c->session, c->in, c->in_len, h2_now_ms(c));
-
+	c->feeding = false;
 	if (c->phase == H2_CLOSED)
 		return;
 	c->in_len -= used;

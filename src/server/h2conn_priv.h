@@ -14,7 +14,7 @@
 #define H2_TURN_BYTES ((size_t)8 * H2_PAYLOAD_MAX)
 /* Small pieces are copied and gathered behind one another up to that: cheaper than a write for each. */
 #define H2_COPY_BYTES 4096
-#define H2_GATHER_BYTES 32768
+#define H2_GATHER_BYTES ((size_t)64 * 1024)
 
 struct h2stream {
 	struct client client;  /* first: ops get it */
@@ -62,7 +62,7 @@ struct h2conn {
 	struct h2stream *turn; /* whose turn it is; NULL: nobody's */
 	size_t turn_left;      /* bytes */
 	bool is_full;	       /* the socket refused something: on_writable comes */
-	bool pumping, retiring, announced;
+	bool feeding, pumping, retiring, announced;
 	struct task pump, bury;
 	struct timer deadline;
 	int64_t idle_since_ms, retire_until_ms, linger_until_ms;
@@ -92,6 +92,8 @@ h2_waiting(const struct h2conn *c)
 void h2_stir(struct h2conn *c);
 /* The stream wants a turn. */
 void h2_queue(struct h2stream *s);
+/* Some stream waits for its turn. */
+bool h2_has_queue(const struct h2conn *c);
 /* The number of streams has changed. */
 void h2_note_streams(struct h2conn *c);
 void h2conn_on_ping_ack(struct h2conn *c);

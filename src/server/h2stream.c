@@ -182,6 +182,20 @@ begin_upload(struct h2stream *s, const struct head *h)
 	s->client.expects_continue = head_list_has(h, FIELD_EXPECT, SLICE_LIT("100-continue"));
 }
 
+/* Many are over at once, answered from the cache: the next request that was read has their memory. */
+static void
+begin(struct h2stream *s)
+{
+	struct exchange *x = s->x;
+
+	exchange_begin(x);
+	if (!s->is_gone || s->client.has_upload || s->pipe != NULL)
+		return;
+	exchange_bury(x);
+	task_cancel(&s->bury);
+	on_bury(s);
+}
+
 /* The text goes through the parser of HTTP/1.1: what it does not let pass nobody behind us shall see. */
 static void
 on_request(void *arg, struct h2_stream *wire, const struct h2_request *r)
@@ -212,7 +226,7 @@ on_request(void *arg, struct h2_stream *wire, const struct h2_request *r)
 	}
 	if (!wire->receive_ended && !wire->is_connect)
 		begin_upload(s, exchange_head(s->x));
-	exchange_begin(s->x);
+	begin(s);
 }
 
 static void
@@ -482,6 +496,18 @@ allowed(struct h2stream *s, size_t offered)
 	return least < window ? least : window;
 }
 
+/* While requests are being read: a small answer that is there goes out behind those before it, unless somebody waits for a turn. What
+ * is more urgent and was read with it waits for no more than what is gathered. */
+static bool
+goes_at_once(const struct h2stream *s, size_t offered, bool last)
+{
+	const struct h2conn *c = s->conn;
+
+	return c->feeding && last && offered <= H2_COPY_BYTES && !c->is_full &&
+	    h2_waiting(c) + offered < H2_GATHER_BYTES && !h2_has_queue(c) &&
+	    offered <= h2_may_send(c->session, &s->wire);
+}
+
 static ssize_t
 h2_write(struct client *client, struct iovec *iov, int n, bool last)
 {
@@ -496,7 +522,9 @@ h2_write(struct client *client, struct iovec *iov, int n, bool last)
 		return -1;
 	for (int i = 0; i < n; i++)
 		offered += front[i].iov_len;
-	if (c->turn != s) {
+	if (goes_at_once(s, offered, last))
+		c->turn_left = H2_TURN_BYTES;
+	else if (c->turn != s) {
 		if (offered > 0 || last || !s->head_is_sent)
 			h2_queue(s);
 		return 0;

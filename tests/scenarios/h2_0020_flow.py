@@ -5,11 +5,32 @@ import struct
 import pytest
 
 from stage.gate import Gate
-from stage.h2 import DATA, FLOW_CONTROL_ERROR, H2, HEADERS, INITIAL_WINDOW_SIZE, PRIORITY_UPDATE, RST_STREAM, WINDOW_UPDATE
+from stage.h2 import (DATA, END_HEADERS, END_STREAM, FLOW_CONTROL_ERROR, H2, HEADERS, INITIAL_WINDOW_SIZE, PRIORITY_UPDATE, RST_STREAM,
+                      WINDOW_UPDATE, block)
 from stage.peers import run, tool
 from stage.waiting import wait_until
 
 STORED = {"cache_control": "max-age=60"}
+
+
+def turns(client, ends):
+    """Whose DATA comes in which order, until so many streams have ended: a stream stands there once for each of its turns."""
+    order, ended = [], 0
+    while ended < ends:
+        frame = client.next(DATA)
+        if not order or order[-1] != frame.stream:
+            order.append(frame.stream)
+        ended += frame.ends
+    return order
+
+
+def get_at_once(client, paths):
+    """All in one write, which is read at once. Returns their streams."""
+    streams = [client.next_id + 2 * i for i in range(len(paths))]
+    client.send(b"".join(client.render(HEADERS, END_HEADERS | END_STREAM, stream, block(client.head("GET", path)))
+                         for stream, path in zip(streams, paths)))
+    client.next_id += 2 * len(paths)
+    return streams
 
 
 def test_no_more_is_sent_than_the_window_lets_and_others_go_on(origin, forebay):
@@ -74,14 +95,29 @@ def test_what_is_urgent_comes_first_and_what_is_not_incremental_in_order(origin,
         heads = {c1.next(HEADERS).stream for _ in range(4)}
         assert heads == {first, late, c, d}
         c1.window(10_000_000)
-        order = []
-        ended = 0
-        while ended < 4:
-            frame = c1.next(DATA)
-            if not order or order[-1] != frame.stream:
-                order.append(frame.stream)
-            ended += frame.ends
-        assert order == [c, d, first, late]
+        assert turns(c1, 4) == [c, d, first, late]
+
+
+def test_small_answers_that_are_there_go_out_as_they_were_asked_for(origin, forebay):
+    origin.on("/*").reply(200, "s" * 4000, **STORED)
+    w1 = forebay(app=origin)
+    w1.get("/small").expect(200)
+    with H2(w1.address, settings=[(INITIAL_WINDOW_SIZE, 1_000_000)], updates=False) as c1:
+        c1.window(10_000_000)
+        asked = get_at_once(c1, ["/small"] * 90)        # more than is gathered for one write
+        assert turns(c1, 90) == asked
+
+
+def test_a_small_answer_does_not_overtake_one_that_waits_for_its_turn(origin, forebay):
+    origin.on("GET /big").reply(200, "b" * 100_000, **STORED)
+    origin.on("GET /small").reply(200, "s", **STORED)
+    w1 = forebay(app=origin)
+    w1.get("/big").expect(200)
+    w1.get("/small").expect(200)
+    with H2(w1.address, settings=[(INITIAL_WINDOW_SIZE, 1_000_000)], updates=False) as c1:
+        c1.window(10_000_000)
+        asked = get_at_once(c1, ["/small", "/big", "/small"])
+        assert turns(c1, 3) == asked
 
 
 def test_those_that_are_incremental_take_turns(origin, forebay):
@@ -95,12 +131,7 @@ def test_those_that_are_incremental_take_turns(origin, forebay):
         for _ in range(2):
             c1.next(HEADERS)
         c1.window(10_000_000)
-        order, ended = [], 0
-        while ended < 2:
-            frame = c1.next(DATA)
-            ended += frame.ends
-            if not order or order[-1] != frame.stream:
-                order.append(frame.stream)
+        order = turns(c1, 2)
         assert len(order) >= 8 and set(order) == {a, b}
 
 

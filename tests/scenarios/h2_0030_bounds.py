@@ -42,7 +42,7 @@ def rapid_reset(c1):
 def made_you_reset(c1):
     for i in range(1000):
         s = 2 * i + 1
-        yield c1.render(HEADERS, END_HEADERS | END_STREAM, s, block(c1.head("GET", "/"))) + c1.render(WINDOW_UPDATE, 0, s, u32(0))
+        yield c1.render(HEADERS, END_HEADERS | END_STREAM, s, block(c1.head("GET", "/large"))) + c1.render(WINDOW_UPDATE, 0, s, u32(0))
 
 
 def made_you_reset_by_data(c1):
