@@ -16,6 +16,7 @@
 #define COARSE_SLOTS (1 << COARSE_BITS)
 #define COARSE_LEVELS 3
 #define STEERED_TICK_MS 10
+#define LATER_MOST 32 /* put off in one turn before its end */
 
 struct loop {
 	struct event_base *base;
@@ -25,6 +26,7 @@ struct loop {
 	bool now_known, wall_known;
 	bool stopping;
 	struct link later;
+	unsigned later_count; /* put off since it was last done */
 	/* The wheel */
 	int64_t turned_ms;   /* all slots up to here have been emptied */
 	bool turning;	     /* timers are being fired */
@@ -146,8 +148,10 @@ task_init(struct task *t, void (*run)(void *arg), void *arg)
 void
 loop_later(struct loop *l, struct task *t)
 {
-	if (!list_has(&t->link))
-		list_push_back(&l->later, &t->link);
+	if (list_has(&t->link))
+		return;
+	list_push_back(&l->later, &t->link);
+	l->later_count++;
 }
 
 void
@@ -165,10 +169,18 @@ run_later(struct loop *l)
 
 	list_init(&batch);
 	list_splice_back(&batch, &l->later);
+	l->later_count = 0;
 	while ((t = list_first(&batch, struct task, link)) != NULL) {
 		list_leave(&t->link);
 		t->run(t->arg);
 	}
+}
+
+void
+loop_breathe(struct loop *l)
+{
+	if (l->later_count >= LATER_MOST)
+		run_later(l);
 }
 
 /* --- the wheel --- */

@@ -32,8 +32,8 @@ int64_t loop_wall_ms(struct loop *l);
 /* For this room and for the adapters of libraries (c-ares, hiredis) only. */
 struct event_base *loop_base(struct loop *l);
 
-/* Work for the end of this turn. A task that waits already is left where it is; it may be put off
- * again from within its own run. */
+/* Work for the end of this turn, when nothing of what put it off is on the stack. A task that waits already is left where it
+ * is; it may be put off again from within its own run. */
 struct task {
 	struct link link;
 	void (*run)(void *arg);
@@ -41,6 +41,9 @@ struct task {
 };
 void task_init(struct task *t, void (*run)(void *arg), void *arg);
 void loop_later(struct loop *l, struct task *t);
+/* For streams, at the end of an event's callback: where much has been put off it is done now. A turn may bring hundreds of
+ * requests; what the first of them used is given back, warm, before the last begin. */
+void loop_breathe(struct loop *l);
 void task_cancel(struct task *t);
 
 /* A deadline. Arming an armed timer moves it; moving it further away costs one store (it is looked

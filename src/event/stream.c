@@ -117,7 +117,7 @@ static void
 announce_pending(struct stream *s)
 {
 	if (s->want_read && s->transport->has_pending != NULL && s->transport->has_pending(s))
-		loop_later(s->loop, &s->announce);
+		loop_later(s->loop, s->transport->announcement(s));
 }
 
 static void
@@ -130,8 +130,8 @@ leave_callback(struct stream *s)
 		announce_pending(s);
 }
 
-static void
-on_stream_announce(void *arg)
+void
+stream_announce(void *arg)
 {
 	struct stream *s = arg;
 
@@ -150,6 +150,7 @@ on_stream_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream *s = arg;
 	const struct stream_handler *h = s->handler;
+	struct loop *l = s->loop;
 	void *owner = s->arg;
 
 	s->in_callback = true;
@@ -166,6 +167,7 @@ on_stream_event(evutil_socket_t fd, short what, void *arg)
 	if ((what & EV_READ) && !s->closed && s->want_read && s->handler == h && s->arg == owner)
 		h->on_readable(owner);
 	leave_callback(s);
+	loop_breathe(l);
 }
 
 /* --- the interface --- */
@@ -184,7 +186,6 @@ stream_new(struct loop *l, int fd, const struct stream_transport *transport,
 	    .handler = h,
 	    .arg = arg,
 	    .want_read = true};
-	task_init(&s->announce, on_stream_announce, s);
 	return s;
 }
 
@@ -233,7 +234,6 @@ stream_close(struct stream **sp)
 	if (s == NULL)
 		return;
 	*sp = NULL;
-	task_cancel(&s->announce);
 	if (s->armed != 0 && event_del(&s->event) != 0)
 		bug("event_del");
 	if (s->transport->free != NULL)

@@ -38,8 +38,9 @@ struct tls {
 	enum tls_fault fault;	 /* the same for programs */
 	SSL *ssl;
 	struct stream *stream;
-	enum phase phase; /* of reading; writing goes on after PHASE_ENDED */
-	struct buf out;	  /* made, but not yet taken by the socket, from out_at on */
+	struct task announce; /* of what is pending here */
+	enum phase phase;     /* of reading; writing goes on after PHASE_ENDED */
+	struct buf out;	      /* made, but not yet taken by the socket, from out_at on */
 	size_t out_at;
 	bool greeted;			       /* the handshake has succeeded */
 	bool starved;			       /* what OpenSSL holds is less than a record */
@@ -248,6 +249,12 @@ tls_has_pending(const struct stream *s)
 		return true;
 	}
 	bug("phase %d", t->phase);
+}
+
+static struct task *
+tls_announcement(struct stream *s)
+{
+	return &s->tls->announce;
 }
 
 /* A client's owner is told in words: what is wrong is his to put right. */
@@ -569,6 +576,7 @@ tls_free(struct stream *s)
 {
 	struct tls *t = s->tls;
 
+	task_cancel(&t->announce);
 	if (!s->is_reset)
 		say_goodbye(s);
 	if (!s->is_reset && t->greeted && has_out(t)) {
@@ -590,6 +598,7 @@ static const struct stream_transport tls_transport = {
     .writev = tls_writev,
     .shutdown = tls_shutdown,
     .has_pending = tls_has_pending,
+    .announcement = tls_announcement,
     .free = tls_free,
     .on_event = tls_on_event,
 };
@@ -609,6 +618,7 @@ stream_open_tls(
 		goto fail;
 	SSL_set_bio(ssl, bio, bio);
 	*t = (struct tls){.ctx = tls_context_ref(ctx), .ssl = ssl, .stream = s};
+	task_init(&t->announce, stream_announce, s);
 	s->tls = t;
 	tls_arm(s);
 	return s;
@@ -635,6 +645,7 @@ stream_attach_tls(struct stream *s, SSL *ssl)
 	}
 	SSL_set_bio(ssl, bio, bio);
 	*t = (struct tls){.ssl = ssl, .stream = s};
+	task_init(&t->announce, stream_announce, s);
 	s->tls = t;
 	s->transport = &tls_transport;
 	s->want_write = true; /* the outcome is told by on_writable */

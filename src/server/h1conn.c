@@ -1,11 +1,10 @@
 /* The phases of a connection: idle (nothing of a request is there), head (part of a head is), serving (an exchange
  * walks), lingering (the last answer is out; what the client still sends is read and thrown away for a moment, since closing
- * at once would reset the connection before the client has read its answer). conn_walk() is the only place that moves
- * from request to request. A connection is freed at the end of a turn, never inside a callback of its own. */
+ * at once would reset the connection before the client has read its answer). h1_walk() is the only place that moves
+ * from request to request. */
 #include "server/h1conn.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "event/tls.h"
@@ -17,58 +16,6 @@
 /* More than both kernels hold of an upload whose sender has not looked up yet. */
 #define LINGER_BYTES ((size_t)16 << 20)
 
-static void conn_walk(struct h1conn *c);
-static void on_conn_retire(struct connection *connection);
-static void on_conn_cut(struct connection *connection);
-static void on_conn_readable(void *arg);
-static void on_conn_writable(void *arg);
-static const struct stream_handler conn_handler = {on_conn_readable, on_conn_writable};
-
-/* --- beginning and end --- */
-
-static void
-release_input(struct h1conn *c)
-{
-	if (c->in != NULL &&
-	    !(c->in_cap == INPUT_BYTES_FIRST && spare_keep(&c->worker->spare_inputs, c->in)))
-		free(c->in);
-	c->in = NULL;
-	c->in_cap = c->in_len = 0;
-	free(c->raw);
-	c->raw = NULL;
-	c->raw_at = c->raw_len = c->raw_cap = 0;
-}
-
-static void
-on_bury(void *arg)
-{
-	struct h1conn *c = arg;
-
-	release_input(c);
-	buf_fini(&c->lines);
-	buf_fini(&c->trailers);
-	free(c);
-}
-
-void
-h1_leave(struct h1conn *c)
-{
-	if (c->phase == PHASE_CLOSED)
-		return;
-	c->phase = PHASE_CLOSED;
-	timer_disarm(&c->deadline);
-	task_cancel(&c->walk);
-	loop_later(c->worker->loop, &c->bury);
-	connection_leave(&c->connection);
-}
-
-void
-h1_close(struct h1conn *c)
-{
-	stream_close(&c->stream);
-	h1_leave(c);
-}
-
 void
 h1_linger(struct h1conn *c)
 {
@@ -79,118 +26,9 @@ h1_linger(struct h1conn *c)
 	h1_arm(c, h1_now_ms(c) + LINGER_MS);
 }
 
-static void
-on_conn_deadline(void *arg)
-{
-	struct h1conn *c = arg;
-
-	switch (c->phase) {
-	case PHASE_IDLE:
-	case PHASE_LINGERING:
-		h1_close(c);
-		return;
-	case PHASE_HEAD: {
-		struct exchange *x = c->x;
-
-		c->phase = PHASE_SERVING;
-		c->keep = false;
-		exchange_refuse(
-		    x, 408, "the request's head did not come within limits.head_timeout");
-		conn_walk(c);
-		return;
-	}
-	case PHASE_SERVING:
-		if (c->up_pace.since_ms != 0)
-			exchange_upload_slow(c->x);
-		else
-			exchange_client_slow(c->x);
-		conn_walk(c);
-		return;
-	case PHASE_CLOSED:
-		return;
-	}
-}
-
-static void
-on_walk(void *arg)
-{
-	conn_walk(arg);
-}
-
-void
-h1conn_accept(struct door *door, int fd, const struct address *peer)
-{
-	struct worker *w = door->worker;
-	struct h1conn *c;
-
-	if (!connection_admit(w)) {
-		close(fd);
-		return;
-	}
-	c = must_calloc(1, sizeof(*c));
-	c->worker = w;
-	c->peer = *peer;
-	c->stream = door->tls == NULL ? stream_open(w->loop, fd, &conn_handler, c)
-				      : stream_open_tls(w->loop, fd, door->tls, &conn_handler, c);
-	if (c->stream == NULL) {
-		close(fd);
-		connection_discharge(w);
-		free(c);
-		return;
-	}
-	c->client = (struct client){.ops = &h1_ops,
-	    .worker = w,
-	    .peer = &c->peer,
-	    .local = &door->local,
-	    .door = door,
-	    .listener_slot = door->slot,
-	    .is_tls = door->tls != NULL};
-	task_init(&c->walk, on_walk, c);
-	task_init(&c->bury, on_bury, c);
-	timer_init(&c->deadline, on_conn_deadline, c);
-	c->connection =
-	    (struct connection){.door = door, .retire = on_conn_retire, .cut = on_conn_cut};
-	observe_add(w->observer, COUNT_connections_accepted, 1);
-	connection_join(&c->connection);
-	h1_arm(c, h1_now_ms(c) + h1_site(c)->head_timeout_ms);
-}
-
-/* Stopping: closes it if it is idle, else after its exchange. */
-static void
-on_conn_retire(struct connection *connection)
-{
-	struct h1conn *c = CONTAINER_OF(connection, struct h1conn, connection);
-
-	c->retiring = true;
-	c->keep = false;
-	if (c->phase == PHASE_IDLE)
-		on_conn_readable(c); /* perhaps it has asked already */
-	if (c->phase == PHASE_IDLE)
-		h1_close(c);
-}
-
-static void
-cut(struct h1conn *c)
-{
-	if (c->phase == PHASE_HEAD)
-		exchange_drop(&c->x);
-	else if (c->x != NULL)
-		exchange_client_gone(c->x);
-	if (c->phase != PHASE_CLOSED) {
-		stream_reset(&c->stream);
-		h1_leave(c);
-	}
-}
-
-static void
-on_conn_cut(struct connection *connection)
-{
-	cut(CONTAINER_OF(connection, struct h1conn, connection));
-}
-
 /* --- the request's head --- */
 
-/* Room for more of a head: the first buffer, then twice as much, up to the limit. */
+/* Room for more of a head: twice as much, up to the limit. */
 static bool
 grow_input(struct h1conn *c)
 {
@@ -198,13 +36,6 @@ grow_input(struct h1conn *c)
 
 	if (c->in_len < c->in_cap)
 		return true;
-	if (c->in == NULL) {
-		c->in = spare_take(&c->worker->spare_inputs);
-		if (c->in == NULL)
-			c->in = must_malloc(INPUT_BYTES_FIRST);
-		c->in_cap = INPUT_BYTES_FIRST;
-		return true;
-	}
 	cap = c->in_cap * 2;
 	if (c->in_cap >= (size_t)c->parser.limits.head_bytes + INPUT_BYTES_FIRST)
 		return false;
@@ -219,9 +50,9 @@ begin_head(struct h1conn *c)
 	const struct site *site = h1_site(c);
 
 	c->phase = PHASE_HEAD;
-	connection_count_as(&c->connection, CONNECTION_active);
+	connection_count_as(&c->line->connection, CONNECTION_active);
 	c->client.certificate = stream_tls_client_certificate(c->stream);
-	c->x = exchange_new(c->worker, &c->client, c->connection.door->is_admin);
+	c->x = exchange_new(c->worker, &c->client, c->client.door->is_admin);
 	c->replying = c->out_ended = c->continued = c->up_ended = false;
 	c->keep = !c->retiring;
 	c->lines.n = 0;
@@ -252,7 +83,7 @@ serve(struct h1conn *c)
 
 	c->phase = PHASE_SERVING;
 	c->head_len = h->size;
-	timer_disarm(&c->deadline);
+	h1_disarm(c);
 	if (!h1_request_framing(h, &c->up, &fault)) {
 		refuse(c, fault);
 		return;
@@ -271,7 +102,7 @@ speaks_h2(const struct h1conn *c)
 {
 	struct tls_info tls;
 
-	if (!c->connection.door->has_h2 || c->client.served > 0)
+	if (!c->client.door->has_h2 || c->client.served > 0)
 		return false;
 	if (c->in_len == 0)
 		return stream_tls_info(c->stream, &tls) && slice_eq(tls.protocol, SLICE_LIT("h2"));
@@ -283,7 +114,7 @@ static void
 become_h2(struct h1conn *c)
 {
 	exchange_drop(&c->x);
-	h2conn_take(c->connection.door, &c->stream, &c->peer, slice_of(c->in, c->in_len));
+	h2conn_take(c->line->connection.door, &c->stream, &c->peer, slice_of(c->in, c->in_len));
 	h1_leave(c);
 }
 
@@ -335,23 +166,20 @@ h1_next_request(struct h1conn *c)
 	c->in_len = rest;
 	c->client.served++;
 	c->phase = PHASE_IDLE;
-	connection_count_as(&c->connection, CONNECTION_idle);
-	if (rest == 0) {
-		release_input(c);
+	connection_count_as(&c->line->connection, CONNECTION_idle);
+	if (rest == 0)
 		h1_arm(c, h1_now_ms(c) + h1_site(c)->keepalive_timeout_ms);
-	}
 	if (!stream_wants_read(c->stream))
 		stream_want_read(c->stream, true);
 }
 
-/* Serves what is in the buffer, request after request, until one must wait or the buffer holds none. */
-static void
-conn_walk(struct h1conn *c)
+void
+h1_walk(struct h1conn *c)
 {
 	if (c->walking || c->phase == PHASE_CLOSED)
 		return;
 	if (c->is_spoilt) {
-		cut(c);
+		h1_cut(c);
 		return;
 	}
 	c->walking = true;
@@ -417,7 +245,7 @@ read_more(struct h1conn *c)
 	c->raw_len += (size_t)got;
 	if (body) {
 		pace_went(&c->up_pace, (uint64_t)got, h1_now_ms(c));
-		timer_disarm(&c->deadline);
+		h1_disarm(c);
 		exchange_wake(c->x);
 	}
 }
@@ -439,10 +267,9 @@ linger_read(struct h1conn *c)
 	h1_close(c);
 }
 
-static void
-on_conn_readable(void *arg)
+void
+h1_on_readable(struct h1conn *c)
 {
-	struct h1conn *c = arg;
 	ssize_t got;
 
 	if (c->phase == PHASE_LINGERING) {
@@ -454,7 +281,7 @@ on_conn_readable(void *arg)
 		return;
 	}
 	if (c->phase == PHASE_IDLE && c->in_len > 0) {
-		conn_walk(c); /* the next request is here already, perhaps with much behind it */
+		h1_walk(c); /* the next request is here already, perhaps with much behind it */
 		return;
 	}
 	if (c->phase == PHASE_IDLE && speaks_h2(c)) {
@@ -472,17 +299,45 @@ on_conn_readable(void *arg)
 	}
 	observe_add(c->worker->observer, COUNT_bytes_in, got);
 	c->in_len += (size_t)got;
-	conn_walk(c);
+	h1_walk(c);
 }
 
-static void
-on_conn_writable(void *arg)
+void
+h1_on_writable(struct h1conn *c)
 {
-	struct h1conn *c = arg;
-
 	if (c->phase != PHASE_SERVING)
 		return;
 	if (c->down_pace.since_ms != 0)
-		timer_disarm(&c->deadline);
+		h1_disarm(c);
 	exchange_wake(c->x);
+}
+
+void
+h1_on_deadline(struct h1conn *c)
+{
+	switch (c->phase) {
+	case PHASE_IDLE:
+	case PHASE_LINGERING:
+		h1_close(c);
+		return;
+	case PHASE_HEAD: {
+		struct exchange *x = c->x;
+
+		c->phase = PHASE_SERVING;
+		c->keep = false;
+		exchange_refuse(
+		    x, 408, "the request's head did not come within limits.head_timeout");
+		h1_walk(c);
+		return;
+	}
+	case PHASE_SERVING:
+		if (c->up_pace.since_ms != 0)
+			exchange_upload_slow(c->x);
+		else
+			exchange_client_slow(c->x);
+		h1_walk(c);
+		return;
+	case PHASE_CLOSED:
+		return;
+	}
 }

@@ -11,7 +11,7 @@ h1_interim(struct client *client, struct slice head)
 	/* Hints may be lost, half of one may not: what the socket does not take at once ends the connection's use. */
 	if (stream_writev(c->stream, &iov, 1, false) != (ssize_t)head.n) {
 		c->is_spoilt = true;
-		loop_later(c->worker->loop, &c->walk);
+		h1_stir(c);
 	}
 }
 
@@ -162,7 +162,7 @@ h1_done(struct client *client, bool whole)
 	struct h1conn *c = (struct h1conn *)client;
 
 	c->x = NULL;
-	timer_disarm(&c->deadline);
+	h1_disarm(c);
 	stream_want_write(c->stream, false);
 	if (!whole) {
 		stream_reset(&c->stream);
@@ -174,10 +174,8 @@ h1_done(struct client *client, bool whole)
 		return;
 	}
 	h1_next_request(c);
-	if (!c->walking && c->in_len > 0)
-		loop_later(c->worker->loop, &c->walk);
-	else if (c->retiring && !c->walking)
-		h1_close(c);
+	if (!c->walking)
+		h1_stir(c);
 }
 
 static struct stream *

@@ -142,6 +142,7 @@ worker_free(struct worker **wp)
 	site_unref(&w->admin_site);
 	pool_free(&w->pool);
 	codec_pool_free(&w->codecs);
+	spare_empty(&w->spare_conns, h1conn_scrap);
 	spare_empty(&w->spare_inputs, free);
 	spare_empty(&w->spare_exchanges, exchange_scrap);
 	spare_empty(&w->spare_streams, h2stream_scrap);

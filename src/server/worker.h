@@ -105,11 +105,12 @@ struct worker {
 	struct observer *observer; /* this worker's counters */
 	uint64_t dice;		   /* counts throws; seeded hashing makes them random */
 	uint64_t request_prefix, request_serial; /* for request ids: random, then counting */
-	/* Memory kept for the next tenant: input buffers of connections, exchanges, streams of HTTP/2 */
+	/* Memory kept for the next tenant: what connections that are not idle need, their input buffers (of HTTP/2), exchanges,
+	 * streams of HTTP/2 */
 	struct spare {
 		unsigned count;
 		void *items[64];
-	} spare_inputs, spare_exchanges, spare_streams;
+	} spare_conns, spare_inputs, spare_exchanges, spare_streams;
 	struct buf spare_out; /* the next connection of HTTP/2 that sends gathers in it */
 };
 

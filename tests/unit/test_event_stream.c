@@ -368,6 +368,63 @@ a_new_owner_hears_only_what_is_still_so(void **state)
 	close(fd);
 }
 
+/* What a request holds until the turn ends. */
+struct holder {
+	struct stream *stream;
+	struct task release;
+	bool holds;
+};
+static unsigned held, held_most, served;
+
+static void
+on_holder_release(void *arg)
+{
+	((struct holder *)arg)->holds = false;
+	held--;
+}
+
+static void
+on_holder_readable(void *arg)
+{
+	struct holder *h = arg;
+	char byte;
+
+	assert_int_equal(stream_read(h->stream, &byte, 1), 1);
+	assert_false(h->holds);
+	h->holds = true;
+	loop_later(the_loop, &h->release);
+	served++;
+	if (++held > held_most)
+		held_most = held;
+}
+
+static void
+what_many_put_off_in_one_turn_does_not_wait_for_its_end(void **state)
+{
+	static const struct stream_handler handler = {.on_readable = on_holder_readable};
+	enum { MANY = 400, ROUNDS = 6 }; /* libevent takes more at a time when it has seen many */
+	static struct holder holders[MANY];
+	static int fds[MANY][2];
+
+	for (unsigned i = 0; i < MANY; i++) {
+		pair(fds[i]);
+		holders[i].stream = stream_open(the_loop, fds[i][0], &handler, &holders[i]);
+		task_init(&holders[i].release, on_holder_release, &holders[i]);
+	}
+	for (unsigned round = 1; round <= ROUNDS; round++) {
+		for (unsigned i = 0; i < MANY; i++)
+			assert_int_equal(write(fds[i][1], "x", 1), 1);
+		WAIT(served == MANY * round);
+		turn();
+		assert_int_equal(held, 0);
+	}
+	assert_in_range(held_most, 1, 40);
+	for (unsigned i = 0; i < MANY; i++) {
+		stream_close(&holders[i].stream);
+		close(fds[i][1]);
+	}
+}
+
 /* --- connecting --- */
 
 static void
@@ -467,6 +524,7 @@ main(void)
 	    cmocka_unit_test(a_stream_may_close_another_whose_event_is_due),
 	    cmocka_unit_test(a_stream_opened_where_another_was_closed_gets_its_events),
 	    cmocka_unit_test(a_new_owner_hears_only_what_is_still_so),
+	    cmocka_unit_test(what_many_put_off_in_one_turn_does_not_wait_for_its_end),
 	    cmocka_unit_test(a_connection_is_told_of_once_it_stands),
 	    cmocka_unit_test(a_refused_connection_is_told_of_with_its_reason),
 	    cmocka_unit_test(a_unix_socket_is_connected_to_or_there_is_a_reason),
