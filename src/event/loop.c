@@ -29,6 +29,7 @@ struct loop {
 	unsigned later_count; /* put off since it was last done */
 	/* The wheel */
 	int64_t turned_ms;   /* all slots up to here have been emptied */
+	int64_t next_ms;     /* no slot is used before; INT64_MAX: none is */
 	bool turning;	     /* timers are being fired */
 	struct link overdue; /* armed meanwhile, due already: placed when the turn is over, lest a
 				timer that is always due fires for ever */
@@ -70,6 +71,7 @@ loop_new(void)
 		for (int i = 0; i < COARSE_SLOTS; i++)
 			list_init(&l->coarse[level][i]);
 	l->turned_ms = clock_mono_ms();
+	l->next_ms = INT64_MAX;
 	list_init(&l->overdue);
 	return l;
 fail_base:
@@ -209,6 +211,8 @@ wheel_put_fine(struct loop *l, struct timer *t, int64_t at)
 	list_push_back(&l->fine[slot], &t->link);
 	l->fine_used[slot / 64] |= 1ull << (slot % 64);
 	t->slot_ms = at;
+	if (at < l->next_ms)
+		l->next_ms = at;
 }
 
 /* Puts t where its date falls, seen from turned_ms, and never behind it. The lowest level takes
@@ -236,6 +240,8 @@ wheel_place(struct loop *l, struct timer *t)
 		list_push_back(&l->coarse[level][slot], &t->link);
 		l->coarse_used[level] |= 1ull << slot;
 		t->slot_ms = there << shift;
+		if (t->slot_ms < l->next_ms)
+			l->next_ms = t->slot_ms;
 		return;
 	}
 }
@@ -360,13 +366,14 @@ wheel_next(const struct loop *l)
 static void
 wheel_turn(struct loop *l)
 {
-	int64_t now_ms = loop_now_ms(l), at;
+	int64_t now_ms = loop_now_ms(l);
 
 	l->turning = true;
-	while ((at = wheel_next(l)) <= now_ms) {
-		l->turned_ms = at;
-		wheel_cascade(l, at);
-		wheel_fire_slot(l, (unsigned)at & (FINE_SLOTS - 1));
+	while (l->next_ms <= now_ms) {
+		l->turned_ms = l->next_ms;
+		wheel_cascade(l, l->turned_ms);
+		wheel_fire_slot(l, (unsigned)l->turned_ms & (FINE_SLOTS - 1));
+		l->next_ms = wheel_next(l);
 	}
 	l->turning = false;
 	if (l->turned_ms < now_ms)
@@ -381,7 +388,7 @@ wheel_turn(struct loop *l)
 static void
 arm_wake(struct loop *l)
 {
-	int64_t next = wheel_next(l), now_ms;
+	int64_t next = l->next_ms, now_ms;
 	struct timeval tv;
 
 	if (next == INT64_MAX || l->wake_ms <= next)

@@ -35,13 +35,27 @@ word_differs(const char *known, const char *other)
 	return ((a ^ b) & ~((a & 0x4040404040404040) >> 1)) != 0;
 }
 
+/* The same of four. */
+static inline bool
+half_differs(const char *known, const char *other)
+{
+	uint32_t a, b;
+
+	memcpy(&a, known, sizeof a);
+	memcpy(&b, other, sizeof b);
+	return ((a ^ b) & ~((a & 0x40404040) >> 1)) != 0;
+}
+
 static inline bool
 name_is(const struct row *r, const char *p)
 {
 	size_t n = r->len;
 
-	if (n < 8)
+	if (n < 4)
 		return slice_ieq(slice_of(r->spelling, n), slice_of(p, n));
+	if (n < 8)
+		return !half_differs(r->spelling, p) &&
+		    !half_differs(r->spelling + n - 4, p + n - 4);
 	for (size_t i = 0; i + 8 < n; i += 8)
 		if (word_differs(r->spelling + i, p + i))
 			return false;

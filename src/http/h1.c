@@ -1,45 +1,17 @@
 #include "http/h1.h"
 
+#include "http/scan.h"
+
 const struct h1_fault_row h1_faults[H1_FAULT_COUNT] = {
 #define X(name, status, text) [H1_FAULT_##name] = {#name, status, text},
     H1_FAULTS(X)
 #undef X
 };
 
-/* What a byte may be part of. Targets as browsers send them: they leave | and in queries { } \ ^ ` as they are. */
-enum { IS_TOKEN = 1, IS_VALUE = 2, IS_TARGET = 4 };
-
-/* clang-format off */
-static const uint8_t classes[256] = {
-    ['\t'] = IS_VALUE,
-    [' '] = IS_VALUE,
-    ['!'] = 7, ['"'] = IS_VALUE, ['#'] = 3, ['$'] = 7, ['%'] = 7, ['&'] = 7, ['\''] = 7,
-    ['('] = 6, [')'] = 6, ['*'] = 7, ['+'] = 7, [','] = 6, ['-'] = 7, ['.'] = 7, ['/'] = 6,
-    ['0' ... '9'] = 7,
-    [':'] = 6, [';'] = 6, ['<'] = IS_VALUE, ['='] = 6, ['>'] = IS_VALUE, ['?'] = 6, ['@'] = 6,
-    ['A' ... 'Z'] = 7,
-    ['['] = 6, ['\\'] = 6, [']'] = 6, ['^'] = 7, ['_'] = 7,
-    ['`'] = 7,
-    ['a' ... 'z'] = 7,
-    ['{'] = 6, ['|'] = 7, ['}'] = 6, ['~'] = 7,
-    [0x80 ... 0xff] = IS_VALUE, /* obs-text */
-};
-/* clang-format on */
-
-static size_t
-span(const char *p, size_t n, uint8_t class)
-{
-	size_t i = 0;
-
-	while (i < n && (classes[(unsigned char)p[i]] & class))
-		i++;
-	return i;
-}
-
 bool
 h1_is_token(struct slice s)
 {
-	return s.n > 0 && span(s.p, s.n, IS_TOKEN) == s.n;
+	return s.n > 0 && scan_plain(s.p, s.n, SCAN_TOKEN) == s.n;
 }
 
 /* --- lines --- */
@@ -82,7 +54,7 @@ take_version(
 static bool
 take_request_line(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t end)
 {
-	size_t n = span(b + at, end - at, IS_TOKEN), target;
+	size_t n = scan_plain(b + at, end - at, SCAN_TOKEN), target;
 
 	if (n == 0 || n > METHOD_MAX || at + n >= end || b[at + n] != ' ')
 		return bad(p, H1_FAULT_start_line, at + n);
@@ -90,7 +62,7 @@ take_request_line(struct h1_parser *p, struct head *h, const char *b, size_t at,
 	h->method_len = (uint16_t)n;
 	h->method = method_of(slice_of(b + at, n));
 	target = at + n + 1;
-	n = span(b + target, end - target, IS_TARGET);
+	n = scan_target(b + target, p->have - target); /* at most to the CR */
 	if (n > p->limits.target_bytes)
 		return bad(p, H1_FAULT_target_too_long, target);
 	if (n == 0 || target + n >= end)
@@ -122,7 +94,7 @@ take_status_line(struct h1_parser *p, struct head *h, const char *b, size_t at, 
 		return bad(p, H1_FAULT_status_line, at + 9);
 	h->reason_at = (uint32_t)(at + (n > 12 ? 13 : 12));
 	h->reason_len = (uint16_t)(n > 12 ? n - 13 : 0);
-	if (span(b + h->reason_at, h->reason_len, IS_VALUE) != h->reason_len)
+	if (!p->is_clean && scan_value(b + h->reason_at, h->reason_len) != h->reason_len)
 		return bad(p, H1_FAULT_status_line, h->reason_at);
 	return true;
 }
@@ -139,7 +111,7 @@ index_field(struct head *h, unsigned i)
 static bool
 take_field(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t end)
 {
-	size_t name = span(b + at, end - at, IS_TOKEN), value = at + name + 1, bad_at;
+	size_t name = scan_plain(b + at, end - at, SCAN_TOKEN), value = at + name + 1, bad_at;
 	struct field *f;
 
 	if (b[at] == ' ' || b[at] == '\t')
@@ -148,7 +120,7 @@ take_field(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t
 		return bad(p, H1_FAULT_field_name, at + name);
 	if (h->count == HEAD_FIELDS_MAX)
 		return bad(p, H1_FAULT_too_many_fields, at);
-	bad_at = value + span(b + value, end - value, IS_VALUE);
+	bad_at = p->is_clean ? end : value + scan_value(b + value, end - value);
 	if (bad_at != end)
 		return bad(p, H1_FAULT_field_value, bad_at);
 	while (value < end && (b[value] == ' ' || b[value] == '\t'))
@@ -265,7 +237,8 @@ static bool
 speaks_something_else(const struct h1_parser *p, const char *bytes, size_t n)
 {
 	return p->kind == H1_REQUEST && !p->has_start && n > p->line_at &&
-	    bytes[p->line_at] != '\r' && !(classes[(unsigned char)bytes[p->line_at]] & IS_TOKEN);
+	    bytes[p->line_at] != '\r' &&
+	    !(scan_classes[(unsigned char)bytes[p->line_at]] & SCAN_TOKEN);
 }
 
 static enum h1_result
@@ -282,19 +255,36 @@ partial(struct h1_parser *p, const char *bytes, size_t n)
 	return p->fault == H1_FAULT_none ? H1_PARTIAL : H1_BAD;
 }
 
+/* Where the line's LF is, or n: none has come. The usual line, seen for the first time, is found by its characters: what
+ * stops them is its end, and nobody needs to look at them again. */
+static size_t
+line_end(struct h1_parser *p, const char *bytes, size_t n)
+{
+	const char *lf;
+	size_t cr;
+
+	if (p->scanned == p->line_at) {
+		cr = p->line_at + scan_value(bytes + p->line_at, n - p->line_at);
+		p->is_clean = n - cr >= 2 && bytes[cr] == '\r' && bytes[cr + 1] == '\n';
+		if (p->is_clean)
+			return cr + 1;
+	}
+	p->is_clean = false;
+	lf = n > p->scanned ? memchr(bytes + p->scanned, '\n', n - p->scanned) : NULL;
+	return lf == NULL ? n : (size_t)(lf - bytes);
+}
+
 enum h1_result
 h1_parse(struct h1_parser *p, struct head *h, const char *bytes, size_t n)
 {
 	h->base = bytes;
+	p->have = (uint32_t)n;
 	for (;;) {
-		const char *lf =
-		    n > p->scanned ? memchr(bytes + p->scanned, '\n', n - p->scanned) : NULL;
-		size_t end;
+		size_t end = line_end(p, bytes, n);
 		bool done;
 
-		if (lf == NULL)
+		if (end == n)
 			return partial(p, bytes, n);
-		end = (size_t)(lf - bytes);
 		if (end + 1 > p->limits.head_bytes) {
 			bad(p, H1_FAULT_head_too_large, end);
 			return H1_BAD;
@@ -426,6 +416,8 @@ h1_response_framing(
 bool
 h1_keeps_alive(const struct head *h)
 {
+	if (!head_has(h, FIELD_CONNECTION))
+		return h->minor >= 1;
 	if (head_list_has(h, FIELD_CONNECTION, SLICE_LIT("close")))
 		return false;
 	return h->minor >= 1 || head_list_has(h, FIELD_CONNECTION, SLICE_LIT("keep-alive"));
@@ -472,7 +464,7 @@ parse_size(struct slice line, uint64_t *out)
 		else
 			break;
 	}
-	if (i == 0 || v > INT64_MAX || span(line.p, line.n, IS_VALUE) != line.n)
+	if (i == 0 || v > INT64_MAX || scan_value(line.p, line.n) != line.n)
 		return false;
 	*out = v;
 	line = slice_skip(line, i);
@@ -511,11 +503,11 @@ h1_trailer_passes(enum field_id id)
 static bool
 take_trailer(struct slice line, struct buf *out)
 {
-	size_t name = span(line.p, line.n, IS_TOKEN);
+	size_t name = scan_plain(line.p, line.n, SCAN_TOKEN);
 	struct slice value;
 
 	if (name == 0 || name == line.n || line.p[name] != ':' ||
-	    span(line.p + name, line.n - name, IS_VALUE) != line.n - name)
+	    scan_value(line.p + name, line.n - name) != line.n - name)
 		return false;
 	if (!h1_trailer_passes(field_id_of(slice_of(line.p, name))))
 		return true;

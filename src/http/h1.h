@@ -64,6 +64,8 @@ struct h1_parser {
 	uint32_t scanned; /* no line feed between line_at and here */
 	bool has_start;	  /* the start line has been taken */
 	bool skipped;	  /* the one empty line that may stand before a request */
+	bool is_clean;	  /* all of the present line is SCAN_VALUE */
+	uint32_t have;	  /* bytes that have come */
 	enum h1_fault fault;
 	uint32_t fault_at; /* where in the bytes */
 };

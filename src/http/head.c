@@ -120,7 +120,7 @@ head_list_next(const struct head *h, enum field_id id, struct list_walk *w, stru
 }
 
 bool
-head_list_has(const struct head *h, enum field_id id, struct slice member)
+head_list_holds(const struct head *h, enum field_id id, struct slice member)
 {
 	struct list_walk w = {0};
 	struct slice found;

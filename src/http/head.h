@@ -138,7 +138,13 @@ struct list_walk {
 	bool started;
 };
 bool head_list_next(const struct head *h, enum field_id id, struct list_walk *w, struct slice *out);
+bool head_list_holds(const struct head *h, enum field_id id, struct slice member);
+
 /* Whether the list field has this member, compared without case. */
-bool head_list_has(const struct head *h, enum field_id id, struct slice member);
+static inline bool
+head_list_has(const struct head *h, enum field_id id, struct slice member)
+{
+	return head_has(h, id) && head_list_holds(h, id, member);
+}
 
 #endif

@@ -16,18 +16,28 @@ url_fault_text(enum url_fault f)
 
 /* --- path --- */
 
-static bool
+/* What may stand in a path as it is (pchar and "/"), and what of it is unreserved. */
+enum { IS_PATH = 1, IS_UNRESERVED = 2 };
+
+/* clang-format off */
+static const uint8_t classes[256] = {
+    ['a' ... 'z'] = 3, ['A' ... 'Z'] = 3, ['0' ... '9'] = 3, ['-'] = 3, ['.'] = 3, ['_'] = 3, ['~'] = 3,
+    ['!'] = IS_PATH, ['$'] = IS_PATH, ['&'] = IS_PATH, ['\''] = IS_PATH, ['('] = IS_PATH, [')'] = IS_PATH,
+    ['*'] = IS_PATH, ['+'] = IS_PATH, [','] = IS_PATH, [';'] = IS_PATH, ['='] = IS_PATH, [':'] = IS_PATH,
+    ['@'] = IS_PATH, ['/'] = IS_PATH,
+};
+/* clang-format on */
+
+static inline bool
 is_unreserved(unsigned char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	    c == '-' || c == '.' || c == '_' || c == '~';
+	return (classes[c] & IS_UNRESERVED) != 0;
 }
 
-/* What may stand in a path as it is (pchar and "/"). */
-static bool
+static inline bool
 is_path_char(unsigned char c)
 {
-	return is_unreserved(c) || (c != '\0' && strchr("!$&'()*+,;=:@/", c) != NULL);
+	return (classes[c] & IS_PATH) != 0;
 }
 
 static int
