@@ -393,23 +393,48 @@ count_checks(struct run *r)
 
 	r->checks_count = r->site->upstreams_count + (redis > 0 ? 2 : 0) + has_tls(r->site);
 	for (unsigned i = 0; i < r->site->upstreams_count; i++)
-		r->probes_count += r->site->upstreams[i]->entries_count;
+		r->probes_count += r->site->upstreams[i]->servers_count;
 	r->probes_count += redis;
 	r->checks = must_calloc(r->checks_count + 1, sizeof(*r->checks));
 	r->probes = must_calloc(r->probes_count + 1, sizeof(*r->probes));
-	r->waiting = r->probes_count + 1;
+	r->waiting = 1;
 	for (unsigned i = 0; i < r->probes_count; i++)
 		r->probes[i] = (struct probe){.done = on_probe_done, .arg = r};
 }
 
-static void
-probe_server(struct run *r, struct probe *p, const struct server_entry *s)
+/* The addresses that requests may go to. */
+static unsigned
+collect_addresses(struct upstream *u, struct address out[SERVERS_MAX])
 {
-	if (s->is_literal)
-		probe_start_address(p, r->worker->loop, &s->address);
-	else
-		probe_start(
-		    p, r->worker->loop, r->worker->resolver, s->host, s->port, READY_TIMEOUT_MS);
+	unsigned n = 0;
+
+	pthread_mutex_lock(&u->lock);
+	for (unsigned i = 0; i < u->servers_count; i++)
+		if (u->servers[i].place == SERVER_there)
+			out[n++] = u->servers[i].address;
+	pthread_mutex_unlock(&u->lock);
+	return n;
+}
+
+/* Each address that is known; of a name without any, what it resolves to. Whether names are answered just now is not
+ * asked: requests go where the last answer said. */
+static unsigned
+probe_servers(struct run *r, struct upstream *u, struct probe *first)
+{
+	struct address addresses[SERVERS_MAX];
+	unsigned n = collect_addresses(u, addresses);
+
+	r->waiting += n;
+	for (unsigned i = 0; i < n; i++)
+		probe_start_address(&first[i], r->worker->loop, &addresses[i]);
+	for (unsigned i = 0; n == 0 && i < u->entries_count; i++) {
+		const struct server_entry *e = &u->entries[i];
+
+		r->waiting++;
+		probe_start(&first[i], r->worker->loop, r->worker->resolver, e->host, e->port,
+		    READY_TIMEOUT_MS);
+	}
+	return n > 0 ? n : u->entries_count;
 }
 
 /* As many as count_redis said. */
@@ -421,6 +446,7 @@ probe_redis(struct run *r, struct probe *p, const char *text)
 
 	if (redis_url_parse(text, &url, &why) != 0)
 		bug("the URL of Redis was good when it was read: %s", why);
+	r->waiting += url.places_count;
 	for (unsigned i = 0; i < url.places_count; i++)
 		probe_start(&p[i], r->worker->loop, r->worker->resolver, url.places[i].host,
 		    url.places[i].port, READY_TIMEOUT_MS);
@@ -442,9 +468,8 @@ start_checks(struct run *r)
 		c->judge = judge_upstream;
 		c->upstream = u;
 		c->first = next;
-		c->count = u->entries_count;
-		for (unsigned k = 0; k < u->entries_count; k++)
-			probe_server(r, &r->probes[next++], &u->entries[k]);
+		c->count = probe_servers(r, u, &r->probes[next]);
+		next += c->count;
 	}
 	if (has_tls(r->site))
 		r->checks[i++] = (struct check){

@@ -23,6 +23,8 @@
 #include "daemon/notify.h"
 #include "daemon/warming.h"
 #include "daemon/workers.h"
+#include "event/nameserver.h"
+#include "event/resolver.h"
 #include "event/tlstickets.h"
 #include "server/audit.h"
 #include "server/accesslog.h"
@@ -256,6 +258,20 @@ use_clerk(struct daemon *d, const struct server_conf *conf)
 	d->clerk_print = print;
 }
 
+/* Whom the workers and the clerk ask for addresses. */
+static void
+use_resolver(const struct server_conf *conf)
+{
+	struct buf list = {0};
+
+	for (size_t i = 0; i < conf->resolver.count; i++)
+		if (!nameserver_add(&list, conf->resolver.items[i]))
+			bug("resolver: an address that was checked is none");
+	buf_add_char(&list, '\0');
+	resolver_use(conf->resolver.count == 0 ? NULL : list.p);
+	buf_fini(&list);
+}
+
 /* --- from one configuration to the next --- */
 
 /* Publishes conf, compiled into site, with its sockets opened. Everything that can fail has been done before. */
@@ -274,10 +290,13 @@ publish(struct daemon *d, const struct server_conf *conf, struct site *site, str
 	};
 	int r;
 
+	use_resolver(conf);
 	use_clerk(d, conf); /* first: what the journal holds is purged before anybody asks */
 	r = workers_use(d->workers, site, admin, d->sockets, &redis, why);
 
 	if (r != 0) {
+		if (d->site != NULL)
+			use_resolver(d->site->conf);
 		site_unref(&admin);
 		buf_fini(&print);
 		buf_fini(&shared_is);

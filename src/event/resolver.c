@@ -7,6 +7,7 @@
 #include <event2/event_struct.h>
 #include <net/if.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,7 +16,7 @@
 
 #define RESOLV_CONF "/etc/resolv.conf"
 #define RESOLV_CONF_LOOK_MS 1000
-#define TRY_MS 1500 /* for one server, before the next is asked */
+#define TRY_MS 1000 /* for one server, before the next is asked; twice that in the next round */
 #define TRIES 3
 
 /* Which resolv.conf the channel was made from. */
@@ -25,11 +26,20 @@ struct version {
 	off_t size;
 };
 
+/* Those of the configuration, for all resolvers of the process. */
+static struct {
+	pthread_mutex_t lock;
+	char *servers; /* NULL: the system's */
+	_Atomic unsigned version;
+} configured = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
 struct resolver {
 	struct loop *loop;
 	ares_channel channel;
-	char *servers; /* as configured; NULL: the system's */
+	char *servers; /* this one's own; NULL: as configured, or the system's */
 	struct version version;
+	unsigned configured_version;
+	bool is_system;	      /* the channel was made from resolv.conf */
 	int64_t looked_ms;    /* when resolv.conf was last looked at */
 	struct timer retry;   /* when c-ares wants to look at its own time-outs */
 	struct link sockets;  /* struct dns_socket */
@@ -55,7 +65,9 @@ struct resolve {
 	struct timer deadline;
 	void (*done)(void *arg, const struct resolved *answer); /* NULL: nobody waits any more */
 	void *arg;
+	char *host;
 	uint16_t port;
+	sa_family_t family;
 	bool is_asked; /* c-ares still holds it */
 	struct resolved answer;
 	struct address addresses[RESOLVED_MAX];
@@ -212,6 +224,21 @@ resolv_conf_version(void)
 	return v;
 }
 
+/* A copy; NULL: the system's. */
+static char *
+servers_now(struct resolver *r)
+{
+	const char *servers;
+	char *copy;
+
+	pthread_mutex_lock(&configured.lock);
+	r->configured_version = configured.version;
+	servers = r->servers != NULL ? r->servers : configured.servers;
+	copy = servers == NULL ? NULL : must_strdup(servers);
+	pthread_mutex_unlock(&configured.lock);
+	return copy;
+}
+
 static int
 channel_open(struct resolver *r)
 {
@@ -221,34 +248,51 @@ channel_open(struct resolver *r)
 	    .sock_state_cb = on_socket_state,
 	    .sock_state_cb_data = r};
 
+	char *servers = servers_now(r);
+	int status;
+
 	r->version = resolv_conf_version();
+	r->is_system = servers == NULL;
 	if (ares_init_options(&r->channel, &options,
 		ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB) !=
-	    ARES_SUCCESS)
-		return -1;
-	if (r->servers != NULL &&
-	    ares_set_servers_ports_csv(r->channel, r->servers) != ARES_SUCCESS) {
-		ares_destroy(r->channel);
+	    ARES_SUCCESS) {
+		free(servers);
 		return -1;
 	}
-	return 0;
+	status = servers == NULL ? ARES_SUCCESS : ares_set_servers_ports_csv(r->channel, servers);
+	free(servers);
+	if (status == ARES_SUCCESS)
+		return 0;
+	ares_destroy(r->channel);
+	return -1;
 }
 
-/* A changed resolv.conf takes effect between two questions: c-ares 1.18 cannot read it again. When
- * the new channel cannot be had, the old one serves on. */
-static void
-channel_refresh(struct resolver *r)
+static bool
+is_outdated(struct resolver *r)
 {
 	int64_t now_ms = loop_now_ms(r->loop);
 	struct version now;
-	ares_channel old = r->channel;
 
-	if (r->servers != NULL || now_ms < r->looked_ms + RESOLV_CONF_LOOK_MS ||
-	    !list_is_empty(&r->asked))
-		return;
+	if (r->servers != NULL)
+		return false;
+	if (atomic_load(&configured.version) != r->configured_version)
+		return true;
+	if (!r->is_system || now_ms < r->looked_ms + RESOLV_CONF_LOOK_MS)
+		return false;
 	r->looked_ms = now_ms;
 	now = resolv_conf_version();
-	if (memcmp(&now, &r->version, sizeof(now)) == 0)
+	return memcmp(&now, &r->version, sizeof(now)) != 0;
+}
+
+/* Servers that have changed take a new channel: c-ares 1.18 cannot change those of one with questions under way. They are
+ * handed back by the old one, and asked anew (on_ares_answer). When the new channel cannot be had, the old one
+ * serves on. */
+static void
+channel_refresh(struct resolver *r)
+{
+	ares_channel old = r->channel;
+
+	if (!is_outdated(r))
 		return;
 	if (channel_open(r) == 0)
 		ares_destroy(old);
@@ -264,6 +308,7 @@ resolve_free(struct resolve *q)
 	q->resolver->count--;
 	list_leave(&q->link);
 	timer_disarm(&q->deadline);
+	free(q->host);
 	free(q);
 }
 
@@ -361,11 +406,27 @@ take_addresses(struct resolve *q, const struct ares_addrinfo *found)
 	q->answer.ttl_s = ttl_s < 1 ? 1 : (uint32_t)ttl_s;
 }
 
+static void on_ares_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found);
+
+static void
+ask(struct resolve *q)
+{
+	const struct ares_addrinfo_hints hints = {
+	    .ai_family = q->family, .ai_socktype = SOCK_STREAM};
+
+	q->is_asked = true;
+	ares_getaddrinfo(q->resolver->channel, q->host, NULL, &hints, on_ares_answer, q);
+}
+
 static void
 on_ares_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
 	struct resolve *q = arg;
 
+	if (status == ARES_EDESTRUCTION && q->done != NULL) {
+		ask(q); /* its channel has been replaced */
+		return;
+	}
 	q->is_asked = false;
 	if (q->done == NULL) {
 		resolve_free(q);
@@ -383,6 +444,20 @@ on_ares_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 }
 
 /* --- the interface --- */
+
+void
+resolver_use(const char *servers)
+{
+	pthread_mutex_lock(&configured.lock);
+	if (servers == NULL
+		? configured.servers != NULL
+		: configured.servers == NULL || strcmp(servers, configured.servers) != 0) {
+		free(configured.servers);
+		configured.servers = servers == NULL ? NULL : must_strdup(servers);
+		atomic_fetch_add(&configured.version, 1);
+	}
+	pthread_mutex_unlock(&configured.lock);
+}
 
 struct resolver *
 resolver_new(struct loop *l, const char *servers)
@@ -423,8 +498,13 @@ struct resolve *
 resolver_start(struct resolver *r, const char *host, uint16_t port, int64_t timeout_ms,
     void (*done)(void *arg, const struct resolved *answer), void *arg)
 {
-	const struct ares_addrinfo_hints hints = {
-	    .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	return resolver_start_family(r, host, port, AF_UNSPEC, timeout_ms, done, arg);
+}
+
+struct resolve *
+resolver_start_family(struct resolver *r, const char *host, uint16_t port, sa_family_t family,
+    int64_t timeout_ms, void (*done)(void *arg, const struct resolved *answer), void *arg)
+{
 	struct resolve *q;
 
 	if (r->count >= RESOLVES_MAX)
@@ -435,6 +515,7 @@ resolver_start(struct resolver *r, const char *host, uint16_t port, int64_t time
 	q->done = done;
 	q->arg = arg;
 	q->port = port;
+	q->family = family;
 	list_init(&q->link);
 	timer_init(&q->deadline, on_resolve_deadline, q);
 	if (address_of_literal(host, port, &q->addresses[0])) {
@@ -444,9 +525,9 @@ resolver_start(struct resolver *r, const char *host, uint16_t port, int64_t time
 	}
 	channel_refresh(r);
 	list_push_back(&r->asked, &q->link);
-	q->is_asked = true;
+	q->host = must_strdup(host);
 	timer_arm(r->loop, &q->deadline, loop_now_ms(r->loop) + timeout_ms);
-	ares_getaddrinfo(r->channel, host, NULL, &hints, on_ares_answer, q);
+	ask(q);
 	arm_retry(r);
 	return q;
 }

@@ -1,7 +1,8 @@
 /* event/resolver.h - names to addresses, without ever blocking the loop (c-ares).
  *
  * One per loop. /etc/hosts goes before DNS; servers and search list come from /etc/resolv.conf,
- * which is read again when it has changed. Nothing is kept here: an answer says how long it holds,
+ * which is read again when it has changed, or servers from the configuration (resolver_use). Questions under way when either
+ * changes are asked anew, of the new ones. Nothing is kept here: an answer says how long it holds,
  * and whoever asked keeps it, also beyond that when the next question fails.
  */
 #ifndef EVENT_RESOLVER_H
@@ -24,9 +25,15 @@ struct resolved {
 	const char *error;		 /* for the log; NULL when there is an address */
 	bool is_unknown;		 /* the name does not exist, or has no address: said by one
 					    who knows. Else: nobody answered */
+	sa_family_t
+	    ill_family; /* of this nobody answered, the rest is whole; 0: all is. For whoever puts answers
+					    together: no answer of this resolver has it */
 };
 
-/* servers: NULL for those of the system, or "192.0.2.1:53,192.0.2.2". NULL when c-ares cannot
+/* Which name servers are asked from now on by each resolver that was made for NULL: a list (event/nameserver.h), or
+ * NULL for those of the system. Any thread. */
+void resolver_use(const char *servers);
+/* servers: NULL for those of resolver_use(), or "192.0.2.1:53,192.0.2.2". NULL when c-ares cannot
  * start (memory, descriptors) or servers is no such list. */
 struct resolver *resolver_new(struct loop *l, const char *servers);
 /* Questions under way are forgotten without a callback; their handles are dead. Allowed in a
@@ -38,6 +45,11 @@ void resolver_free(struct resolver **rp);
  * handle is dead when the callback comes. */
 struct resolve *resolver_start(struct resolver *r, const char *host, uint16_t port,
     int64_t timeout_ms, void (*done)(void *arg, const struct resolved *answer), void *arg);
+/* The same for addresses of one family alone: AF_INET, AF_INET6; AF_UNSPEC is as resolver_start(), which may bring those of one
+ * family though nobody answered about the other. */
+struct resolve *resolver_start_family(struct resolver *r, const char *host, uint16_t port,
+    sa_family_t family, int64_t timeout_ms, void (*done)(void *arg, const struct resolved *answer),
+    void *arg);
 /* No callback will come. Sets *qp to NULL; NULL is allowed. */
 void resolver_cancel(struct resolve **qp);
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "event/nameserver.h"
 
 const struct conf_word auto_words[] = {{"auto", CONF_AUTO, false}, {0}};
 const struct conf_word redirect_words[] = {{"off", 0, false}, {"on", 443, false}, {0}};
@@ -161,11 +162,35 @@ check_addresses(struct conf_context *cx, const struct conf_table *t, void *targe
 	}
 }
 
+static void
+check_resolver(struct conf_context *cx, const struct server_conf *c)
+{
+	struct buf list = {0};
+
+	for (size_t i = 0; i < c->resolver.count; i++) {
+		if (nameserver_add(&list, c->resolver.items[i]))
+			continue;
+		conf_error(cx->diag, conf_place(&server_table, c, "resolver"),
+		    "resolver: \"%s\" is no address of a name server", c->resolver.items[i]);
+		conf_hint(cx->diag,
+		    "expected an address, as in 10.0.0.53, 127.0.0.1:5353 or "
+		    "[fd00::53]:53");
+	}
+	buf_fini(&list);
+}
+
+static void
+check_all(struct conf_context *cx, const struct conf_table *t, void *target)
+{
+	check_addresses(cx, t, target);
+	check_resolver(cx, target);
+}
+
 #define CONF_TARGET struct server_conf
 static const struct conf_directive server_rows[] = {SERVER_DIRECTIVES(CONF_ROW)};
 #undef CONF_TARGET
 const struct conf_table server_table =
-    CONF_TABLE("forebay", struct server_conf, server_rows, .check = check_addresses);
+    CONF_TABLE("forebay", struct server_conf, server_rows, .check = check_all);
 
 struct server_conf *
 server_conf_load(const char *path, struct arena *mem, struct conf_diag *d)

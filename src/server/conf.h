@@ -75,6 +75,7 @@
 	X(log, map(struct log_conf, log_table), NULL, NULL, NULL, "What is logged, and where")                       \
 	X(limits, map(struct limits_conf, limits_table), NULL, NULL, NULL, "Bounds on what clients may use")         \
 	X(trusted_proxies, strings, NULL, "0", "1000", "Networks, as in `10.0.0.0/8`, whose X-Forwarded-For, X-Forwarded-Proto, Forwarded and X-Request-Id are believed") \
+	X(resolver, strings, NULL, "1", "8", "Name servers for the names of servers and of Redis, as in `10.0.0.53` or `127.0.0.1:5353`; each is asked when the one before does not answer. Without it those of `/etc/resolv.conf`. `/etc/hosts` goes before either") \
 	X(upstreams, named(struct upstream_section, upstream_table), NULL, "0", "1000", "The servers behind, by name") \
 	X(cache, map(struct cache_conf, cache_table), NULL, NULL, NULL, "The store, and cache rules for all routes", .may_be_off = true) \
 	X(acme_challenges, string, NULL, "1", "4096", "Directory of the answers to ACME's http-01 challenges: its files are served under `/.well-known/acme-challenge/`, in front of any route and on every listener. With certbot's `--webroot-path /var/www` it is `/var/www/.well-known/acme-challenge`") \

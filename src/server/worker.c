@@ -16,6 +16,7 @@
 #include "server/h1conn.h"
 #include "server/h2conn.h"
 #include "upstream/check.h"
+#include "upstream/namewatch.h"
 
 #define CODEC_KEEP_BYTES ((size_t)8 << 20)
 #define CODEC_LIVE_BYTES ((size_t)64 << 20)
@@ -85,6 +86,7 @@ worker_new(struct commons *c, unsigned index)
 		goto fail_mailbox;
 	w->pool = pool_new(w->loop, index, c->mailboxes);
 	w->checks = index == 0 ? checks_new(w->pool) : NULL;
+	w->names = index == 0 ? namewatch_new(w->pool, w->resolver) : NULL;
 	w->shared_link = shared_link_new(w->loop, w->resolver, &c->shared, index == 0);
 	w->shared = shared_limits_new(w->shared_link);
 	w->codecs = codec_pool_new(CODEC_KEEP_BYTES, CODEC_LIVE_BYTES);
@@ -130,6 +132,7 @@ worker_free(struct worker **wp)
 		door_close(w->doors[i]);
 	free(w->doors);
 	checks_free(&w->checks);
+	namewatch_free(&w->names);
 	close_idle_upstreams(w, w->site);
 	timer_disarm(&w->limit_poll);
 	timer_disarm(&w->drain);
@@ -171,6 +174,8 @@ worker_use_site(struct worker *w, struct site *site, struct site *admin_site)
 			pool_close_idle(w->pool, w->site->upstreams[i]);
 	if (w->checks != NULL)
 		checks_use(w->checks, site->upstreams, site->upstreams_count);
+	if (w->names != NULL)
+		namewatch_use(w->names, site->upstreams, site->upstreams_count);
 	site_ref(site);
 	site_ref(admin_site);
 	if (w->site != NULL)

@@ -26,6 +26,7 @@ struct census;
 struct l2;
 struct helpers;
 struct l2_crew;
+struct namewatch;
 struct resolver;
 struct warmer;
 struct shared_limits;
@@ -83,7 +84,8 @@ struct worker {
 	struct loop *loop;
 	struct mailbox *mailbox;
 	struct pool *pool;
-	struct checks *checks; /* of the servers; the first worker's alone */
+	struct checks *checks;	 /* of the servers; the first worker's alone */
+	struct namewatch *names; /* of the servers; the first worker's alone */
 	struct resolver *resolver;
 	struct l2 *l2; /* NULL: none configured */
 	struct shared_link *shared_link;

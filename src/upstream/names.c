@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "event/resolver.h"
 #include "upstream/balance.h"
@@ -16,7 +17,12 @@ struct refresh {
 	struct pool *pool;
 	struct upstream *upstream; /* own reference */
 	struct server_entry *entry;
+	struct resolver *resolver;
 	struct resolve *resolving;
+	/* An answer that lacks a kind of address, while that is asked for by itself: */
+	struct resolved half;
+	struct address addresses[2 * RESOLVED_MAX];
+	sa_family_t missing; /* 0: not yet */
 };
 
 /* --- taking an answer --- */
@@ -35,6 +41,8 @@ is_same_host(const struct address *a, const struct address *b)
 static bool
 is_among(const struct address *a, const struct resolved *answer)
 {
+	if (answer->ill_family != 0 && a->u.sa.sa_family == answer->ill_family)
+		return true; /* nobody knows */
 	for (unsigned i = 0; i < answer->count; i++)
 		if (is_same_host(a, &answer->addresses[i]))
 			return true;
@@ -99,22 +107,26 @@ place_for(struct upstream *u, const struct server_entry *e, const struct address
 	return empty;
 }
 
-void
-names_take(struct upstream *u, struct server_entry *e, const struct resolved *answer,
-    int64_t now_ms, struct server_set *leaving_out)
+/* Nobody answered, or who did knows no address: what there is stays. Returns whether that is news. */
+static bool
+take_nothing(struct server_entry *e, int64_t now_ms)
 {
-	bool is_first;
+	bool was_failing = e->is_failing;
 
-	*leaving_out = (struct server_set){{0}};
-	pthread_mutex_lock(&u->lock);
-	is_first = e->until_ms == 0;
-	e->is_asked = false;
-	if (answer->count == 0) {
-		e->until_ms = is_first ? 0 : now_ms + NAMES_RETRY_MS;
-		pthread_mutex_unlock(&u->lock);
-		return;
-	}
-	e->until_ms = now_ms + (answer->ttl_s < 1 ? 1 : (int64_t)answer->ttl_s) * 1000;
+	e->is_failing = true;
+	e->again_ms = now_ms + (e->until_ms == 0 ? NAMES_FIRST_RETRY_MS : NAMES_RETRY_MS);
+	if (e->until_ms != 0)
+		e->until_ms = now_ms + NAMES_RETRY_MS;
+	return !was_failing;
+}
+
+/* Returns how many leave. */
+static unsigned
+take_leave(struct upstream *u, const struct server_entry *e, const struct resolved *answer,
+    struct server_set *leaving_out)
+{
+	unsigned n = 0;
+
 	for (unsigned i = e->first; i < e->first + e->count; i++) {
 		struct server *s = &u->servers[i];
 
@@ -122,7 +134,19 @@ names_take(struct upstream *u, struct server_entry *e, const struct resolved *an
 			continue;
 		atomic_store(&s->place, SERVER_leaving);
 		server_set_add(leaving_out, s);
+		n++;
 	}
+	return n;
+}
+
+/* Returns how many come. */
+static unsigned
+take_in(
+    struct upstream *u, const struct server_entry *e, const struct resolved *answer, int64_t now_ms)
+{
+	bool is_first = e->until_ms == 0;
+	unsigned n = 0;
+
 	for (unsigned i = 0; i < answer->count; i++) {
 		struct server *s = place_for(u, e, &answer->addresses[i]);
 
@@ -132,8 +156,49 @@ names_take(struct upstream *u, struct server_entry *e, const struct resolved *an
 			atomic_store(&s->place, SERVER_there);
 		else
 			fill_place(s, &answer->addresses[i], is_first, now_ms);
+		n++;
+	}
+	return n;
+}
+
+static void
+tell_answer(const struct upstream *u, const struct server_entry *e, unsigned came, unsigned left,
+    bool is_well_again)
+{
+	if (is_well_again)
+		log_info("upstream %s: %s is answered again", u->conf.name, e->text);
+	if (came + left > 0)
+		log_info("upstream %s: %s has other addresses: %u new, %u left", u->conf.name,
+		    e->text, came, left);
+}
+
+void
+names_take(struct upstream *u, struct server_entry *e, const struct resolved *answer,
+    int64_t now_ms, struct server_set *leaving_out)
+{
+	unsigned came = 0, left = 0;
+	bool is_news, is_known;
+
+	*leaving_out = (struct server_set){{0}};
+	pthread_mutex_lock(&u->lock);
+	e->is_asked = false;
+	is_known = e->until_ms != 0;
+	if (answer->count == 0) {
+		is_news = take_nothing(e, now_ms);
+	} else {
+		left = take_leave(u, e, answer, leaving_out);
+		came = take_in(u, e, answer, now_ms);
+		is_news = e->is_failing;
+		e->is_failing = false;
+		e->again_ms = 0;
+		e->until_ms = now_ms + (answer->ttl_s < 1 ? 1 : (int64_t)answer->ttl_s) * 1000;
 	}
 	pthread_mutex_unlock(&u->lock);
+	if (answer->count > 0)
+		tell_answer(u, e, is_known ? came : 0, left, is_news);
+	else if (is_news && answer->error != NULL)
+		log_warn("upstream %s: %s is not resolved: %s; %s", u->conf.name, e->text,
+		    answer->error, is_known ? "the last addresses stay" : "it has no address yet");
 }
 
 void
@@ -161,12 +226,75 @@ refresh_free(struct refresh *q)
 	upstream_unref(&u);
 }
 
+static bool
+has_family(const struct resolved *answer, sa_family_t family)
+{
+	for (unsigned i = 0; i < answer->count; i++)
+		if (answer->addresses[i].u.sa.sa_family == family)
+			return true;
+	return false;
+}
+
+/* Of which there are servers, but no address in the answer; 0: none. */
+static sa_family_t
+missing_family(const struct refresh *q, const struct resolved *answer)
+{
+	struct upstream *u = q->upstream;
+	sa_family_t missing = 0;
+
+	pthread_mutex_lock(&u->lock);
+	for (unsigned i = q->entry->first; i < q->entry->first + q->entry->count; i++) {
+		const struct server *s = &u->servers[i];
+
+		if (s->place == SERVER_there && !has_family(answer, s->address.u.sa.sa_family))
+			missing = s->address.u.sa.sa_family;
+	}
+	pthread_mutex_unlock(&u->lock);
+	return missing;
+}
+
+static void on_rest(void *arg, const struct resolved *answer);
+
+/* False: it is whole. */
+static bool
+ask_for_rest(struct refresh *q, const struct resolved *answer)
+{
+	q->missing = answer->count == 0 ? 0 : missing_family(q, answer);
+	if (q->missing == 0)
+		return false;
+	q->half = *answer;
+	memcpy(q->addresses, answer->addresses, answer->count * sizeof(q->addresses[0]));
+	q->half.addresses = q->addresses;
+	q->resolving = resolver_start_family(
+	    q->resolver, q->entry->host, q->entry->port, q->missing, NAMES_ANSWER_MS, on_rest, q);
+	return q->resolving != NULL;
+}
+
+/* What the first answer lacked, whoever knows it, and the first together. */
+static void
+on_rest(void *arg, const struct resolved *answer)
+{
+	struct refresh *q = arg;
+
+	q->resolving = NULL;
+	for (unsigned i = 0; i < answer->count; i++)
+		q->addresses[q->half.count++] = answer->addresses[i];
+	if (answer->count > 0 && answer->ttl_s < q->half.ttl_s)
+		q->half.ttl_s = answer->ttl_s;
+	if (answer->count == 0 && !answer->is_unknown)
+		q->half.ill_family = q->missing;
+	names_take_and_close(q->pool, q->upstream, q->entry, &q->half);
+	refresh_free(q);
+}
+
 static void
 on_refreshed(void *arg, const struct resolved *answer)
 {
 	struct refresh *q = arg;
 
 	q->resolving = NULL;
+	if (ask_for_rest(q, answer))
+		return;
 	names_take_and_close(q->pool, q->upstream, q->entry, answer);
 	refresh_free(q);
 }
@@ -179,8 +307,9 @@ refresh_start(struct pool *p, struct resolver *r, struct upstream *u, struct ser
 	q->pool = p;
 	q->upstream = upstream_ref(u);
 	q->entry = e;
+	q->resolver = r;
 	list_push_back(pool_questions(p), &q->link);
-	q->resolving = resolver_start(r, e->host, e->port, u->conf.connect_ms, on_refreshed, q);
+	q->resolving = resolver_start(r, e->host, e->port, NAMES_ANSWER_MS, on_refreshed, q);
 	if (q->resolving == NULL) {
 		struct resolved none = {0};
 		struct server_set leaving;
@@ -197,7 +326,7 @@ claim(struct upstream *u, struct server_entry *e, int64_t now_ms)
 	bool is_due;
 
 	pthread_mutex_lock(&u->lock);
-	is_due = !e->is_asked && now_ms >= e->until_ms;
+	is_due = !e->is_asked && now_ms >= e->until_ms && now_ms >= e->again_ms;
 	e->is_asked |= is_due;
 	pthread_mutex_unlock(&u->lock);
 	return is_due;
@@ -215,6 +344,16 @@ names_refresh(struct pool *p, struct resolver *r, struct upstream *u)
 		if (claim(u, e, loop_now_ms(pool_loop(p))))
 			refresh_start(p, r, u, e);
 	}
+}
+
+void
+names_sweep(struct upstream *u)
+{
+	pthread_mutex_lock(&u->lock);
+	for (unsigned i = 0; i < u->servers_count; i++)
+		if (u->servers[i].place == SERVER_leaving && is_empty(&u->servers[i]))
+			atomic_store(&u->servers[i].place, SERVER_absent);
+	pthread_mutex_unlock(&u->lock);
 }
 
 void

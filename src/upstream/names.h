@@ -5,7 +5,8 @@
  * where the last answer says. Only where no address is known at all a request waits (upstream/attempt.h). An
  * answer is taken under the upstream's lock, whoever asked: an address that is new gets an empty place, one that is
  * missing from it leaves (no more requests, idle connections closed, what is on its way goes on), and its place is
- * empty when nothing of it is left. When nobody answers, or says there is no such name, the last good answer stays,
+ * empty when nothing of it is left. Where an answer has no address of a kind (IPv4, IPv6) that there was, that kind is asked for once
+ * more by itself: only who knows that there is none takes those away. When nobody answers, or says there is no such name, the last good answer stays,
  * and the question is asked again after NAMES_RETRY_MS. Questions belong to a worker's pool.
  */
 #ifndef UPSTREAM_NAMES_H
@@ -18,6 +19,8 @@ struct resolver;
 struct resolved;
 
 #define NAMES_RETRY_MS 5000
+#define NAMES_FIRST_RETRY_MS 1000 /* while no address is known at all */
+#define NAMES_ANSWER_MS 5000	  /* for an answer in the background: nobody waits for it */
 
 /* Asks for the names whose answers have run out, those that nobody asks for yet. */
 void names_refresh(struct pool *p, struct resolver *r, struct upstream *u);
@@ -27,6 +30,8 @@ void names_take(struct upstream *u, struct server_entry *e, const struct resolve
 /* The same, and closes this worker's idle connections to what leaves; other workers are told to. */
 void names_take_and_close(
     struct pool *p, struct upstream *u, struct server_entry *e, const struct resolved *answer);
+/* Servers that have left, and of which nothing is left, are gone: their places are empty. */
+void names_sweep(struct upstream *u);
 /* Questions for this upstream are forgotten. */
 void names_forget(struct pool *p, struct upstream *u);
 

@@ -193,7 +193,9 @@ struct server_entry {
 	unsigned first, count;	/* its places among the upstream's servers */
 	/* Of a name, under the upstream's lock: */
 	int64_t until_ms; /* the answer holds; 0: there was none yet */
+	int64_t again_ms; /* nobody asks before in the background */
 	bool is_asked;	  /* somebody asks, in the background */
+	bool is_failing;  /* the last question failed, and that was told in the log */
 };
 
 enum server_place {

@@ -16,6 +16,7 @@ clock       moves the daemons' time                     redis       a real Redis
 watched     a master, a replica and their sentinels     cluster     three nodes of a Redis cluster
 client      client(address): one connection             certs       an authority that signs certificates
 shop        the sample application                      tmp_path    a directory of the scenario's own
+nameserver  makes a DNS server: nameserver()
 """
 
 import faulthandler
@@ -35,6 +36,7 @@ from stage.certs import Authority  # noqa: E402
 from stage.client import Client  # noqa: E402
 from stage.clock import Clock  # noqa: E402
 from stage.daemon import Forebay, run_forebay  # noqa: E402
+from stage.dns import NameServer  # noqa: E402
 from stage.origin import Origin  # noqa: E402
 from stage.redis import Redis  # noqa: E402
 from stage.redises import Cluster, Watched  # noqa: E402
@@ -52,6 +54,7 @@ class Stage:
         self.directory = directory
         self.clock = Clock(directory)
         self.clients, self.daemons, self.origins, self.redises, self.shops = [], [], [], [], []
+        self.nameservers = []
 
     def forebay(self, config=None, *, start=True, **how):
         name = how.pop("name", f"w{len(self.daemons) + 1}")
@@ -81,6 +84,10 @@ class Stage:
         self.shops.append(shop)
         return shop
 
+    def nameserver(self):
+        self.nameservers.append(NameServer())
+        return self.nameservers[-1]
+
     def client(self, address, **how):
         client = Client(address, **how)
         self.clients.append(client)
@@ -104,7 +111,7 @@ class Stage:
                 attempt(daemon.stop)
                 if daemon.process.is_running:
                     attempt(daemon.kill)
-        for member in [*self.origins, *self.shops, *self.redises]:
+        for member in [*self.origins, *self.shops, *self.redises, *self.nameservers]:
             attempt(member.close)
         self.clock.close()
         return faults
@@ -159,6 +166,11 @@ def redis(stage):
 @pytest.fixture
 def redises(stage):
     return stage.redis
+
+
+@pytest.fixture
+def nameserver(stage):
+    return stage.nameserver
 
 
 @pytest.fixture

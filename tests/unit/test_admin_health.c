@@ -59,9 +59,8 @@ site_unref(struct site **sp)
 	*sp = NULL;
 }
 
-static struct upstream app = {.conf.name = "app"}, images = {.conf.name = "images"};
-static struct upstream *upstreams[] = {&app, &images};
-static struct server_entry servers[4];
+static struct upstream *upstreams[2]; /* app, images */
+static char up[32], down[32];	      /* servers */
 static struct server_conf conf;
 static int door; /* somebody listens */
 
@@ -93,6 +92,24 @@ an_address(bool somebody)
 }
 
 static void
+name_address(char out[32], struct address a)
+{
+	snprintf(out, 32, "127.0.0.1:%u", ntohs(a.u.in4.sin_port));
+}
+
+/* second may be NULL */
+static struct upstream *
+an_upstream(const char *name, const char *first, const char *second)
+{
+	const struct upstream_conf c = {.name = name};
+	const struct server_spec specs[] = {{first, NULL, 1}, {second, NULL, 1}};
+	struct upstream *u = upstream_new(&c, specs, second == NULL ? 1 : 2, 1);
+
+	assert_non_null(u);
+	return u;
+}
+
+static void
 open_stage(void)
 {
 	stage.worker.loop = loop_new();
@@ -104,12 +121,17 @@ open_stage(void)
 	stage.commons.started_wall_ms = loop_wall_ms(stage.worker.loop) - 5000;
 	conf = (struct server_conf){.cache.redis.conf.is_off = true};
 	site = (struct site){.upstreams_count = 1, .upstreams = upstreams, .conf = &conf};
-	servers[0] = (struct server_entry){.is_literal = true, .address = an_address(true)};
-	servers[1] = (struct server_entry){.is_literal = true, .address = an_address(false)};
-	app.entries = servers;
-	app.entries_count = 2;
-	images.entries = servers + 1;
-	images.entries_count = 1;
+	name_address(up, an_address(true));
+	name_address(down, an_address(false));
+	upstreams[0] = an_upstream("app", up, down);
+	upstreams[1] = an_upstream("images", down, NULL);
+}
+
+static void
+only(const char *server)
+{
+	upstream_unref(&upstreams[0]);
+	upstreams[0] = an_upstream("app", server, NULL);
 }
 
 static void
@@ -119,6 +141,8 @@ close_stage(void)
 	resolver_free(&stage.worker.resolver);
 	loop_free(&stage.worker.loop);
 	close(door);
+	upstream_unref(&upstreams[0]);
+	upstream_unref(&upstreams[1]);
 }
 
 static struct timer look;
@@ -199,8 +223,7 @@ it_is_not_ready_when_no_upstream_accepts(void **state)
 	json_t *told;
 
 	open_stage();
-	app.entries = servers + 1;
-	app.entries_count = 1;
+	only(down);
 	told = ready();
 	assert_int_equal(stage.status, 503);
 	assert_string_equal(text_of(told, "status"), "unavailable");
@@ -234,8 +257,7 @@ redis_down_is_told_but_does_not_make_it_unready(void **state)
 	json_t *told;
 
 	open_stage();
-	snprintf(
-	    url, sizeof(url), "redis://127.0.0.1:%u/0", ntohs(servers[1].address.u.in4.sin_port));
+	snprintf(url, sizeof(url), "redis://%s/0", down);
 	conf.cache.redis.conf.is_off = false;
 	conf.cache.redis.url = url;
 	stage.worker.l2 = &link_to_redis;
@@ -246,8 +268,7 @@ redis_down_is_told_but_does_not_make_it_unready(void **state)
 	json_decref(told);
 
 	/* There, but of no use: why it is not used is what people want to read. */
-	snprintf(
-	    url, sizeof(url), "redis://127.0.0.1:%u/0", ntohs(servers[0].address.u.in4.sin_port));
+	snprintf(url, sizeof(url), "redis://%s/0", up);
 	told = ready();
 	assert_string_equal(text_of(check_of(told, "redis"), "message"), "wrong password");
 	json_decref(told);
@@ -286,13 +307,12 @@ it_is_not_ready_while_it_is_being_stopped(void **state)
 static void
 names_are_resolved(void **state)
 {
+	char name[32];
 	json_t *told;
 
 	open_stage();
-	servers[2] = (struct server_entry){.host = (char *)(uintptr_t) "localhost",
-	    .port = ntohs(servers[0].address.u.in4.sin_port)};
-	app.entries = servers + 2;
-	app.entries_count = 1;
+	snprintf(name, sizeof(name), "localhost%s", strchr(up, ':'));
+	only(name);
 	told = ready();
 	/* localhost may be ::1 first, where nobody listens: then the answer says so. */
 	assert_true(is_healthy(told, "upstream.app") ||

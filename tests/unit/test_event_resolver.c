@@ -350,6 +350,64 @@ a_bad_list_of_servers_is_refused(void **state)
 
 #define STAGED(f) cmocka_unit_test_setup_teardown(f, set_stage, strike_stage)
 
+/* "127.0.0.1:port" of a socket */
+static void
+name_socket(int fd, char out[32])
+{
+	struct sockaddr_in at;
+	socklen_t len = sizeof(at);
+
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	snprintf(out, 32, "127.0.0.1:%u", ntohs(at.sin_port));
+}
+
+static void
+questions_under_way_are_asked_anew_of_other_servers(void **state)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct stage *s = *state;
+	struct said waiting = {0}, next = {0};
+	int deaf = socket(AF_INET, SOCK_DGRAM, 0);
+	struct resolver *own = s->resolver;
+	char servers[32], nobody[32];
+
+	assert_int_equal(bind(deaf, (struct sockaddr *)&any, sizeof(any)), 0);
+	name_socket(deaf, nobody);
+	name_socket(s->fd, servers);
+	resolver_use(nobody);
+	s->resolver = resolver_new(s->loop, NULL);
+	ask(s, &waiting, "four.forebay.test", LONG_MS);
+	resolver_use(servers);
+	ask(s, &next, "six.forebay.test", LONG_MS);
+	run_until(&waiting);
+	assert_int_equal(waiting.count, 2);
+	if (next.times == 0)
+		run_until(&next);
+	assert_int_equal(next.count, 1);
+	resolver_use(NULL);
+	resolver_free(&s->resolver);
+	s->resolver = own;
+	close(deaf);
+}
+
+static void
+one_kind_of_address_may_be_asked_for_alone(void **state)
+{
+	struct stage *s = *state;
+	struct said four = {.stage = s}, six = {.stage = s};
+
+	resolver_start_family(
+	    s->resolver, "four.forebay.test", 8080, AF_INET, LONG_MS, on_said, &four);
+	run_until(&four);
+	assert_int_equal(four.count, 2);
+	assert_int_equal(s->questions, 1);
+	resolver_start_family(
+	    s->resolver, "four.forebay.test", 8080, AF_INET6, LONG_MS, on_said, &six);
+	run_until(&six);
+	assert_int_equal(six.count, 0);
+	assert_true(six.is_unknown);
+}
+
 int
 main(void)
 {
@@ -366,6 +424,8 @@ main(void)
 	    STAGED(questions_under_way_are_bounded),
 	    STAGED(literals_are_told_from_names),
 	    STAGED(a_bad_list_of_servers_is_refused),
+	    STAGED(questions_under_way_are_asked_anew_of_other_servers),
+	    STAGED(one_kind_of_address_may_be_asked_for_alone),
 	};
 
 	return cmocka_run_group_tests_name("event/resolver", tests, NULL, NULL);

@@ -172,6 +172,43 @@ a_new_address_starts_slowly_but_the_first_ones_do_not(void **state)
 	close_stage();
 }
 
+static void
+a_kind_of_address_that_nobody_could_tell_of_stays(void **state)
+{
+	struct address six = {.len = sizeof(six.u.in6)};
+	struct resolved said = {
+	    .addresses = &six, .count = 1, .ttl_s = TTL_S, .ill_family = AF_INET};
+
+	open_stage();
+	answer("1 2", NOON_MS);
+	six.u.in6.sin6_family = AF_INET6;
+	six.u.in6.sin6_port = htons(80);
+	six.u.in6.sin6_addr = in6addr_loopback;
+	names_take(app, &app->entries[0], &said, NOON_MS, &leaving);
+	assert_int_equal(upstream_size(app), 3);
+	said.ill_family = 0;
+	names_take(app, &app->entries[0], &said, NOON_MS, &leaving);
+	assert_int_equal(upstream_size(app), 1);
+	close_stage();
+}
+
+static void
+who_has_left_is_gone_when_nothing_of_it_is_left(void **state)
+{
+	struct server *busy;
+
+	open_stage();
+	answer("1", NOON_MS);
+	busy = choose(NOON_MS);
+	answer("2", NOON_MS);
+	names_sweep(app);
+	assert_true(server_is_listed(busy));
+	server_done(busy);
+	names_sweep(app);
+	assert_false(server_is_listed(busy));
+	close_stage();
+}
+
 static enum drain_verdict
 drain(const char *server, bool is_drained)
 {
@@ -304,6 +341,8 @@ main(void)
 	    cmocka_unit_test(an_address_that_comes_back_before_it_is_gone_goes_on),
 	    cmocka_unit_test(when_nobody_answers_the_last_good_answer_stays),
 	    cmocka_unit_test(a_new_address_starts_slowly_but_the_first_ones_do_not),
+	    cmocka_unit_test(a_kind_of_address_that_nobody_could_tell_of_stays),
+	    cmocka_unit_test(who_has_left_is_gone_when_nothing_of_it_is_left),
 	    cmocka_unit_test(a_drained_name_keeps_out_the_addresses_that_come),
 	    cmocka_unit_test(a_drained_address_that_goes_and_comes_back_is_still_out),
 	    cmocka_unit_test(more_names_than_there_are_places_for_are_refused),

@@ -390,9 +390,9 @@ class Origin:
             rule.gate = gate
         return gate
 
-    def listen(self, host):
+    def listen(self, host, port=None):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.listeners.append(Listener(self, family, (host, ports.free())))
+        self.listeners.append(Listener(self, family, (host, port or ports.free())))
         return str(self.listeners[-1])
 
     def listen_unix(self):
