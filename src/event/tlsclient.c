@@ -153,15 +153,19 @@ resume(SSL *ssl, struct tls_session **slot)
 }
 
 static bool
-offer(SSL *ssl, const char *protocol)
+offer(SSL *ssl, const char *protocols)
 {
 	unsigned char list[32];
-	size_t n = protocol == NULL ? 0 : strlen(protocol);
+	size_t n = protocols == NULL ? 0 : strlen(protocols), at = 0;
 
 	if (n == 0 || n >= sizeof(list))
 		return n == 0;
-	list[0] = (unsigned char)n;
-	memcpy(list + 1, protocol, n);
+	memcpy(list + 1, protocols, n);
+	for (size_t i = 1; i <= n + 1; i++) /* each has its length where the blank before it was */
+		if (i == n + 1 || list[i] == ' ') {
+			list[at] = (unsigned char)(i - at - 1);
+			at = i;
+		}
 	return SSL_set_alpn_protos(ssl, list, (unsigned)n + 1) == 0;
 }
 
@@ -317,7 +321,7 @@ stream_start_tls(struct stream *s, struct tls_client *c, const struct tls_openin
 {
 	SSL *ssl = SSL_new(c->ssl);
 
-	if (ssl == NULL || !expect(ssl, o->name) || !offer(ssl, o->protocol) ||
+	if (ssl == NULL || !expect(ssl, o->name) || !offer(ssl, o->protocols) ||
 	    !resume(ssl, o->session)) {
 		SSL_free(ssl);
 		ERR_clear_error();

@@ -32,8 +32,8 @@ struct tls_session;
 void tls_session_free(struct tls_session **sp);
 
 struct tls_opening {
-	const char *name;     /* whom the certificate must be made out to */
-	const char *protocol; /* offered by ALPN, "http/1.1"; NULL: none */
+	const char *name;      /* whom the certificate must be made out to */
+	const char *protocols; /* offered by ALPN, separated by blanks, "h2 http/1.1"; NULL: none */
 	/* Where this server's session is kept, begun from and replaced whenever it gives another one: outlives the
 	 * stream, and is for one thread, name and client only. NULL: none is. */
 	struct tls_session **session;

@@ -339,6 +339,14 @@ static const struct fetch_handler fill_fetch_handler = {
     .on_done = on_fill_done,
 };
 
+/* Its callers cancel, and its servers count on hearing of it. */
+static bool
+is_grpc(const struct fill *f)
+{
+	return slice_starts(
+	    head_value(&f->head, FIELD_CONTENT_TYPE), SLICE_LIT("application/grpc"));
+}
+
 /* Worth going on with: it will be stored, or others ride. A body on its way up goes with its client. */
 void
 fill_leader_left(struct flight *flight, struct exchange *x)
@@ -365,7 +373,7 @@ fill_leader_left(struct flight *flight, struct exchange *x)
 	if (flight_riders(flight) > 1) /* x is still among them */
 		return;
 	/* The write may have been done, though nobody hears of it. */
-	if (!method_is_safe(f->method) && f->body == NULL)
+	if (!method_is_safe(f->method) && f->body == NULL && !is_grpc(f))
 		return;
 	fill_fail(f, FETCH_done);
 }

@@ -1,8 +1,10 @@
 #include "upstream/attempt.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "event/resolver.h"
+#include "event/tls.h"
 #include "upstream/health.h"
 #include "upstream/names.h"
 #include "upstream/secure.h"
@@ -25,9 +27,65 @@ arm_deadline(struct attempt *a)
 	    loop_now_ms(attempt_loop(a)) + a->upstream->conf.connect_ms);
 }
 
+/* --- where HTTP/2 may be spoken --- */
+
+static bool
+may_be_h2(const struct attempt *a)
+{
+	return a->upstream->conf.protocol == PROTOCOL_h2 ||
+	    (a->upstream->conf.protocol == PROTOCOL_auto && !a->wants_h1);
+}
+
+static struct server_seat *
+attempt_seat(struct attempt *a)
+{
+	return pool_seat(a->server, pool_worker(a->pool));
+}
+
+/* What became of the connection is known. Those who waited for it look for themselves, unless it has yet to say how many it takes. */
+static void
+attempt_opened(struct attempt *a)
+{
+	if (!a->is_opening)
+		return;
+	a->is_opening = false;
+	attempt_seat(a)->opening--;
+	if (a->h2 == NULL)
+		pool_wake(a->pool, a->server, UINT_MAX);
+}
+
+/* A link with room. False: none. */
+static bool
+attempt_join(struct attempt *a)
+{
+	if (!may_be_h2(a) || a->wants_new)
+		return false;
+	a->h2 = h2link_find(a->pool, a->server, &a->announce);
+	return a->h2 != NULL;
+}
+
+/* Whether one comes that will have: many requests at once do not make many connections. */
+static bool
+attempt_may_join_later(struct attempt *a)
+{
+	struct server_seat *seat = attempt_seat(a);
+
+	return may_be_h2(a) && !a->wants_new && a->announce.n == 0 && !seat->answered_h1 &&
+	    (seat->opening > 0 || h2link_is_coming(seat));
+}
+
+static const char *
+protocols_of(const struct attempt *a)
+{
+	if (!may_be_h2(a))
+		return "http/1.1";
+	return a->upstream->conf.protocol == PROTOCOL_h2 ? "h2" : "h2 http/1.1";
+}
+
 static void
 attempt_fail(struct attempt *a, enum fetch_end end)
 {
+	attempt_opened(a);
 	a->step = ATTEMPT_IDLE;
 	timer_disarm(&a->deadline);
 	a->owner->on_failed(a->arg, end);
@@ -36,17 +94,29 @@ attempt_fail(struct attempt *a, enum fetch_end end)
 static void
 attempt_succeed(struct attempt *a, bool is_reused)
 {
+	attempt_opened(a);
 	a->step = ATTEMPT_IDLE;
 	a->is_reused = is_reused;
 	timer_disarm(&a->deadline);
 	a->owner->on_ready(a->arg);
 }
 
+/* Neither connection nor call is the attempt's any more. */
+static void
+attempt_let_go(struct attempt *a)
+{
+	attempt_opened(a);
+	if (a->h2 != NULL)
+		h2link_drop(a->h2, &a->call);
+	a->h2 = NULL;
+	pool_discard(&a->conn);
+}
+
 static void
 attempt_leave_server(struct attempt *a)
 {
 	server_set_add(&a->tried, a->server);
-	pool_discard(&a->conn);
+	attempt_let_go(a);
 	server_done(a->server);
 	a->server = NULL;
 }
@@ -79,7 +149,7 @@ attempt_next_server(struct attempt *a, enum fetch_end end)
 	if (attempt_has_other(a))
 		attempt_elsewhere(a);
 	else {
-		pool_discard(&a->conn);
+		attempt_let_go(a);
 		attempt_fail(a, end);
 	}
 }
@@ -101,6 +171,8 @@ attempt_connect(struct attempt *a)
 	a->conn = pool_connect(a->pool, a->server, &a->server->address, &wish);
 	if (a->conn != NULL) {
 		a->step = ATTEMPT_CONNECTING;
+		a->is_opening = may_be_h2(a);
+		attempt_seat(a)->opening += a->is_opening;
 		arm_deadline(a);
 		return;
 	}
@@ -179,13 +251,21 @@ on_attempt_look(void *arg)
 		attempt_resolve(a);
 		return;
 	}
-	if (!a->wants_new)
+	if (attempt_join(a)) {
+		attempt_succeed(a, true);
+		return;
+	}
+	if (!a->wants_new && a->upstream->conf.protocol != PROTOCOL_h2)
 		a->conn = pool_borrow_idle(a->pool, a->server,
 		    &(struct pool_wish){&a->announce, &a->owner->stream, a->arg});
-	if (a->conn == NULL)
-		attempt_connect(a);
-	else
+	if (a->conn != NULL)
 		attempt_succeed(a, true);
+	else if (attempt_may_join_later(a) && pool_wait(a->pool, a->server, &a->waiter)) {
+		a->step = ATTEMPT_CHOOSING;
+		if (!timer_is_armed(&a->deadline))
+			arm_deadline(a);
+	} else
+		attempt_connect(a);
 }
 
 /* Bytes before a request: whoever reads the answer judges them. The stream says so again each turn. */
@@ -204,10 +284,37 @@ attempt_announce(struct attempt *a)
 	    stream_writev(a->conn->stream, &iov, 1, true) == (ssize_t)iov.iov_len;
 }
 
+/* Whether HTTP/2 is what was agreed on; without TLS it is known. */
+static bool
+is_h2(const struct attempt *a)
+{
+	struct tls_info info;
+
+	if (a->upstream->secure == NULL)
+		return a->upstream->conf.protocol == PROTOCOL_h2;
+	return stream_tls_info(a->conn->stream, &info) && slice_eq(info.protocol, SLICE_LIT("h2"));
+}
+
 /* The stream speaks now, as it should or plainly. */
 static void
 attempt_hand_over(struct attempt *a)
 {
+	bool speaks_h2 = is_h2(a);
+
+	if (!speaks_h2 && a->upstream->conf.protocol == PROTOCOL_h2) {
+		attempt_blame_server(a, FETCH_not_h2);
+		return;
+	}
+	if (may_be_h2(a))
+		attempt_seat(a)->answered_h1 = !speaks_h2;
+	if (speaks_h2) {
+		a->h2 = h2link_open(&a->conn);
+		if (a->h2 == NULL)
+			attempt_next_server(a, FETCH_no_memory);
+		else
+			attempt_succeed(a, false);
+		return;
+	}
 	stream_set_handler(a->conn->stream, &a->owner->stream, a->arg);
 	attempt_succeed(a, false);
 }
@@ -224,7 +331,7 @@ attempt_connected(struct attempt *a)
 		return;
 	}
 	a->step = ATTEMPT_SECURING;
-	if (secure_begin(a->conn, pool_seat(a->server, pool_worker(a->pool))) != 0)
+	if (secure_begin(a->conn, attempt_seat(a), protocols_of(a)) != 0)
 		attempt_blame_server(a, FETCH_tls_failed);
 }
 
@@ -275,6 +382,7 @@ attempt_init(struct attempt *a, struct pool *p, struct resolver *resolver, struc
 	    .wanted = wanted,
 	    .owner = owner,
 	    .arg = arg};
+	a->call = (struct h2_call){.owner = &owner->call, .arg = arg};
 	task_init(&a->look, on_attempt_look, a);
 	pool_waiter_init(&a->waiter, on_attempt_look, a);
 	timer_init(&a->deadline, on_attempt_deadline, a);
@@ -288,9 +396,17 @@ attempt_begin(struct attempt *a)
 }
 
 void
+attempt_again(struct attempt *a)
+{
+	attempt_let_go(a);
+	a->renewals++;
+	attempt_begin(a);
+}
+
+void
 attempt_renew(struct attempt *a)
 {
-	pool_discard(&a->conn);
+	attempt_let_go(a);
 	a->renewals++;
 	a->wants_new = true;
 	attempt_begin(a);
@@ -303,7 +419,7 @@ attempt_fini(struct attempt *a)
 	pool_stop_waiting(&a->waiter);
 	timer_disarm(&a->deadline);
 	resolver_cancel(&a->resolving);
-	pool_discard(&a->conn);
+	attempt_let_go(a);
 	if (a->server != NULL)
 		server_done(a->server);
 	a->server = NULL;

@@ -2,7 +2,7 @@
  * a new one, and the next server where one cannot be had.
  *
  * Embedded in the fetch it works for. on_ready comes with conn lent and its stream given to the
- * owner's handler; on_failed when every server has been tried. Neither comes from within a call.
+ * owner's handler, or with a link that has room for a call; on_failed when every server has been tried. Neither comes from within a call.
  * Nothing has been sent yet when either comes, so trying again here is always safe. Belongs to one
  * worker; holds no reference to the upstream: its owner does.
  */
@@ -11,6 +11,7 @@
 
 #include "upstream/balance.h"
 #include "upstream/ends.h"
+#include "upstream/h2link.h"
 #include "upstream/pool.h"
 
 struct resolver;
@@ -20,6 +21,7 @@ struct attempt_owner {
 	void (*on_ready)(void *arg);
 	void (*on_failed)(void *arg, enum fetch_end end);
 	struct stream_handler stream; /* the connection's, from on_ready on */
+	struct h2_call_owner call;    /* the same where HTTP/2 is spoken; its arg is the owner's */
 };
 
 enum attempt_step {
@@ -38,12 +40,16 @@ struct attempt {
 	void *arg;
 	struct proxy_line announce; /* for whom; n 0: the server is not told */
 	enum attempt_step step;
-	struct server *server;	 /* counted in flight; NULL before the first was chosen */
-	struct upconn *conn;	 /* the owner's to return, once ready */
-	bool is_reused;		 /* conn has served before */
-	bool wants_new;		 /* an idle connection will not do */
-	uint64_t key;		 /* of the request, for consistent_hash */
-	struct slice wanted;	 /* token of the server its client began with; the owner's */
+	struct server *server; /* counted in flight; NULL before the first was chosen */
+	struct upconn *conn;   /* the owner's to return, once ready */
+	struct h2link *h2;   /* where HTTP/2 is spoken, in the place of conn; shared with others */
+	struct h2_call call; /* there, begun by the owner */
+	bool is_opening;     /* counted as such in the seat: others wait for what comes of it */
+	bool wants_h1;	     /* HTTP/1.1, where there is a choice */
+	bool is_reused;	     /* conn, or h2, has served before */
+	bool wants_new;	     /* an idle connection will not do */
+	uint64_t key;	     /* of the request, for consistent_hash */
+	struct slice wanted; /* token of the server its client began with; the owner's */
 	struct server_set tried; /* servers that could not be connected to, or failed */
 	unsigned tries;		 /* servers left for another one */
 	unsigned renewals; /* connections that were replaced by a new one to the same server */
@@ -65,6 +71,8 @@ void attempt_elsewhere(struct attempt *a);
 unsigned attempt_times(const struct attempt *a);
 /* Whether there is a server that was not tried yet. */
 bool attempt_has_other(const struct attempt *a);
+/* The server did not look at the request: looks once more, at the same server. */
+void attempt_again(struct attempt *a);
 /* The connection died: drops it and gets another one, made for this, to the same server. */
 void attempt_renew(struct attempt *a);
 /* Gives back server and connection; no callback comes any more. */

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "http/h1.h"
 #include "http/head.h"
+#include "upstream/h2link.h"
 #include "upstream/health.h"
 #include "upstream/secure.h"
 
@@ -21,7 +22,10 @@ struct watch;
 struct probe {
 	struct watch *watch;
 	struct server *server;
-	struct upconn *conn; /* NULL: none is under way */
+	bool is_under_way;
+	struct upconn *conn;
+	struct h2link *h2; /* in its place, where HTTP/2 is spoken */
+	struct h2_call call;
 	struct timer deadline;
 	struct buf in;
 	struct h1_parser parser;
@@ -71,7 +75,11 @@ probe_end(struct probe *p)
 {
 	timer_disarm(&p->deadline);
 	buf_fini(&p->in);
+	if (p->h2 != NULL)
+		h2link_drop(p->h2, &p->call);
+	p->h2 = NULL;
 	pool_discard(&p->conn);
+	p->is_under_way = false;
 }
 
 static void
@@ -129,7 +137,28 @@ judge_head(struct probe *p)
 		probe_over(p, false, "a check was answered with another status");
 	else if (c->body == NULL)
 		probe_over(p, true, "");
-	return p->conn != NULL;
+	return p->is_under_way;
+}
+
+/* More of the answer has come. False: it is over. */
+static bool
+judge(struct probe *p)
+{
+	if (!p->has_head && !judge_head(p))
+		return false;
+	if (p->has_head && has_text(p))
+		probe_over(p, true, "");
+	else if (p->in.n > HEAD_MOST + CHECK_BODY_MAX)
+		probe_over(p, false, "the answer to a check lacks the text expected");
+	return p->is_under_way;
+}
+
+static void
+not_well(struct probe *p)
+{
+	probe_over(p, false,
+	    p->has_head ? "the answer to a check lacks the text expected"
+			: "a check was not answered");
 }
 
 static void
@@ -142,21 +171,52 @@ on_probe_readable(void *arg)
 		return;
 	while ((got = stream_read(p->conn->stream, buf_room(&p->in, 4096), 4096)) > 0) {
 		p->in.n += (size_t)got;
-		if (!p->has_head && !judge_head(p))
+		if (!judge(p))
 			return;
-		if (p->has_head && has_text(p)) {
-			probe_over(p, true, "");
-			return;
-		}
-		if (p->in.n > HEAD_MOST + CHECK_BODY_MAX) {
-			probe_over(p, false, "the answer to a check lacks the text expected");
-			return;
-		}
 	}
 	if (got != STREAM_AGAIN)
-		probe_over(p, false,
-		    p->has_head ? "the answer to a check lacks the text expected"
-				: "a check was not answered");
+		not_well(p);
+}
+
+/* --- by HTTP/2 --- */
+
+static void
+on_probe_news(void *arg)
+{
+	struct probe *p = arg;
+	struct slice data = p->call.data;
+
+	buf_add_slice(&p->in, buf_slice(&p->call.heads));
+	p->call.heads.n = 0;
+	buf_add_slice(&p->in, data);
+	p->call.data = SLICE_NONE;
+	h2_call_consumed(&p->call, data.n);
+	if (judge(p) && (p->call.is_ended || p->call.end != H2_CALL_open))
+		not_well(p);
+}
+
+static const struct h2_call_owner probe_call_owner = {.on_news = on_probe_news};
+
+/* A link of its own, as the connection would be. */
+static bool
+probe_call(struct probe *p)
+{
+	const struct h2_call_start start = {.head = buf_slice(&p->watch->request),
+	    .is_https = p->watch->upstream->secure != NULL,
+	    .head_limit = HEAD_MOST};
+
+	p->h2 = h2link_open(&p->conn);
+	if (p->h2 == NULL)
+		return false;
+	h2link_retire(p->h2);
+	p->call = (struct h2_call){.owner = &probe_call_owner, .arg = p};
+	return h2link_begin(p->h2, &p->call, &start) == 0;
+}
+
+static bool
+speaks_h2(const struct probe *p)
+{
+	return p->watch->upstream->conf.protocol == PROTOCOL_h2;
 }
 
 /* On a new connection some hundred bytes are taken at once. */
@@ -174,7 +234,7 @@ probe_ask(struct probe *p)
 	p->step = PROBE_ASKING;
 	if (conf_of(p)->path == NULL)
 		probe_over(p, true, "");
-	else if (!probe_send(p, buf_slice(&p->watch->request)))
+	else if (!(speaks_h2(p) ? probe_call(p) : probe_send(p, buf_slice(&p->watch->request))))
 		probe_over(p, false, "a check could not be sent");
 }
 
@@ -194,8 +254,8 @@ probe_connected(struct probe *p)
 		probe_ask(p);
 	else {
 		p->step = PROBE_SECURING;
-		if (secure_begin(
-			p->conn, pool_seat(p->server, pool_worker(p->watch->checks->pool))) != 0)
+		if (secure_begin(p->conn, pool_seat(p->server, pool_worker(p->watch->checks->pool)),
+			speaks_h2(p) ? "h2" : "http/1.1") != 0)
 			probe_over(p, false, "TLS could not be begun for a check");
 	}
 }
@@ -240,7 +300,7 @@ probe_start(struct probe *p)
 	struct pool_wish wish = {&nobody, &probe_stream_handler, p};
 	struct address to;
 
-	if (p->conn != NULL || !probe_address(p, &to, true))
+	if (p->is_under_way || !probe_address(p, &to, true))
 		return;
 	p->step = PROBE_CONNECTING;
 	p->has_head = false;
@@ -250,7 +310,8 @@ probe_start(struct probe *p)
 		probe_over(p, false, "no connection for a check");
 	if (p->conn != NULL && !probe_address(p, &to, false))
 		probe_end(p);
-	if (p->conn != NULL)
+	p->is_under_way = p->conn != NULL;
+	if (p->is_under_way)
 		timer_arm(c->loop, &p->deadline,
 		    loop_now_ms(c->loop) + p->watch->upstream->conf.check.timeout_ms);
 }

@@ -17,6 +17,11 @@ const struct conf_word upstream_balance_words[] = {
 	{0}};
 const struct conf_word upstream_host_words[] = {{"client", 0, false}, {"server", 1, false}, {0}};
 const struct conf_word upstream_tls_words[] = {{"1.2", 0, false}, {"1.3", 1, false}, {0}};
+const struct conf_word upstream_protocol_words[] = {
+#define X(name, text) {#name, PROTOCOL_##name, false},
+    PROTOCOLS(X)
+#undef X
+	{0}};
 const struct conf_word upstream_proxy_words[] = {{"off", 0, false}, {"v2", 1, false}, {0}};
 
 /* What an address of a listener may be, but not of a server: ":8080", "*:8080". */
@@ -306,6 +311,8 @@ settings_of(const struct upstream_section *s)
 	    .max = (unsigned)s->connections.max,
 	    .pending = (unsigned)s->connections.pending,
 	    .host_from_server = s->host != 0,
+	    .protocol = (enum protocol)s->protocol,
+	    .streams = (unsigned)s->connections.streams,
 	    .announces_clients = s->proxy_protocol != 0,
 	    .panic = s->panic,
 	    .try_ms = s->timeouts.try_,
@@ -385,6 +392,11 @@ check_upstream(struct conf_context *cx, const struct conf_table *t, void *target
 		conf_error(
 		    cx->diag, conf_place(t, s, "servers"), "servers: there is a bad address");
 	upstream_unref(&u);
+	if (s->protocol == PROTOCOL_auto && s->tls.conf.is_off) {
+		conf_error(cx->diag, conf_place(t, s, "protocol"),
+		    "protocol: auto is agreed on by TLS, and there is none");
+		conf_hint(cx->diag, "say what the servers speak, http1 or h2, or set tls");
+	}
 	for (size_t i = 0; i < s->servers.count && !s->tls.conf.is_off && s->tls.name == NULL; i++)
 		if (strncmp(s->servers.items[i].address, "unix:", 5) == 0) {
 			conf_error(cx->diag, conf_place(t, s, "tls"),
@@ -466,7 +478,8 @@ is_same(const struct upstream *u, const struct upstream_conf *c, const struct up
 	    had->response_ms != c->response_ms || had->idle_ms != c->idle_ms ||
 	    had->life_ms != c->life_ms || had->max != c->max || had->pending != c->pending ||
 	    had->host_from_server != c->host_from_server ||
-	    had->announces_clients != c->announces_clients)
+	    had->announces_clients != c->announces_clients || had->protocol != c->protocol ||
+	    had->streams != c->streams)
 		return false;
 	if (u->workers != workers || u->entries_count != s->servers.count)
 		return false;

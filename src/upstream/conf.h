@@ -11,6 +11,7 @@
 	X(idle, duration, "300s", "1s", "1d", "An unused connection is closed after that")                   \
 	X(life, duration, "off", "1s", "30d", "An older connection is closed once it is not in use", .words = upstream_life_words) \
 	X(requests, int, "off", "1", "1000000", "Requests on their way to one server, those that wait included; with as many at each, one more gets 503", .words = upstream_off_words) \
+	X(streams, int, "100", "1", "65535", "Requests at a time on one connection of HTTP/2, or as many as the server allows, if that is less; more take another connection") \
 	X(pending, int, "1000", "0", "1000000", "Requests per worker that may wait for a connection when all are in use; more get 503")
 
 #define UPSTREAM_TIMEOUT_DIRECTIVES(X)                                                                       \
@@ -82,6 +83,7 @@
 	X(slow_start, duration, "off", "1s", "1h", "A server that comes back begins with a tenth of its weight, and has all of it after that long", .words = upstream_life_words) \
 	X(host, choice(upstream_host_words), "client", NULL, NULL, "The Host sent to it: what the client asked for, or the server's own name") \
 	X(tls, map(struct upstream_tls_conf, upstream_tls_table), "off", NULL, NULL, "TLS to the servers; their certificates are verified", .may_be_off = true) \
+	X(protocol, choice(upstream_protocol_words), "http1", NULL, NULL, "What is spoken to the servers: `http1`, `h2` (agreed on by ALPN with `tls`, else taken for granted; gRPC needs it), `auto` (with `tls`: HTTP/2 where a server agrees to it)") \
 	X(proxy_protocol, choice(upstream_proxy_words), "off", NULL, NULL, "`v2`: each connection begins by saying, by the PROXY protocol, for which client it is, and serves only him") \
 	X(connections, map(struct upstream_pool_conf, upstream_pool_table), NULL, NULL, NULL, "Connections kept open to it") \
 	X(timeouts, map(struct upstream_timeout_conf, upstream_timeout_table), NULL, NULL, NULL, "How long is waited for it")
@@ -89,7 +91,7 @@
 
 extern const struct conf_word upstream_life_words[], upstream_same_site_words[],
     upstream_secure_words[], upstream_off_words[], upstream_balance_words[], upstream_host_words[],
-    upstream_proxy_words[], upstream_tls_words[];
+    upstream_proxy_words[], upstream_tls_words[], upstream_protocol_words[];
 
 struct upstream_pool_conf {
 	struct conf_head conf;

@@ -20,8 +20,8 @@ static void on_fetch_ready(void *arg);
 static void on_fetch_unreached(void *arg, enum fetch_end end);
 static void on_fetch_readable(void *arg);
 static void on_fetch_writable(void *arg);
-static const struct attempt_owner fetch_attempt_owner = {
-    on_fetch_ready, on_fetch_unreached, {on_fetch_readable, on_fetch_writable}};
+static const struct attempt_owner fetch_attempt_owner = {on_fetch_ready, on_fetch_unreached,
+    {on_fetch_readable, on_fetch_writable}, {fetch_h2_pull, fetch_h2_news}};
 
 void
 fetch_arm_deadline(struct fetch *f, int64_t after_ms)
@@ -57,6 +57,7 @@ fetch_free(struct fetch *f)
 	buf_fini(&f->own_head);
 	buf_fini(&f->in);
 	buf_fini(&f->trailers);
+	buf_fini(&f->kept);
 	free(f);
 	upstream_unref(&u);
 }
@@ -67,7 +68,7 @@ is_unsent(enum fetch_end end)
 {
 	return end == FETCH_unresolved || end == FETCH_refused || end == FETCH_connect_slow ||
 	    end == FETCH_no_connection || end == FETCH_overloaded || end == FETCH_tls_certificate ||
-	    end == FETCH_tls_refused || end == FETCH_tls_failed;
+	    end == FETCH_tls_refused || end == FETCH_tls_failed || end == FETCH_turned_away;
 }
 
 void
@@ -118,8 +119,8 @@ may_go_elsewhere(struct fetch *f)
 	    f->retries < fetch_conf(f)->retries && attempt_has_other(&f->attempt);
 }
 
-static void
-begin_anew(struct fetch *f, enum fetch_end end)
+void
+fetch_begin_anew(struct fetch *f, enum fetch_end end)
 {
 	atomic_fetch_add_explicit(&f->attempt.server->retries, 1, memory_order_relaxed);
 	f->first = end;
@@ -141,7 +142,7 @@ fetch_go_elsewhere(struct fetch *f, enum fetch_end end)
 	f->retries++;
 	atomic_fetch_add_explicit(&f->attempt.server->failures, 1, memory_order_relaxed);
 	f->is_retry = false;
-	begin_anew(f, end);
+	fetch_begin_anew(f, end);
 	attempt_elsewhere(&f->attempt);
 	return true;
 }
@@ -167,7 +168,7 @@ fetch_broken(struct fetch *f, enum fetch_end end)
 		fetch_failed(f, end);
 		return;
 	}
-	begin_anew(f, end);
+	fetch_begin_anew(f, end);
 	f->is_retry = true;
 	attempt_renew(&f->attempt);
 }
@@ -175,7 +176,11 @@ fetch_broken(struct fetch *f, enum fetch_end end)
 void
 fetch_upload_ready(struct fetch *f)
 {
-	if (f->attempt.conn != NULL && f->step >= FETCH_EXCHANGING)
+	if (f->step < FETCH_EXCHANGING)
+		return;
+	if (f->attempt.h2 != NULL)
+		fetch_h2_upload_ready(f);
+	else if (f->attempt.conn != NULL)
 		fetch_h1_send(f);
 }
 
@@ -222,7 +227,10 @@ fetch_begin_exchange(struct fetch *f)
 	atomic_fetch_add_explicit(&f->attempt.server->requests, 1, memory_order_relaxed);
 	f->sent_us = clock_mono_us();
 	fetch_arm_response(f);
-	fetch_h1_send(f);
+	if (f->attempt.h2 != NULL)
+		fetch_h2_begin(f);
+	else
+		fetch_h1_send(f);
 }
 
 static void
@@ -305,7 +313,7 @@ take_upgrade(struct fetch *f)
 	struct upconn *conn = f->attempt.conn;
 	void *arg = f->arg;
 
-	if (!f->plan.wants_upgrade)
+	if (!f->plan.wants_upgrade || conn == NULL)
 		return fetch_bad(f, FETCH_upgrade_unasked);
 	f->attempt.conn = NULL;
 	h->on_upgrade(
@@ -397,6 +405,7 @@ fetch_start(struct pool *p, struct resolver *resolver, const struct fetch_plan *
 	attempt_init(&f->attempt, p, resolver, plan->upstream, plan->key, plan->affinity,
 	    &fetch_attempt_owner, f);
 	f->attempt.announce = plan->announce;
+	f->attempt.wants_h1 = plan->wants_upgrade;
 	timer_init(&f->deadline, on_fetch_deadline, f);
 	timer_init(&f->whole, on_fetch_whole, f);
 	if (fetch_conf(f)->total_ms > 0)
@@ -409,11 +418,12 @@ fetch_start(struct pool *p, struct resolver *resolver, const struct fetch_plan *
 void
 fetch_pause(struct fetch *f)
 {
-	if (f->paused || f->attempt.conn == NULL)
+	if (f->paused || (f->attempt.conn == NULL && f->attempt.h2 == NULL))
 		return;
 	f->paused = true;
 	timer_disarm(&f->deadline);
-	stream_want_read(f->attempt.conn->stream, false);
+	if (f->attempt.h2 == NULL)
+		stream_want_read(f->attempt.conn->stream, false);
 }
 
 void
@@ -423,7 +433,10 @@ fetch_resume(struct fetch *f)
 		return;
 	f->paused = false;
 	fetch_arm_deadline(f, fetch_conf(f)->response_ms);
-	stream_want_read(f->attempt.conn->stream, true);
+	if (f->attempt.h2 != NULL)
+		fetch_h2_resume(f);
+	else
+		stream_want_read(f->attempt.conn->stream, true);
 }
 
 const struct server *

@@ -1,5 +1,5 @@
-/* upstream/fetch.h - one request to one upstream and its response: HTTP/1.1, one connection,
- * streamed both ways.
+/* upstream/fetch.h - one request to one upstream and its response, streamed both ways: by HTTP/1.1 on a connection of
+ * its own, or by HTTP/2 on one that is shared.
  *
  * The story of a fetch: it picks a server, borrows an idle connection or opens one, sends the
  * rendered head and pulls the request's body from an upload, reads interim responses, then the
@@ -8,7 +8,8 @@
  *
  * Tried again, by itself: a connection that could not be made goes to the next server (nothing was
  * sent); a reused connection that dies before any byte of the response is replaced once, if the
- * request is idempotent and its body has not been touched.
+ * request is idempotent and its body has not been touched; what a server of HTTP/2 says it has not looked at is asked again, whatever
+ * the method, while the body that was sent is still at hand.
  *
  * Belongs to one worker. No callback runs inside fetch_start. After on_done, and after fetch_abort,
  * the fetch is gone.

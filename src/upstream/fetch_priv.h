@@ -1,5 +1,5 @@
 /* upstream/fetch_priv.h - what the files of a fetch share: fetch.c is its life (servers, tries, time, ends), fetch_h1.c the
- * exchange on a connection.
+ * exchange on a connection of its own, fetch_h2.c that on a shared one.
  */
 #ifndef UPSTREAM_FETCH_PRIV_H
 #define UPSTREAM_FETCH_PRIV_H
@@ -33,6 +33,9 @@ struct fetch {
 	struct buf own_head;  /* the same with the server's name as Host */
 	size_t head_sent;
 	bool upload_begun, upload_done, upload_touched, send_broken;
+	struct buf kept; /* of the upload, as it went out by HTTP/2 */
+	size_t kept_at;	 /* to be sent from here on */
+	unsigned turned_away;
 	struct chunker chunker; /* of an upload without a known length */
 	/* receiving */
 	struct h1_parser parser;
@@ -44,6 +47,7 @@ struct fetch {
 	unsigned interims;
 	struct body *body;
 	uint64_t left; /* of a body with a length */
+	size_t held;   /* of HTTP/2, not yet given back to the stream's window */
 	bool paused, keep;
 };
 
@@ -80,6 +84,8 @@ enum fed fetch_read_heads(struct fetch *f);
 /* What came is no response. FED_GONE. */
 enum fed fetch_bad(struct fetch *f, enum fetch_end end);
 
+/* Ready for another try, after that end of this one. */
+void fetch_begin_anew(struct fetch *f, enum fetch_end end);
 /* Each of these ends the fetch, or this try; the caller returns. */
 /* The response is whole. */
 void fetch_complete(struct fetch *f);
@@ -94,5 +100,14 @@ void fetch_finish(struct fetch *f, enum fetch_end end);
 /* What is there of the request, as far as it goes. */
 void fetch_h1_send(struct fetch *f);
 void fetch_h1_readable(struct fetch *f);
+
+/* --- fetch_h2.c --- */
+
+void fetch_h2_begin(struct fetch *f);
+void fetch_h2_upload_ready(struct fetch *f);
+void fetch_h2_resume(struct fetch *f);
+/* For struct h2_call_owner. */
+size_t fetch_h2_pull(void *arg, char *to, size_t n, bool *end_out, struct slice *trailers_out);
+void fetch_h2_news(void *arg);
 
 #endif

@@ -164,6 +164,8 @@ upconn_close(struct upconn *c)
 {
 	struct upstream *u = c->server->upstream;
 
+	if (c->h2 != NULL)
+		c->on_close(c);
 	stream_close(&c->stream);
 	atomic_fetch_sub_explicit(&c->server->connections, 1, memory_order_relaxed);
 	wake_waiter(c->pool, c->server);
@@ -233,7 +235,7 @@ pool_borrow_idle(struct pool *p, struct server *s, const struct pool_wish *wish)
 	for (struct link *l = idle->next; l != idle; l = l->next) {
 		struct upconn *c = CONTAINER_OF(l, struct upconn, link);
 
-		if (!proxy_line_eq(&c->announced, wish->announce))
+		if (c->h2 != NULL || !proxy_line_eq(&c->announced, wish->announce))
 			continue;
 		upconn_leave_idle(c);
 		stream_set_handler(c->stream, wish->handler, wish->arg);
@@ -350,21 +352,38 @@ pool_return(struct upconn **cp)
 		upstream_unref(&u);
 		return;
 	}
-	if (seat->is_retired || !server_keeps_idle(s) || stream_has_pending(c->stream) ||
-	    has_its_share(c->server, seat) ||
+	if (seat->is_retired || !server_keeps_idle(s) ||
+	    (c->h2 == NULL && stream_has_pending(c->stream)) || has_its_share(c->server, seat) ||
 	    (conf->life_ms > 0 && now_ms - c->opened_ms >= conf->life_ms)) {
 		upconn_close(c);
 		return;
 	}
-	stream_set_handler(c->stream, &idle_handler, c);
-	stream_want_write(c->stream, false);
-	stream_want_read(c->stream, true);
+	if (c->h2 == NULL) {
+		stream_set_handler(c->stream, &idle_handler, c);
+		stream_want_write(c->stream, false);
+		stream_want_read(c->stream, true);
+	}
 	list_push_front(&seat->idle, &c->link);
 	seat->idle_count++;
 	timer_arm(c->pool->loop, &c->idle, now_ms + conf->idle_ms);
 	wake_waiter(c->pool, c->server);
 	if (!server_keeps_idle(s)) /* said between the look and the count, when nobody told us */
 		close_seat(seat);
+}
+
+void
+pool_reuse(struct upconn *c)
+{
+	upconn_leave_idle(c);
+}
+
+void
+pool_wake(struct pool *p, struct server *s, unsigned count)
+{
+	unsigned waiting = pool_seat(s, p->worker)->waiting_count;
+
+	for (count = count < waiting ? count : waiting; count > 0; count--)
+		wake_waiter(p, s);
 }
 
 void

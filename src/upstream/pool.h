@@ -23,6 +23,10 @@ struct upconn {
 	struct proxy_line announced; /* for whom it is; n 0: for anybody */
 	int64_t opened_ms;
 	unsigned served; /* responses read to their end */
+	/* HTTP/2 is spoken on it (upstream/h2link.h), by whoever has its stream's events; NULL: HTTP/1.1. It is told before
+	 * the connection is closed, and freed with it. */
+	struct h2link *h2;
+	void (*on_close)(struct upconn *c);
 };
 
 /* mailboxes: of all workers by their numbers; the array stays the caller's. */
@@ -57,6 +61,10 @@ struct upconn *pool_connect(
     struct pool *p, struct server *s, const struct address *to, const struct pool_wish *wish);
 /* The response was read to its very end and both sides keep the connection: it may serve again. */
 void pool_return(struct upconn **cp);
+/* One that was returned speaks HTTP/2 and is in use again. */
+void pool_reuse(struct upconn *c);
+/* Up to that many of those who wait for s here look again. */
+void pool_wake(struct pool *p, struct server *s, unsigned count);
 /* It may not. */
 void pool_discard(struct upconn **cp);
 /* Closes every idle connection to the upstream's servers, and each that is returned from now on: the

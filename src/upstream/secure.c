@@ -98,12 +98,12 @@ tell_success(struct upconn *c)
 }
 
 int
-secure_begin(struct upconn *c, struct server_seat *seat)
+secure_begin(struct upconn *c, struct server_seat *seat, const char *protocols)
 {
 	struct secure *s = c->server->upstream->secure;
 	const struct tls_opening opening = {
 	    .name = s->name != NULL ? s->name : c->server->entry->host,
-	    .protocol = "http/1.1",
+	    .protocols = protocols,
 	    .session = &seat->tls_session};
 
 	if (s->client != NULL && stream_start_tls(c->stream, s->client, &opening) == 0)

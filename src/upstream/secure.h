@@ -29,8 +29,8 @@ bool secure_is_same(const struct secure *a, const struct secure *b);
 void secure_give(struct upstream *u, struct secure **sp);
 
 /* On a new connection to a server of an upstream that has one: TLS begins, and the stream's on_writable
- * tells when it is done. seat: of this worker. 0, or -1. */
-int secure_begin(struct upconn *c, struct server_seat *seat);
+ * tells when it is done. seat: of this worker; protocols: offered by ALPN. 0, or -1. */
+int secure_begin(struct upconn *c, struct server_seat *seat, const char *protocols);
 /* It is done: counts and tells. FETCH_done, or how it failed. */
 enum fetch_end secure_done(struct upconn *c);
 /* A connection has broken: the end if TLS was the reason, else otherwise. */

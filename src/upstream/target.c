@@ -120,6 +120,7 @@ server_init(struct server *s, struct upstream *u, struct server_entry *e)
 		s->seats[i].server = s;
 		list_init(&s->seats[i].idle);
 		list_init(&s->seats[i].waiting);
+		list_init(&s->seats[i].links);
 	}
 }
 

@@ -29,6 +29,19 @@ enum balance {
 #undef X
 };
 
+/* clang-format off */
+/*  word     text */
+#define PROTOCOLS(X)                                                                   \
+	X(http1, "HTTP/1.1")                                                           \
+	X(h2,    "HTTP/2: agreed on by ALPN with `tls`, else taken for granted (h2c)") \
+	X(auto,  "with `tls`: HTTP/2 where the server agrees to it, else HTTP/1.1")
+/* clang-format on */
+enum protocol {
+#define X(name, text) PROTOCOL_##name,
+	PROTOCOLS(X)
+#undef X
+};
+
 #define SERVERS_MAX 256 /* of one upstream */
 #define NAME_PLACES 12	/* servers that one name may be; some of them may be leaving */
 #define WEIGHT_MAX 1000
@@ -135,19 +148,21 @@ struct upstream_conf {
 	struct status_set retry_statuses; /* answers for which another server is asked */
 	int64_t
 	    try_ms; /* to a response head, where another server is left to ask; 0: response_ms */
-	int64_t total_ms;	/* to a response head, all tries together; 0: no bound of its own */
-	unsigned requests;	/* on their way to one server at most; 0: no bound of its own */
-	double hash_bound;	/* consistent_hash: how many times its share a server may have */
-	int64_t ewma_ms;	/* peak_ewma: what was seen that long ago counts a third */
-	int64_t slow_start_ms;	/* a server that comes back gets its full share after that */
-	int64_t connect_ms;	/* from connect to connected */
-	int64_t response_ms;	/* from the request sent to a whole response head; also the longest
+	int64_t total_ms;      /* to a response head, all tries together; 0: no bound of its own */
+	unsigned requests;     /* on their way to one server at most; 0: no bound of its own */
+	double hash_bound;     /* consistent_hash: how many times its share a server may have */
+	int64_t ewma_ms;       /* peak_ewma: what was seen that long ago counts a third */
+	int64_t slow_start_ms; /* a server that comes back gets its full share after that */
+	int64_t connect_ms;    /* from connect to connected */
+	int64_t response_ms;   /* from the request sent to a whole response head; also the longest
 				  silence in a body */
-	int64_t idle_ms;	/* an unused connection is closed after that */
-	int64_t life_ms;	/* and an old one too, when it is next unused; 0: never */
-	unsigned max;		/* connections to each server, all workers together */
-	unsigned pending;	/* requests that may wait for a connection, per worker */
-	bool host_from_server;	/* the Host sent is the server's name, not the client's */
+	int64_t idle_ms;       /* an unused connection is closed after that */
+	int64_t life_ms;       /* and an old one too, when it is next unused; 0: never */
+	unsigned max;	       /* connections to each server, all workers together */
+	unsigned pending;      /* requests that may wait for a connection, per worker */
+	bool host_from_server; /* the Host sent is the server's name, not the client's */
+	enum protocol protocol;
+	unsigned streams;	/* requests on one connection of HTTP/2 at a time */
 	bool announces_clients; /* a connection begins with a PROXY header and serves one client */
 };
 
@@ -161,6 +176,9 @@ struct server_seat {
 	_Atomic unsigned waiting_count;
 	/* From another worker: it waits, or has made room (upstream/pool.c:on_plea). */
 	struct letter plea;
+	struct link links;		 /* struct h2link: connections on which HTTP/2 is spoken */
+	unsigned opening;		 /* connections being made on which it may be */
+	bool answered_h1;		 /* where both are offered: what was agreed on last */
 	struct tls_session *tls_session; /* the server's last; NULL: none */
 	_Atomic bool has_plea;		 /* under way, with a reference to the upstream */
 };
@@ -177,7 +195,9 @@ struct server_seat {
 	X(ejections,        counter, "Times it was not asked for a while because it failed or was slow") \
 	X(tls_handshakes,   counter, "TLS handshakes completed with the server")        \
 	X(tls_resumed,      counter, "TLS handshakes that resumed a session")           \
-	X(tls_failures,     counter, "Connections on which TLS failed")
+	X(tls_failures,     counter, "Connections on which TLS failed") \
+	X(requests_h2,      counter, "Requests sent to it by HTTP/2") \
+	X(turned_away,      counter, "Requests that it did not look at: REFUSED_STREAM, or beyond its GOAWAY")
 /* clang-format on */
 
 /* What stands in the configuration: an address, which is one server, or a name, which is as many as it has addresses
