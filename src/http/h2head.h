@@ -1,10 +1,8 @@
-/* http/h2head.h - header sections of HTTP/2: a request's fields into the text of HTTP/1.1, a response's text into a field
- * block (RFC 9113 section 8, RFC 7541).
+/* http/h2head.h - header sections of HTTP/2 coming in: a request's fields become the text of HTTP/1.1 (RFC 9113 section 8).
  *
  * A request becomes the head that HTTP/1.1 would have sent, and goes through its strict parser like all others: what the
  * exchange, the log and the origin see has one form. What could mean two things is refused before: pseudo-fields, names
- * in upper case, fields of a connection, Host beside another :authority. Blocks are written with the static table and
- * literals alone, so that they fit every connection, whatever its tables hold. No I/O, no clock.
+ * in upper case, fields of a connection, Host beside another :authority. No I/O, no clock.
  */
 #ifndef HTTP_H2HEAD_H
 #define HTTP_H2HEAD_H
@@ -81,13 +79,5 @@ void h2_head_end(struct h2_head *h, struct slice upgrade_key);
 /* The section has been dealt with: memory beyond the ordinary is given back. */
 void h2_head_rest(struct h2_head *h);
 void h2_head_fini(struct h2_head *h);
-
-/* Appends ":status" to a block. */
-void h2_block_status(struct buf *block, unsigned status);
-/* Appends one field. */
-void h2_block_field(struct buf *block, struct slice name, struct slice value);
-/* Appends the fields of text, lines of HTTP/1.1 each with its CR LF, but none that concern a connection. A status line or an empty
- * line in it is passed over. */
-void h2_block_lines(struct buf *block, struct slice text);
 
 #endif

@@ -1,7 +1,7 @@
 /* What goes out: frames into the buffer, heads of responses, and what the send windows allow. */
 #include "http/h2session_priv.h"
 
-#define BLOCK_BYTES_KEPT 4096
+#include "http/h2block.h"
 
 char *
 h2_put_frame(struct h2_session *s, size_t n, enum h2_type type, unsigned flags, uint32_t id)
@@ -30,41 +30,55 @@ h2_put_goaway(struct h2_session *s, uint32_t last_id, enum h2_error code, struct
 		memcpy(p + 8, why.p, why.n);
 }
 
+/* A block too large for one frame goes on in others: rest lies behind the first of them in out, and moves. */
 static void
-put_block(struct h2_session *s, uint32_t id, bool end)
+put_continuations(struct h2_session *s, uint32_t id, size_t rest_at)
 {
-	struct slice rest = buf_slice(&s->block);
-	enum h2_type type = H2_HEADERS;
-	unsigned flags = end ? H2_END_STREAM : 0;
+	struct buf rest = {0};
 
-	do {
-		size_t some = rest.n < H2_PAYLOAD_MAX ? rest.n : H2_PAYLOAD_MAX;
-		bool last = some == rest.n;
+	buf_add(&rest, s->out.p + rest_at, s->out.n - rest_at);
+	s->out.n = rest_at;
+	for (size_t at = 0; at < rest.n;) {
+		size_t some = rest.n - at < H2_PAYLOAD_MAX ? rest.n - at : H2_PAYLOAD_MAX;
+		bool last = at + some == rest.n;
 
-		memcpy(h2_put_frame(s, some, type, flags | (last ? H2_END_HEADERS : 0), id), rest.p,
-		    some);
-		rest = slice_skip(rest, some);
-		type = H2_CONTINUATION;
-		flags = 0;
-	} while (rest.n > 0);
+		memcpy(h2_put_frame(s, some, H2_CONTINUATION, last ? H2_END_HEADERS : 0, id),
+		    rest.p + at, some);
+		at += some;
+	}
+	buf_fini(&rest);
+}
+
+/* The block has been written behind room for a frame's head at head_at. */
+static void
+end_block(struct h2_session *s, uint32_t id, size_t head_at, bool end)
+{
+	size_t block_at = head_at + H2_FRAME_HEAD_BYTES, n = s->out.n - block_at;
+	bool fits = n <= H2_PAYLOAD_MAX;
+
+	h2_put_frame_head(s->out.p + head_at, fits ? n : H2_PAYLOAD_MAX, H2_HEADERS,
+	    (end ? H2_END_STREAM : 0) | (fits ? H2_END_HEADERS : 0), id);
+	if (!fits)
+		put_continuations(s, id, block_at + H2_PAYLOAD_MAX);
 }
 
 void
 h2_send_head(struct h2_session *s, struct h2_stream *st, unsigned status, const struct slice *lines,
     unsigned count, bool end)
 {
-	s->block.n = 0;
+	size_t head_at = s->out.n;
+
+	buf_room(&s->out, H2_FRAME_HEAD_BYTES);
+	s->out.n += H2_FRAME_HEAD_BYTES;
 	/* No table of ours is ever used: the peer is told so once, and may then choose any size for it (RFC 7541 section 4.2). */
 	if (!s->has_sent_head)
-		buf_add_char(&s->block, 0x20);
+		buf_add_char(&s->out, 0x20);
 	s->has_sent_head = true;
 	if (status != 0)
-		h2_block_status(&s->block, status);
+		h2_block_status(&s->out, status);
 	for (unsigned i = 0; i < count; i++)
-		h2_block_lines(&s->block, lines[i]);
-	put_block(s, st->id, end);
-	if (s->block.cap > BLOCK_BYTES_KEPT)
-		buf_fini(&s->block);
+		h2_block_lines(&s->out, lines[i]);
+	end_block(s, st->id, head_at, end);
 	st->send_ended |= end;
 }
 

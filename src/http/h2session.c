@@ -185,7 +185,6 @@ h2_session_free(struct h2_session **sp)
 	nghttp2_hd_inflate_del(s->inflater);
 	h2_head_fini(&s->head);
 	buf_fini(&s->out);
-	buf_fini(&s->block);
 	free(s);
 }
 

@@ -38,7 +38,7 @@ struct h2_session {
 	struct h2_head head;
 	nghttp2_hd_inflater *inflater;
 	/* out */
-	struct buf out, block;
+	struct buf out;
 	bool has_sent_head;
 	/* windows of the connection */
 	int64_t send_window, receive_window;
