@@ -1,15 +1,58 @@
 /* The body of a request as it comes: DATA, both receive windows, and what the head said of its length. */
 #include "http/h2session_priv.h"
 
+/* --- the connection's window --- */
+
+static void
+open_window(struct h2_session *s, uint32_t more)
+{
+	h2_put_u32_frame(s, H2_WINDOW_UPDATE, 0, more);
+	s->receive_window += more;
+}
+
+static void
+tell_consumed(struct h2_session *s)
+{
+	if (s->consumed > 0)
+		open_window(s, s->consumed);
+	s->consumed = 0;
+}
+
+/* What waits has eaten the window so far that not every stream could send its own: more is lent. What waits is always
+ * more than what is lent (the window is at least twice a stream's), so consuming pays it all back. */
+static void
+keep_room(struct h2_session *s)
+{
+	if (s->is_over || s->receive_window >= H2_WINDOW_DEFAULT)
+		return;
+	tell_consumed(s);
+	if (s->receive_window >= H2_WINDOW_DEFAULT ||
+	    !s->handler->on_borrow(s->arg, H2_WINDOW_DEFAULT))
+		return;
+	s->borrowed += H2_WINDOW_DEFAULT;
+	open_window(s, H2_WINDOW_DEFAULT);
+}
+
+/* Returns what is left of n when debts are paid. */
+static uint32_t
+repay(struct h2_session *s, uint32_t n)
+{
+	uint32_t pays = n < s->borrowed ? n : s->borrowed;
+
+	if (pays > 0)
+		s->handler->on_borrow(s->arg, -(int64_t)pays);
+	s->borrowed -= pays;
+	return n - pays;
+}
+
+/* --- what has been dealt with --- */
+
 void
 h2_consumed(struct h2_session *s, struct h2_stream *st, size_t n)
 {
-	s->consumed += (uint32_t)n;
-	if (!s->is_over && s->consumed >= s->limits.connection_window / 2) {
-		h2_put_u32_frame(s, H2_WINDOW_UPDATE, 0, s->consumed);
-		s->receive_window += s->consumed;
-		s->consumed = 0;
-	}
+	s->consumed += repay(s, (uint32_t)n);
+	if (!s->is_over && s->consumed >= s->limits.connection_window / 2)
+		tell_consumed(s);
 	if (st == NULL || st->receive_ended || st->discards)
 		return;
 	st->consumed += (uint32_t)n;
@@ -26,6 +69,8 @@ h2_discard(struct h2_session *s, struct h2_stream *st, size_t waiting)
 	st->discards = true;
 	h2_consumed(s, st, waiting);
 }
+
+/* --- what comes --- */
 
 void
 h2_bad_body(struct h2_session *s, struct h2_stream *st)
@@ -131,6 +176,7 @@ h2_on_data(struct h2_session *s, struct h2_frame *f)
 	else if (!(f->flags & H2_END_STREAM) && !h2_spend(s, H2_COST_FRAME))
 		return;
 	take_body(s, st, f, padding);
+	keep_room(s);
 	if ((f->flags & H2_END_STREAM) && list_has(&st->link))
 		h2_end_request(s, st, SLICE_NONE);
 }

@@ -2,6 +2,7 @@
  * h2control.c. */
 #include "http/h2session_priv.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 static void
@@ -156,6 +157,7 @@ h2_session_new(const struct h2_limits *l, struct slice key, const struct h2_hand
 {
 	struct h2_session *s = calloc(1, sizeof(*s));
 
+	assert(l->connection_window >= 2 * H2_WINDOW_DEFAULT);
 	if (s == NULL)
 		return NULL;
 	if (nghttp2_hd_inflate_new(&s->inflater) != 0) {

@@ -87,13 +87,15 @@ struct h2_handler {
 	void (*on_window)(void *arg, struct h2_stream *st);
 	void (*on_priority)(void *arg, struct h2_stream *st);
 	void (*on_ping_ack)(void *arg);
+	/* The connection's window is used up by bodies that wait: may it have so many bytes more? Negative: it gives them back. */
+	bool (*on_borrow)(void *arg, int64_t bytes);
 };
 
 struct h2_limits {
 	uint32_t streams;    /* open at a time */
 	uint32_t head_bytes; /* of a header section, unfolded */
 	uint32_t
-	    connection_window; /* of all requests' bodies together; a stream has H2_WINDOW_DEFAULT */
+	    connection_window; /* of all requests' bodies together, unless more is lent; a stream has H2_WINDOW_DEFAULT. At least twice that */
 };
 
 /* What the counters want to know. */
@@ -107,7 +109,7 @@ struct h2_counts {
 /* key: 24 characters for upgrades, copied. The server's settings stand in out at once. NULL: no memory. */
 struct h2_session *h2_session_new(
     const struct h2_limits *l, struct slice key, const struct h2_handler *h, void *arg);
-/* The streams must have gone. */
+/* The streams must have gone, and what waited of their bodies counts as consumed. */
 void h2_session_free(struct h2_session **sp);
 
 /* Takes whole frames; returns how many bytes are done with. */

@@ -43,6 +43,7 @@ struct h2_session {
 	/* windows of the connection */
 	int64_t send_window, receive_window;
 	uint32_t consumed;
+	uint32_t borrowed; /* of the receive window, by on_borrow */
 	int64_t initial_send_window;
 	uint32_t last_id;
 	uint32_t recent[H2_RECENT];

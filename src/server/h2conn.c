@@ -4,6 +4,7 @@
  * one write. Nothing is read while more than OUT_FULL waits to be sent: who does not listen is not listened to. */
 #include "server/h2conn.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
@@ -16,6 +17,7 @@
 #define IN_MOST (2 * (size_t)(H2_PAYLOAD_MAX + H2_FRAME_HEAD_BYTES))
 #define OUT_FULL ((size_t)64 * 1024)
 #define CONNECTION_WINDOW ((uint32_t)1 << 20)
+#define LENT_BYTES_MAX ((int64_t)32 << 20) /* of a worker, to windows that stalled uploads use up */
 #define UNSENT_BYTES (128 * 1024)	/* in the kernel: what waits there no urgency overtakes */
 #define PUMP_BYTES ((size_t)512 * 1024) /* in one turn of the loop */
 
@@ -205,6 +207,19 @@ h2conn_on_ping_ack(struct h2conn *c)
 {
 	if (c->announced)
 		end_requests(c);
+}
+
+/* Nobody's stalled uploads hold up the others of his connection, as long as memory for it is left. */
+bool
+h2conn_on_borrow(struct h2conn *c, int64_t bytes)
+{
+	struct worker *w = c->worker;
+
+	if (bytes > 0 && w->lent_bytes + bytes > LENT_BYTES_MAX)
+		return false;
+	w->lent_bytes += bytes;
+	assert(w->lent_bytes >= 0);
+	return true;
 }
 
 static void

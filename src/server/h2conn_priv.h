@@ -97,6 +97,7 @@ bool h2_has_queue(const struct h2conn *c);
 /* The number of streams has changed. */
 void h2_note_streams(struct h2conn *c);
 void h2conn_on_ping_ack(struct h2conn *c);
+bool h2conn_on_borrow(struct h2conn *c, int64_t bytes);
 
 /* h2stream.c: */
 extern const struct h2_handler h2_session_handler;

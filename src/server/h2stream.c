@@ -322,6 +322,12 @@ on_ping_ack(void *arg)
 	h2conn_on_ping_ack(arg);
 }
 
+static bool
+on_borrow(void *arg, int64_t bytes)
+{
+	return h2conn_on_borrow(arg, bytes);
+}
+
 const struct h2_handler h2_session_handler = {
     .on_open = on_open,
     .on_request = on_request,
@@ -332,6 +338,7 @@ const struct h2_handler h2_session_handler = {
     .on_window = on_window,
     .on_priority = on_priority,
     .on_ping_ack = on_ping_ack,
+    .on_borrow = on_borrow,
 };
 
 /* --- the request's body --- */

@@ -113,6 +113,7 @@ struct worker {
 		unsigned count;
 		void *items[64];
 	} spare_conns, spare_inputs, spare_exchanges, spare_streams;
+	int64_t lent_bytes;   /* to receive windows of connections of HTTP/2, beyond their own */
 	struct buf spare_out; /* the next connection of HTTP/2 that sends gathers in it */
 };
 

@@ -8,7 +8,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-#define WINDOW 100000
+#define WINDOW 140000
+#define LENDS (2 * H2_WINDOW_DEFAULT)
 
 struct stream {
 	struct h2_stream wire;
@@ -22,6 +23,7 @@ struct owner {
 	struct link streams;
 	unsigned open;
 	size_t waiting;
+	int64_t lent;
 };
 
 static void
@@ -106,7 +108,7 @@ on_data(void *arg, struct h2_stream *wire, struct slice bytes)
 	expect(!s->is_over && bytes.n > 0);
 	s->waiting += bytes.n;
 	o->waiting += bytes.n;
-	expect(s->waiting <= H2_WINDOW_DEFAULT && o->waiting <= WINDOW);
+	expect(s->waiting <= H2_WINDOW_DEFAULT && o->waiting <= (size_t)(WINDOW + o->lent));
 	if (wire->id % 4 == 1)
 		return;
 	o->waiting -= s->waiting;
@@ -150,6 +152,18 @@ on_ping_ack(void *arg)
 	h2_end(((struct owner *)arg)->session);
 }
 
+static bool
+on_borrow(void *arg, int64_t bytes)
+{
+	struct owner *o = arg;
+
+	expect(o->lent + bytes >= 0);
+	if (o->lent + bytes > LENDS)
+		return false;
+	o->lent += bytes;
+	return true;
+}
+
 static const struct h2_handler handler = {
     .on_open = on_open,
     .on_request = on_request,
@@ -160,6 +174,7 @@ static const struct h2_handler handler = {
     .on_window = on_window,
     .on_priority = on_priority,
     .on_ping_ack = on_ping_ack,
+    .on_borrow = on_borrow,
 };
 
 /* Whole frames of known kinds, and nothing else, go out. */
@@ -211,10 +226,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		feed(&o, begin, sizeof(begin) - 1, sizeof(begin));
 	feed(&o, (const char *)data + 2, n - 2, data[0] + 1u);
 	LIST_EACH_SAFE (s, &o.streams, struct stream, link) {
-		if (!s->is_over)
+		if (!s->is_over) {
 			h2_close(o.session, &s->wire);
+			end_stream(&o, s);
+		}
 		free(s);
 	}
+	expect(o.lent == 0);
 	h2_session_free(&o.session);
 	return 0;
 }

@@ -181,6 +181,39 @@ def test_a_body_that_the_origin_does_not_take_is_not_let_in_and_holds_up_nobody(
         assert len(origin.last("POST /slow").body) == sent
 
 
+class Uploads:
+    """Bodies within the connection's window: who has used it up waits until it is opened."""
+
+    def __init__(self, client):
+        self.client, self.room = client, 65_535
+
+    def send(self, stream, body, end=False):
+        for at in range(0, len(body), 16_000):
+            piece = body[at:at + 16_000]
+            while self.room < len(piece):
+                self.room += struct.unpack("!I", self.client.next(WINDOW_UPDATE, stream=0).payload)[0]
+            self.client.data(stream, piece, end=end and at + len(piece) == len(body))
+            self.room -= len(piece)
+
+
+def test_stalled_uploads_hold_up_none_of_the_others(origin, forebay):
+    origin.on("/*").reply(200, "here")
+    w1 = forebay(app=origin)
+    with H2(w1.address) as c1:
+        uploads = Uploads(c1)
+        stalled = []
+        for _ in range(40):             # more than twice the window with which a connection begins
+            stalled.append(c1.open(c1.head("POST", "/stalled", [("content-length", "60000")]), end=False))
+            uploads.send(stalled[-1], b"x" * 59_000)
+        quick = c1.open(c1.head("POST", "/quick"), end=False)
+        uploads.send(quick, b"x" * 10_000, end=True)
+        c1.answer(quick).expect(200, "here")
+        for stream in stalled:
+            uploads.send(stream, b"x" * 1000, end=True)
+            c1.answer(stream).expect(200, "here")
+    assert len(origin.last("POST /stalled").body) == 60_000
+
+
 def test_who_sends_more_than_the_window_lets_is_reset(origin, forebay):
     origin.on("POST /slow").reply(200, "late").hold_body()
     w1 = forebay(app=origin)

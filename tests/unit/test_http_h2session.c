@@ -5,7 +5,7 @@
 
 #include "http/h2session.h"
 
-#define WINDOW 100000
+#define WINDOW 140000
 #define HEAD_BLOCK "\x82\x86\x84\x41\x01\x61" /* GET http / a */
 
 /* What the session has told, one letter each. */
@@ -14,6 +14,7 @@ struct owner {
 	struct h2_stream streams[4];
 	unsigned opened;
 	bool refuses;
+	int64_t lends, lent;
 	struct buf told, text, body;
 };
 
@@ -80,6 +81,17 @@ on_ping_ack(void *arg)
 	buf_add_char(&((struct owner *)arg)->told, 'A');
 }
 
+static bool
+on_borrow(void *arg, int64_t bytes)
+{
+	struct owner *o = arg;
+
+	if (o->lent + bytes > o->lends)
+		return false;
+	o->lent += bytes;
+	return true;
+}
+
 static const struct h2_handler handler = {
     .on_open = on_open,
     .on_request = on_request,
@@ -90,6 +102,7 @@ static const struct h2_handler handler = {
     .on_window = on_window,
     .on_priority = on_priority,
     .on_ping_ack = on_ping_ack,
+    .on_borrow = on_borrow,
 };
 
 static void
@@ -234,6 +247,58 @@ windows_open_again_as_the_owner_consumes(void **state)
 	assert_int_equal(f.id, 1);
 	assert_int_equal(h2_u32(f.payload.p), 3 * H2_PAYLOAD_MAX);
 	assert_int_equal(o.streams[0].receive_window, H2_WINDOW_DEFAULT);
+	owner_fini(&o);
+	buf_fini(&b);
+}
+
+/* Two bodies that wait have left the connection less than a third could send. */
+static void
+bodies_that_wait_borrow_room_for_the_others_and_give_it_back(void **state)
+{
+	static char body[H2_PAYLOAD_MAX];
+	struct buf b = {0};
+	struct h2_frame f;
+	struct owner o;
+
+	owner_init(&o);
+	o.lends = H2_WINDOW_DEFAULT;
+	begin(&b);
+	for (uint32_t id = 1; id <= 5; id += 2) {
+		post(&b, id);
+		for (int i = 0; i < 3; i++)
+			frame(&b, H2_DATA, 0, id, body, sizeof(body));
+	}
+	feed_all(&o, &b, NOON_MS);
+	assert_false(h2_is_over(o.session));
+	assert_int_equal(o.lent, H2_WINDOW_DEFAULT);
+	f = last_out(&o);
+	assert_int_equal(f.type, H2_WINDOW_UPDATE);
+	assert_int_equal(f.id, 0);
+	assert_int_equal(h2_u32(f.payload.p), H2_WINDOW_DEFAULT);
+	h2_consumed(o.session, &o.streams[0], 3 * H2_PAYLOAD_MAX);
+	assert_int_equal(o.lent, H2_WINDOW_DEFAULT - 3 * H2_PAYLOAD_MAX);
+	h2_consumed(o.session, &o.streams[1], 3 * H2_PAYLOAD_MAX);
+	assert_int_equal(o.lent, 0);
+	owner_fini(&o);
+	buf_fini(&b);
+}
+
+static void
+where_nothing_is_lent_the_connections_window_stands(void **state)
+{
+	static char body[H2_PAYLOAD_MAX];
+	struct buf b = {0};
+	struct owner o;
+
+	owner_init(&o);
+	begin(&b);
+	for (uint32_t id = 1; id <= 5; id += 2) {
+		post(&b, id);
+		for (int i = 0; i < 3; i++)
+			frame(&b, H2_DATA, 0, id, body, sizeof(body));
+	}
+	feed_all(&o, &b, NOON_MS);
+	assert_int_equal(h2_counts(o.session)->end, H2_END_window);
 	owner_fini(&o);
 	buf_fini(&b);
 }
@@ -414,6 +479,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(however_the_bytes_come_the_same_is_told),
 	    cmocka_unit_test(windows_open_again_as_the_owner_consumes),
+	    cmocka_unit_test(bodies_that_wait_borrow_room_for_the_others_and_give_it_back),
+	    cmocka_unit_test(where_nothing_is_lent_the_connections_window_stands),
 	    cmocka_unit_test(both_windows_bound_what_may_be_sent),
 	    cmocka_unit_test(time_fills_the_budget_up_and_haste_empties_it),
 	    cmocka_unit_test(what_comes_behind_our_reset_is_nobodys_fault),
