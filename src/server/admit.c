@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "server/challenge.h"
 #include "server/exchange_priv.h"
+#include "server/routeindex.h"
 #include "server/tohttps.h"
 #include "server/affinity.h"
 
@@ -84,12 +85,13 @@ place_fits(const struct route *r, const struct exchange *x, struct captures *cap
 static const struct route *
 find_route(const struct exchange *x, enum method method, struct captures *captures)
 {
-	for (unsigned i = 0; i < x->site->routes_count; i++) {
-		const struct route *r = &x->site->routes[i];
+	struct route_candidates candidates;
+	const struct route *r;
 
+	route_candidates_find(x->site, x->url.host, x->url.path, &candidates);
+	while ((r = route_candidates_next(&candidates)) != NULL)
 		if (method_fits(r, method, head_method(&x->head)) && place_fits(r, x, captures))
 			return r;
-	}
 	return NULL;
 }
 
@@ -118,12 +120,13 @@ no_route(struct exchange *x)
 	    METHODS(X)
 #undef X
 	};
+	struct route_candidates candidates;
+	const struct route *r;
 	struct buf allow = {0};
 	uint32_t methods = 0;
 
-	for (unsigned i = 0; i < x->site->routes_count; i++) {
-		const struct route *r = &x->site->routes[i];
-
+	route_candidates_find(x->site, x->url.host, x->url.path, &candidates);
+	while ((r = route_candidates_next(&candidates)) != NULL) {
 		if (!place_fits(r, x, &x->captures))
 			continue;
 		methods |= r->methods;

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "server/compile_priv.h"
 #include "server/rendered.h"
+#include "server/routeindex.h"
 
 #define CONNECTIONS_AUTO_MAX 1000000
 #define DESCRIPTORS_OWN 128 /* for listeners, logs, pipes, Redis and the like */
@@ -252,6 +253,7 @@ compile_routes(struct compiling *k)
 	s->routes = arena_zalloc(k->world->mem, c->routes.count * sizeof(*s->routes));
 	for (; s->routes_count < c->routes.count; s->routes_count++)
 		route_compile(k, &c->routes.items[s->routes_count], &s->routes[s->routes_count]);
+	s->routes_index = route_index_new(k->world->mem, s->routes, s->routes_count);
 }
 
 /* The site is good: it owns its configuration from now on, and its routes are counted. */

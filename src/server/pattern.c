@@ -242,6 +242,25 @@ pattern_matches(const struct pattern *p, struct slice path, struct captures *out
 	return path.n == 0;
 }
 
+enum pattern_wish
+pattern_wish(const struct pattern *p, unsigned i, struct slice *text_out)
+{
+	if (p->regex != NULL)
+		return PATTERN_REST;
+	if (i == p->segments_count)
+		return PATTERN_END;
+	*text_out = p->segments[i].text;
+	switch (p->segments[i].kind) {
+	case SEGMENT_LITERAL:
+		return PATTERN_TEXT;
+	case SEGMENT_CAPTURE:
+		return PATTERN_ANY;
+	case SEGMENT_REST:
+		return PATTERN_REST;
+	}
+	bug("segment of kind %d", p->segments[i].kind);
+}
+
 bool
 pattern_covers(const struct pattern *a, const struct pattern *b)
 {

@@ -155,6 +155,7 @@ struct site {
 	struct arena mem; /* everything constant below */
 	unsigned routes_count;
 	struct route *routes;
+	struct route_index *routes_index; /* NULL: none */
 	unsigned upstreams_count;
 	struct upstream **upstreams;
 	/* limits: */
