@@ -9,7 +9,7 @@
 void
 buf_grow(struct buf *b, size_t more)
 {
-	size_t cap = b->cap < 256 ? 256 : b->cap * 2;
+	size_t cap = b->cap < 512 ? 512 : b->cap * 2;
 
 	if (cap < b->n + more)
 		cap = b->n + more;

@@ -99,15 +99,6 @@ take_status_line(struct h1_parser *p, struct head *h, const char *b, size_t at, 
 	return true;
 }
 
-static void
-index_field(struct head *h, unsigned i)
-{
-	uint8_t id = h->fields[i].id;
-
-	if (id != FIELD_OTHER && h->first[id] == 0)
-		h->first[id] = (uint8_t)(i + 1);
-}
-
 static bool
 take_field(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t end)
 {
@@ -136,7 +127,8 @@ take_field(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t
 	f->value_len = (uint16_t)(end - value);
 	f->id = (uint8_t)field_id_of(slice_of(b + at, name));
 	f->is_hop = field_is((enum field_id)f->id, F_HOP);
-	index_field(h, h->count++);
+	h->count++;
+	head_index_last(h);
 	return true;
 }
 

@@ -66,6 +66,23 @@ struct head {
 	struct field fields[HEAD_FIELDS_MAX];
 };
 
+/* Everything of it but the slots of fields that are not in use. */
+static inline void
+head_copy(struct head *to, const struct head *from)
+{
+	memcpy(to, from, offsetof(struct head, fields) + from->count * sizeof(*from->fields));
+}
+
+/* The field that has just been put behind the others is found by its id. */
+static inline void
+head_index_last(struct head *h)
+{
+	uint8_t id = h->fields[h->count - 1].id;
+
+	if (id != FIELD_OTHER && h->first[id] == 0)
+		h->first[id] = (uint8_t)h->count;
+}
+
 bool method_is_safe(enum method m);
 bool method_is_idempotent(enum method m);
 /* The method of that (case-sensitive) token, METHOD_OTHER if it is none of METHODS. */

@@ -13,47 +13,90 @@ field_is_stored(const struct field *f, struct slice name, const struct cache_con
 	return cc->name_lists == 0 || !cache_control_names(cc, name);
 }
 
+/* as is what is being written, as a parser would see it when it is done: nobody has to look at it again. */
 static void
-write_start(const struct head *h, struct buf *b)
+write_start(const struct head *h, struct buf *b, struct head *as)
 {
-	buf_printf(b, "HTTP/1.1 %u ", (unsigned)h->status);
+	memset(as, 0, offsetof(struct head, fields));
+	as->minor = 1;
+	as->status = h->status;
+	buf_add_lit(b, "HTTP/1.1 ");
+	buf_add_u64(b, h->status);
+	buf_add_char(b, ' ');
+	as->reason_at = (uint32_t)b->n;
+	as->reason_len = h->reason_len;
 	buf_add_slice(b, head_reason(h));
 	buf_add_lit(b, "\r\n");
 }
 
 static void
-write_field(const struct head *h, const struct field *f, struct buf *b)
+write_line(struct slice name, uint8_t id, struct slice value, struct buf *b, struct head *as)
 {
-	buf_add_slice(b, field_name(h, f));
+	if (as->count == HEAD_FIELDS_MAX) {
+		as->base = ""; /* one too many */
+		return;
+	}
+	as->fields[as->count++] = (struct field){.name_at = (uint32_t)b->n,
+	    .name_len = (uint16_t)name.n,
+	    .value_at = (uint32_t)(b->n + name.n + 2),
+	    .value_len = (uint16_t)value.n,
+	    .id = id};
+	head_index_last(as);
+	buf_add_slice(b, name);
 	buf_add_lit(b, ": ");
-	buf_add_slice(b, field_value(h, f));
+	buf_add_slice(b, value);
 	buf_add_lit(b, "\r\n");
+}
+
+static void
+write_field(const struct head *h, const struct field *f, struct buf *b, struct head *as)
+{
+	write_line(field_name(h, f), f->id, field_value(h, f), b, as);
+}
+
+/* False: it has more fields than a head can. */
+static bool
+write_end(struct buf *b, struct head *as)
+{
+	if (as->base != NULL)
+		return false;
+	buf_add_lit(b, "\r\n");
+	as->size = (uint32_t)b->n;
+	as->base = b->p;
+	return true;
 }
 
 /* Section 6.6.1 of RFC 9110: who receives a response without Date notes when. */
 static void
-write_end(bool has_date, const struct stored_rules *r, struct buf *b)
+write_date(const struct stored_rules *r, struct buf *b, struct head *as)
 {
 	char date[DATE_LEN];
 
-	if (!has_date) {
-		date_format(r->now_ms / 1000, date);
-		buf_add_lit(b, "Date: ");
-		buf_add(b, date, DATE_LEN);
-		buf_add_lit(b, "\r\n");
-	}
-	buf_add_lit(b, "\r\n");
+	date_format(r->now_ms / 1000, date);
+	write_line(SLICE_LIT("Date"), FIELD_DATE, slice_of(date, DATE_LEN), b, as);
+}
+
+bool
+stored_head_write(const struct head *response, const struct cache_control *cc,
+    const struct stored_rules *r, struct buf *b, struct head *as)
+{
+	write_start(response, b, as);
+	for (const struct field *f = response->fields; f < response->fields + response->count; f++)
+		if (field_is_stored(f, field_name(response, f), cc, r))
+			write_field(response, f, b, as);
+	if (!head_has(response, FIELD_DATE))
+		write_date(r, b, as);
+	return write_end(b, as);
 }
 
 void
-stored_head_write(const struct head *response, const struct cache_control *cc,
-    const struct stored_rules *r, struct buf *b)
+passing_head_write(const struct head *response, struct buf *b, struct head *as)
 {
-	write_start(response, b);
+	write_start(response, b, as);
 	for (const struct field *f = response->fields; f < response->fields + response->count; f++)
-		if (field_is_stored(f, field_name(response, f), cc, r))
-			write_field(response, f, b);
-	write_end(head_has(response, FIELD_DATE), r, b);
+		if (!f->is_hop && f->id != FIELD_AGE)
+			write_field(response, f, b, as);
+	write_end(b, as);
 }
 
 /* Section 3.2 of RFC 9111: fields on which our copy of the body depends. */
@@ -78,20 +121,22 @@ is_replaced(struct slice name, const struct field *f, const struct head *fresh,
 	return newer != NULL && field_is_stored(newer, name, cc, r);
 }
 
-void
+bool
 stored_head_merge(const struct head *stored, const struct head *fresh,
-    const struct cache_control *cc, const struct stored_rules *r, struct buf *b)
+    const struct cache_control *cc, const struct stored_rules *r, struct buf *b, struct head *as)
 {
 	const struct field *f;
 
-	write_start(stored, b);
+	write_start(stored, b, as);
 	for (f = stored->fields; f < stored->fields + stored->count; f++) {
 		struct slice name = field_name(stored, f);
 		if (field_is_stored(f, name, cc, r) && !is_replaced(name, f, fresh, cc, r))
-			write_field(stored, f, b);
+			write_field(stored, f, b, as);
 	}
 	for (f = fresh->fields; f < fresh->fields + fresh->count; f++)
 		if (!is_bound_to_body(f) && field_is_stored(f, field_name(fresh, f), cc, r))
-			write_field(fresh, f, b);
-	write_end(head_has(fresh, FIELD_DATE), r, b);
+			write_field(fresh, f, b, as);
+	if (!head_has(fresh, FIELD_DATE))
+		write_date(r, b, as);
+	return write_end(b, as);
 }

@@ -20,13 +20,16 @@ struct stored_rules {
 /* Whether a field is kept. cc is the response's. */
 bool field_is_stored(const struct field *f, struct slice name, const struct cache_control *cc,
     const struct stored_rules *r);
-/* Appends the head of a response as it is stored. */
-void stored_head_write(const struct head *response, const struct cache_control *cc,
-    const struct stored_rules *r, struct buf *b);
-/* Appends what a 304 (or a 200 to HEAD) makes of a stored head: its fields replace all of the same name, except those
- * that describe the body we have (Content-Length, Content-Encoding, Content-Range). cc is the 304's. The caller works out
- * life and verdict from the result anew. */
-void stored_head_merge(const struct head *stored, const struct head *fresh,
-    const struct cache_control *cc, const struct stored_rules *r, struct buf *b);
+/* The head of a response as it is stored, into an empty b; *as is that head, parsed: it borrows b. False: with a Date it would have
+ * more fields than a head can. */
+bool stored_head_write(const struct head *response, const struct cache_control *cc,
+    const struct stored_rules *r, struct buf *b, struct head *as);
+/* The same of a response that is not stored: everything end-to-end, as it came. */
+void passing_head_write(const struct head *response, struct buf *b, struct head *as);
+/* What a 304 (or a 200 to HEAD) makes of a stored head: its fields replace all of the same name, except those
+ * that describe the body we have (Content-Length, Content-Encoding, Content-Range), into an empty b; *as as above. cc is the 304's. The caller works out
+ * life and verdict from the result anew. False: more fields than a head can have. */
+bool stored_head_merge(const struct head *stored, const struct head *fresh,
+    const struct cache_control *cc, const struct stored_rules *r, struct buf *b, struct head *as);
 
 #endif

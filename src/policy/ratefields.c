@@ -46,21 +46,24 @@ rate_retry_s(const struct rate_verdict *met, unsigned n)
 static void
 sf_string_add(struct buf *b, struct slice s)
 {
-	buf_add_char(b, '"');
+	char *at = buf_room(b, 2 * s.n + 2), *start = at;
+
+	*at++ = '"';
 	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] == '"' || s.p[i] == '\\')
-			buf_add_char(b, '\\');
-		buf_add_char(b, s.p[i] >= 0x20 && s.p[i] < 0x7f ? s.p[i] : '_');
+			*at++ = '\\';
+		*at++ = s.p[i] >= 0x20 && s.p[i] < 0x7f ? s.p[i] : '_';
 	}
-	buf_add_char(b, '"');
+	*at++ = '"';
+	b->n += (size_t)(at - start);
 }
 
 static void
-parameter_add(struct buf *b, const char *name, uint64_t value)
+parameter_add(struct buf *b, char name, uint64_t value)
 {
-	buf_add_char(b, ';');
-	buf_add_slice(b, slice_from(name));
-	buf_add_char(b, '=');
+	const char start[] = {';', name, '='};
+
+	buf_add(b, start, sizeof(start));
 	buf_add_u64(b, value);
 }
 
@@ -87,8 +90,8 @@ value_policy(struct buf *b, const struct rate_verdict *met, unsigned n)
 		if (i > 0)
 			buf_add_lit(b, ", ");
 		sf_string_add(b, met[i].name);
-		parameter_add(b, "q", met[i].answer.limit);
-		parameter_add(b, "w", seconds_up(met[i].answer.window_ms));
+		parameter_add(b, 'q', met[i].answer.limit);
+		parameter_add(b, 'w', seconds_up(met[i].answer.window_ms));
 	}
 }
 
@@ -99,9 +102,9 @@ value_state(struct buf *b, const struct rate_verdict *met, unsigned n)
 		if (i > 0)
 			buf_add_lit(b, ", ");
 		sf_string_add(b, met[i].name);
-		parameter_add(b, "r", met[i].answer.remaining);
+		parameter_add(b, 'r', met[i].answer.remaining);
 		if (met[i].answer.reset_ms > 0)
-			parameter_add(b, "t", seconds_up(met[i].answer.reset_ms));
+			parameter_add(b, 't', seconds_up(met[i].answer.reset_ms));
 	}
 }
 
@@ -118,7 +121,7 @@ value_limit_policies(struct buf *b, const struct rate_verdict *met, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		buf_add_lit(b, ", ");
 		buf_add_u64(b, met[i].answer.limit);
-		parameter_add(b, "w", seconds_up(met[i].answer.window_ms));
+		parameter_add(b, 'w', seconds_up(met[i].answer.window_ms));
 	}
 }
 

@@ -172,7 +172,6 @@ exchange_record(struct exchange *x)
 	    .detail = x->detail,
 	    .end = x->end,
 	    .fetch_end = x->fetch_end,
-	    .client = exchange_client_ip(x),
 	    .request_id = x->request_id,
 	    .user_agent =
 		x->head.base == NULL ? SLICE_NONE : head_value(&x->head, FIELD_USER_AGENT),
@@ -189,8 +188,10 @@ exchange_record(struct exchange *x)
 	};
 
 	observe_request(x->worker->observer, &out);
-	if (x->worker->commons->access_log != NULL && x->site->access_log)
-		accesslog_write(x->worker->commons->access_log, x->worker->index, &out);
+	if (x->worker->commons->access_log == NULL || !x->site->access_log)
+		return;
+	out.client = exchange_client_ip(x);
+	accesslog_write(x->worker->commons->access_log, x->worker->index, &out);
 }
 
 /* Everything the exchange holds of others is given back. */
@@ -206,6 +207,7 @@ exchange_let_go(struct exchange *x)
 	if (x->source != NULL)
 		body_unref(&x->source);
 	object_unref(&x->object);
+	object_unref(&x->origin_of);
 	object_unref(&x->stale);
 	task_cancel(&x->turn);
 }

@@ -139,10 +139,11 @@ struct exchange {
 	unsigned status;
 	struct buf own_body;
 	const char *own_type;
-	struct buf own_fields; /* further lines of an answer of our own */
-	size_t fixed_len;      /* of out: what is the same for every hit */
-	bool is_rendered;      /* that part was found with the object */
-	struct body *source;   /* own reference; NULL: no body */
+	struct buf own_fields;	  /* further lines of an answer of our own */
+	size_t fixed_len;	  /* of out: what is the same for every hit */
+	bool is_rendered;	  /* that part was found with the object */
+	struct object *origin_of; /* whose head origin is already; own reference */
+	struct body *source;	  /* own reference; NULL: no body */
 	struct body_cursor cursor;
 	bool seeks; /* the cursor is not where it is to send from: at seek_to */
 	uint64_t seek_to;
@@ -202,7 +203,7 @@ struct exchange {
 
 	/* Large, and not cleared: each is written before it is read. */
 	struct head head;   /* the request's */
-	struct head origin; /* the object's, parsed, unless is_rendered */
+	struct head origin; /* the object's, parsed, unless is_rendered; see exchange_read_head() */
 	struct rate_verdict met[ROUTE_LIMITS_MAX];
 	struct limit_key limit_keys[ROUTE_LIMITS_MAX];
 };
@@ -254,6 +255,8 @@ void exchange_leave_flight(struct exchange *x);
 struct object *exchange_find(
     const struct exchange *x, const struct cache_key *key, bool *others_out);
 void exchange_discard(const struct exchange *x, struct object **op);
+/* o's head is h, whatever h borrows: it need not be read again if o is what is answered from. */
+void exchange_has_head(struct exchange *x, struct object *o, const struct head *h);
 /* For a dry run that has come to an object: the status of the answer, and what the cache would do. */
 void exchange_foresee(struct exchange *x);
 /* Whether it takes part in no flight for its key, whatever is known of that. */

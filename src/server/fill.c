@@ -97,7 +97,7 @@ on_fill_cut(struct errand *e)
 static void
 copy_request(struct fill *f, const struct exchange *x)
 {
-	f->head = x->head;
+	head_copy(&f->head, &x->head);
 	f->head_bytes = must_malloc(x->head.size);
 	memcpy(f->head_bytes, x->head.base, x->head.size);
 	f->head.base = f->head_bytes;
@@ -142,9 +142,11 @@ static struct fill *
 fill_new(
     struct exchange *x, struct flight *flight, struct object *stale, const struct byte_range *part)
 {
-	struct fill *f = must_calloc(1, sizeof(*f));
+	struct fill *f = must_malloc(sizeof(*f));
 	struct slice wanted = affinity_of_request(x);
 
+	memset(f, 0, offsetof(struct fill, head));
+	f->stale_head.base = NULL;
 	f->worker = x->worker;
 	f->worker->exchanges++;
 	f->errand.cut = on_fill_cut;

@@ -24,8 +24,7 @@ struct fill {
 	struct fetch *fetch;
 	struct buf request; /* the head that goes upstream */
 	/* What the request was, for the verdicts */
-	struct head head;
-	char *head_bytes;
+	char *head_bytes; /* of head, below */
 	struct cache_control cc;
 	bool has_authorization, has_cookie, is_shared;
 	bool keeps_post; /* its answer is kept for GET, if it says so */
@@ -40,9 +39,8 @@ struct fill {
 	struct buf all_tags;	 /* and the response's */
 	struct purge_set purges; /* what the route declared, expanded before the request went out */
 	uint64_t log_pos;
-	/* What is validated; own reference */
+	/* What is validated, its head below; own reference */
 	struct object *stale;
-	struct head stale_head;
 	struct object *described;	/* what a HEAD is about; own reference */
 	bool is_refresh, has_refreshed; /* the store has what it brought */
 	/* For who asks later (cache/verdicts.h) */
@@ -68,6 +66,10 @@ struct fill {
 	bool has_asked_lock;
 	struct l2_stamp l2_stamp; /* {0}: what is fetched is not written there */
 	struct task start;	  /* from a clean stack */
+	/* Large, and not cleared */
+	struct head head;	/* the request's */
+	struct head stale_head; /* base NULL: there is none */
+	struct head own_head;	/* of the object that was made last; borrows nothing that lasts */
 };
 
 static inline struct loop *
@@ -107,8 +109,8 @@ struct body *fill_take_head(struct fill *f, const struct head *h, const struct f
 /* Whether h may be stored as the answer to that method, and for how long it lives. */
 enum store_verdict fill_judge(struct fill *f, const struct head *h, enum method method,
     int64_t body_bytes, struct life *life);
-/* An object of this canonical head. slab NULL: it only passes. NULL: no room. */
-struct object *fill_make_object(struct fill *f, struct slice head, const struct life *life,
+/* An object of this canonical head, parsed. slab NULL: it only passes. NULL: no room. */
+struct object *fill_make_object(struct fill *f, const struct head *h, const struct life *life,
     struct slab *slab, struct body *body);
 /* The same as it is stored, and in the cache's memory. */
 struct object *fill_make_stored(

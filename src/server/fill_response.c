@@ -93,21 +93,19 @@ settle_key(struct fill *f, const struct head *h, struct buf *text, struct object
 }
 
 struct object *
-fill_make_object(struct fill *f, struct slice head, const struct life *life, struct slab *slab,
+fill_make_object(struct fill *f, const struct head *h, const struct life *life, struct slab *slab,
     struct body *body)
 {
-	struct head parsed;
 	struct buf vary = {0}, key = {0};
-	struct object_parts parts = {.hash = f->key.hash, .head = head, .body = body};
+	struct object_parts parts = {
+	    .hash = f->key.hash, .head = slice_of(h->base, h->size), .body = body};
 	struct object *o = NULL;
 
-	if (!head_of_stored(&parsed, head))
-		bug("a head of ours does not parse");
-	facts_of(f, &parsed, life, &parts.facts);
-	if (!vary_key(&parsed, &f->head, &vary) && slab != NULL)
+	facts_of(f, h, life, &parts.facts);
+	if (!vary_key(h, &f->head, &vary) && slab != NULL)
 		goto out;
 	if (slab != NULL) {
-		settle_key(f, &parsed, &key, &parts);
+		settle_key(f, h, &key, &parts);
 		parts.tags = buf_slice(&f->all_tags);
 	}
 	parts.vary = buf_slice(&vary);
@@ -150,28 +148,6 @@ fill_judge(
 	life_of_response(h, &f->response_cc, &rc->life, &arrival, life);
 	verdict = store_judge(&ask);
 	return verdict == STORE_STORED && !collect_tags(f, h) ? STORE_TAGS_LONG : verdict;
-}
-
-/* The head as it goes on when it is not stored: everything end-to-end. */
-static void
-passing_head_write(const struct head *h, struct buf *out)
-{
-	buf_add_lit(out, "HTTP/1.1 ");
-	buf_add_u64(out, h->status);
-	buf_add_char(out, ' ');
-	buf_add_slice(out, head_reason(h));
-	buf_add_lit(out, "\r\n");
-	for (unsigned i = 0; i < h->count; i++) {
-		const struct field *fl = &h->fields[i];
-
-		if (fl->is_hop || fl->id == FIELD_AGE)
-			continue;
-		buf_add(out, h->base + fl->name_at, fl->name_len);
-		buf_add_lit(out, ": ");
-		buf_add(out, h->base + fl->value_at, fl->value_len);
-		buf_add_lit(out, "\r\n");
-	}
-	buf_add_lit(out, "\r\n");
 }
 
 /* A failure that says nothing of one client alone answers all who wait, though it is not kept: sent off, they would all
@@ -220,11 +196,11 @@ fill_make_stored(struct fill *f, const struct head *h, const struct life *life, 
 	    .drop_set_cookie = f->route->cache.store.set_cookie != SET_COOKIE_STORE,
 	    .now_ms = loop_wall_ms(fill_loop(f))};
 	struct buf text = {0};
-	struct object *o;
+	struct object *o = NULL;
 
-	stored_head_write(h, &f->response_cc, &rules, &text);
-	o = fill_make_object(
-	    f, buf_slice(&text), life, store_slab(f->worker->commons->store), body);
+	if (stored_head_write(h, &f->response_cc, &rules, &text, &f->own_head))
+		o = fill_make_object(
+		    f, &f->own_head, life, store_slab(f->worker->commons->store), body);
 	buf_fini(&text);
 	return o;
 }
@@ -260,8 +236,8 @@ take_response(
 		}
 	}
 	if (own_for_leader) {
-		passing_head_write(h, &text);
-		passing = fill_make_object(f, buf_slice(&text), life, NULL, f->body);
+		passing_head_write(h, &text, &f->own_head);
+		passing = fill_make_object(f, &f->own_head, life, NULL, f->body);
 	}
 	buf_fini(&text);
 	f->windowed = f->object == NULL;
@@ -271,6 +247,8 @@ take_response(
 		affinity_note(f->x, fetch_server(f->fetch));
 	if (passing == NULL && (own_for_leader || f->object == NULL))
 		return false;
+	if (f->x != NULL)
+		exchange_has_head(f->x, passing != NULL ? passing : f->object, &f->own_head);
 	announce(f, passing != NULL ? passing : f->object,
 	    (passing == NULL && is_for_riders(f, life)) || is_failure_for_riders(f, h));
 	object_unref(&passing);
@@ -305,19 +283,21 @@ renew(struct fill *f, struct object *old, const struct head *says, struct life *
 	cache_control_of_response(says, &cc);
 	if (!head_of_stored(&was, object_head(old)))
 		bug("a stored head does not parse");
-	stored_head_merge(&was, says, &cc, &rules, &text);
-	if (!head_of_stored(&merged, buf_slice(&text)))
-		bug("a merged head does not parse");
+	if (!stored_head_merge(&was, says, &cc, &rules, &text, &merged)) {
+		buf_fini(&text); /* more than a head can have: all of it is asked for */
+		return NULL;
+	}
 	if (object_is_outline(old))
 		merged.status = 200; /* what it stands for */
 	f->verdict = fill_judge(f, &merged, METHOD_GET, (int64_t)body_length(old->body), life);
+	merged.status = was.status;
 	life->age_ms = age_of_head(says) > 0 ? (int64_t)age_of_head(says) * 1000 : life->age_ms;
 	if (f->verdict != STORE_STORED && object_is_outline(old)) {
 		buf_fini(
 		    &text); /* without what it stands for it is no answer: all of it is asked for */
 		return NULL;
 	}
-	o = fill_make_object(f, buf_slice(&text), life,
+	o = fill_make_object(f, &merged, life,
 	    f->verdict == STORE_STORED ? store_slab(f->worker->commons->store) : NULL, old->body);
 	buf_fini(&text);
 	if (o != NULL && o->facts.is_in_slab)

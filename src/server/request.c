@@ -92,9 +92,9 @@ parse_forwarded_address(struct slice s, struct address *out)
 
 /* inet_ntop() prints by a format, which would be a good part of what a hit costs. */
 static struct slice
-ipv4_text(struct arena *mem, const uint8_t bytes[4])
+ipv4_text(char text[INET6_ADDRSTRLEN], const uint8_t bytes[4])
 {
-	char *text = arena_alloc(mem, INET_ADDRSTRLEN), *at = text;
+	char *at = text;
 
 	for (int i = 0; i < 4; i++) {
 		unsigned v = bytes[i];
@@ -110,19 +110,25 @@ ipv4_text(struct arena *mem, const uint8_t bytes[4])
 	return slice_of(text, (size_t)(at - text));
 }
 
+static struct slice
+write_address(char text[INET6_ADDRSTRLEN], const struct address *a)
+{
+	if (a->u.sa.sa_family == AF_UNIX)
+		return SLICE_LIT("unix");
+	if (a->u.sa.sa_family == AF_INET)
+		return ipv4_text(text, (const uint8_t *)&a->u.in4.sin_addr);
+	if (IN6_IS_ADDR_V4MAPPED(&a->u.in6.sin6_addr))
+		return ipv4_text(text, a->u.in6.sin6_addr.s6_addr + 12);
+	inet_ntop(AF_INET6, &a->u.in6.sin6_addr, text, INET6_ADDRSTRLEN);
+	return slice_from(text);
+}
+
 struct slice
 address_text(struct arena *mem, const struct address *a)
 {
 	char text[INET6_ADDRSTRLEN];
 
-	if (a->u.sa.sa_family == AF_UNIX)
-		return SLICE_LIT("unix");
-	if (a->u.sa.sa_family == AF_INET)
-		return ipv4_text(mem, (const uint8_t *)&a->u.in4.sin_addr);
-	if (IN6_IS_ADDR_V4MAPPED(&a->u.in6.sin6_addr))
-		return ipv4_text(mem, a->u.in6.sin6_addr.s6_addr + 12);
-	inet_ntop(AF_INET6, &a->u.in6.sin6_addr, text, sizeof(text));
-	return arena_copy(mem, slice_from(text));
+	return arena_copy(mem, write_address(text, a));
 }
 
 #define PROXIES_MAX 32 /* between the client and us */
@@ -353,8 +359,8 @@ write_origin_of_request(const struct exchange *x, struct buf *out)
 	bool trusted = x->peer_is_trusted;
 	struct slice proto = head_value(&x->head, FIELD_X_FORWARDED_PROTO);
 	struct slice host = head_value(&x->head, FIELD_X_FORWARDED_HOST);
-	struct arena scratch = {0};
-	struct slice ip = address_text(&scratch, x->client->peer);
+	char text[INET6_ADDRSTRLEN];
+	struct slice ip = write_address(text, x->client->peer);
 	bool v6 = slice_index(ip, ':') < ip.n;
 
 	begin_appended(x, out, FIELD_X_FORWARDED_FOR, trusted);
@@ -372,7 +378,6 @@ write_origin_of_request(const struct exchange *x, struct buf *out)
 	buf_add_lit(out, "\";proto=");
 	buf_add_slice(out, exchange_scheme(x));
 	buf_add_lit(out, "\r\n");
-	arena_fini(&scratch);
 }
 
 /* Cookies that the route tells apart, and no others. */

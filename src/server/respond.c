@@ -155,19 +155,19 @@ static void
 add_limits(struct exchange *x)
 {
 	struct rate_field fields[RATE_FIELDS_MAX];
-	struct buf text = {0};
+	struct buf *text = &x->worker->scratch;
 	unsigned n;
 
 	if (x->met_count == 0)
 		return;
-	n = rate_fields_write(&text, x->site->rate_style, x->met, x->met_count, fields);
+	text->n = 0;
+	n = rate_fields_write(text, x->site->rate_style, x->met, x->met_count, fields);
 	for (unsigned i = 0; i < n; i++) {
 		buf_add_slice(&x->out, fields[i].name);
 		buf_add_lit(&x->out, ": ");
 		buf_add_slice(&x->out, fields[i].value);
 		buf_add_lit(&x->out, "\r\n");
 	}
-	buf_fini(&text);
 }
 
 static void
@@ -618,12 +618,31 @@ reach_first(struct exchange *x, const struct form *f)
 }
 
 void
+exchange_has_head(struct exchange *x, struct object *o, const struct head *h)
+{
+	object_unref(&x->origin_of);
+	x->origin_of = object_ref(o);
+	head_copy(&x->origin, h);
+	x->origin.base = object_head(o).p;
+}
+
+/* x->origin is the head of what is answered from. */
+static void
+exchange_read_head(struct exchange *x)
+{
+	if (x->origin_of == x->object)
+		return;
+	object_unref(&x->origin_of);
+	if (!head_of_stored(&x->origin, object_head(x->object)))
+		bug("a stored head does not parse");
+}
+
+void
 exchange_foresee(struct exchange *x)
 {
 	struct form f;
 
-	if (!head_of_stored(&x->origin, object_head(x->object)))
-		bug("a stored head does not parse");
+	exchange_read_head(x);
 	if (object_is_outline(x->object) && !segments_begin(x)) {
 		exchange_own(x, 502, "what is stored does not say its length");
 		return;
@@ -644,8 +663,7 @@ respond_object(struct exchange *x)
 {
 	struct form f;
 
-	if (!head_of_stored(&x->origin, object_head(x->object)))
-		bug("a stored head does not parse");
+	exchange_read_head(x);
 	if (object_is_outline(x->object) && !segments_begin(x))
 		return exchange_own(x, 502, "what is stored does not say its length");
 	choose_form(x, &f);

@@ -1,10 +1,41 @@
-/* LINK: http/storedhead http/cachecontrol http/sf http/date http/head http/fields base/buf base/mem */
+/* LINK: http/storedhead http/h1 http/cachecontrol http/sf http/date http/head http/fields base/buf base/mem */
 #include "http_usual.h"
 
+#include <stdio.h>
+
+#include "http/h1.h"
 #include "http/storedhead.h"
 
 static const struct stored_rules strict = {.drop_set_cookie = true, .now_ms = NOON_MS};
 static const struct stored_rules lax = {.now_ms = NOON_MS};
+
+/* What is known of the text while it is written is what a parser finds in it. */
+static void
+expect_parsed(const struct head *as, const struct buf *text)
+{
+	struct head read;
+
+	assert_true(head_of_stored(&read, buf_slice(text)));
+	assert_ptr_equal(as->base, read.base);
+	assert_int_equal(as->minor, read.minor);
+	assert_int_equal(as->method, read.method);
+	assert_int_equal(as->status, read.status);
+	assert_int_equal(as->reason_at, read.reason_at);
+	assert_int_equal(as->reason_len, read.reason_len);
+	assert_int_equal(as->size, read.size);
+	assert_int_equal(as->count, read.count);
+	assert_memory_equal(as->first, read.first, sizeof(read.first));
+	for (unsigned i = 0; i < read.count; i++) {
+		const struct field *a = &as->fields[i], *b = &read.fields[i];
+
+		assert_int_equal(a->name_at, b->name_at);
+		assert_int_equal(a->name_len, b->name_len);
+		assert_int_equal(a->value_at, b->value_at);
+		assert_int_equal(a->value_len, b->value_len);
+		assert_int_equal(a->id, b->id);
+		assert_int_equal(a->is_hop, b->is_hop);
+	}
+}
 
 static void
 expect_stored(const char *fields, const struct stored_rules *r, const char *want)
@@ -12,10 +43,15 @@ expect_stored(const char *fields, const struct stored_rules *r, const char *want
 	struct head h = response_of(200, fields);
 	struct cache_control cc;
 	struct buf b = {0};
+	struct head as;
 
 	cache_control_of_response(&h, &cc);
-	stored_head_write(&h, &cc, r, &b);
+	assert_true(stored_head_write(&h, &cc, r, &b, &as));
 	expect_text(buf_slice(&b), want);
+	expect_parsed(&as, &b);
+	b.n = 0;
+	passing_head_write(&h, &b, &as);
+	expect_parsed(&as, &b);
 	buf_fini(&b);
 }
 
@@ -25,10 +61,12 @@ expect_merged(const char *stored, const char *fresh, const struct stored_rules *
 	struct head a = response_of(200, stored), b = response_of(304, fresh);
 	struct cache_control cc;
 	struct buf out = {0};
+	struct head as;
 
 	cache_control_of_response(&b, &cc);
-	stored_head_merge(&a, &b, &cc, r, &out);
+	assert_true(stored_head_merge(&a, &b, &cc, r, &out, &as));
 	expect_text(buf_slice(&out), want);
+	expect_parsed(&as, &out);
 	buf_fini(&out);
 }
 
@@ -83,6 +121,29 @@ a_304_brings_no_cookie_into_the_cache_and_its_own_date(void **state)
 	    DATE "\nA: 1", DATE "\nConnection: a\nA: 2", &strict, START "A: 1\r\n" DATE "\r\n\r\n");
 }
 
+/* As many as a head can have, and no Date among them: there is no room for ours. */
+static void
+one_field_too_many_is_said_and_not_written(void **state)
+{
+	char text[HEAD_FIELDS_MAX * 8] = "";
+	struct cache_control cc;
+	struct buf b = {0};
+	struct head h, as, one = head_of("New: 1");
+
+	for (int i = 0; i < HEAD_FIELDS_MAX; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%sA%d: 1",
+		    i > 0 ? "\n" : "", i);
+	h = head_of(text);
+	cache_control_of_response(&h, &cc);
+	assert_false(stored_head_write(&h, &cc, &strict, &b, &as));
+	b.n = 0;
+	passing_head_write(&h, &b, &as);
+	expect_parsed(&as, &b);
+	b.n = 0;
+	assert_false(stored_head_merge(&h, &one, &cc, &strict, &b, &as));
+	buf_fini(&b);
+}
+
 int
 main(void)
 {
@@ -92,6 +153,7 @@ main(void)
 	    cmocka_unit_test(cookies_and_fields_named_by_no_cache_stay_out),
 	    cmocka_unit_test(a_304_replaces_what_it_has_and_keeps_the_rest),
 	    cmocka_unit_test(a_304_brings_no_cookie_into_the_cache_and_its_own_date),
+	    cmocka_unit_test(one_field_too_many_is_said_and_not_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
