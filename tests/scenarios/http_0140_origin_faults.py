@@ -162,3 +162,26 @@ def test_an_empty_reason_and_obs_text_pass(origin, forebay):
     c1 = forebay(app=origin).client()
     assert c1.get("/a").expect(200, "a").headers["X-Name"] == "caf\xe9"
     assert c1.get("/b").expect(404, "b").reason == "Nichts hier"
+
+
+def test_a_head_without_room_for_a_date_is_passed_on_and_not_stored(origin, forebay):
+    fields = "".join(f"X-{i}: {i}\r\n" for i in range(127))
+    said = f"HTTP/1.1 200 OK\r\n{STORED}{fields}\r\nabc".encode()
+    origin.on("GET /a").raw(said).raw(said)
+    w1 = forebay(app=origin)
+
+    w1.get("/a").expect(200, "abc", x_cache_status="MISS")
+    w1.get("/a").expect(200, "abc", x_cache_status="MISS")
+
+
+def test_a_304_that_brings_a_field_too_many_has_the_whole_fetched_again(origin, forebay, clock):
+    fields = "".join(f"X-{i}: {i}\r\n" for i in range(124))
+    start = "Date: Wed, 18 Nov 2026 12:00:00 GMT\r\nCache-Control: max-age=1\r\nETag: \"1\"\r\n"
+    origin.on("GET /a").raw(f"{OK}{LEN}{start}{fields}\r\nabc".encode(), then="keep") \
+        .raw(f"HTTP/1.1 304 Not Modified\r\n{start}New: 1\r\nNewer: 1\r\n\r\n".encode(), then="keep") \
+        .reply(200, "new", cache_control="max-age=60")
+    w1 = forebay(app=origin)
+
+    w1.get("/a").expect(200, "abc")
+    clock.advance(100000)
+    w1.get("/a").expect(200, "new")
