@@ -8,6 +8,8 @@
  * How one gets in. OpenSSL reads ahead, a record's worth per system call, so bytes may be with it
  * that epoll knows nothing of: tls_has_pending says so, and stream.c announces them.
  *
+ * What OpenSSL makes of a handshake in one go is one write, too (shake_hands): it would send each ticket by itself.
+ *
  * A handshake message cut in half in mid-connection (a TLS 1.3 key update) makes OpenSSL want to
  * read before it writes: `write_waits` holds the owner's wish to write until there is more. */
 #include "event/tls.h"
@@ -46,6 +48,8 @@ struct tls {
 	bool starved;			       /* what OpenSSL holds is less than a record */
 	bool write_waits;		       /* for something to be read */
 	bool ending;			       /* nothing follows `out` */
+	bool corked;			       /* what is made is kept until all of it is there */
+	bool holds;			       /* `out` is sent with the record that follows */
 	char *certificate, *certificate_chain; /* the client's, for fields; NULL: none */
 	bool is_plain, heard; /* the first byte was no beginning of TLS; it has been looked at */
 };
@@ -70,6 +74,14 @@ static void
 count(_Atomic uint64_t *counter)
 {
 	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+/* OpenSSL takes what lies in its queue for the call's own. Clearing an empty one costs more than looking. */
+static void
+forget_errors(void)
+{
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
 }
 
 /* --- between OpenSSL and the socket --- */
@@ -113,6 +125,7 @@ flush(struct stream *s)
 {
 	struct tls *t = s->tls;
 
+	t->holds = false;
 	while (has_out(t)) {
 		ssize_t sent = socket_send(s->fd, t->out.p + t->out_at, t->out.n - t->out_at);
 
@@ -148,7 +161,7 @@ bio_write(BIO *b, const char *p, int n)
 	BIO_clear_retry_flags(b);
 	if (t->is_plain)
 		return n; /* an alert would only be noise to that client */
-	if (!has_out(t))
+	if (!has_out(t) && !t->corked)
 		sent = socket_send(t->stream->fd, p, (size_t)n);
 	if (sent < 0)
 		t->stream->error = errno;
@@ -230,7 +243,7 @@ tls_arm(struct stream *s)
 	s->transport_wants_write = has_out(t);
 	s->transport_wants_read = greeting || t->write_waits;
 	s->transport_holds_read = greeting;
-	s->transport_holds_write = greeting || t->write_waits || has_out(t);
+	s->transport_holds_write = greeting || t->write_waits || (has_out(t) && !t->holds);
 	stream_arm(s);
 }
 
@@ -361,7 +374,7 @@ greeting_over(struct stream *s)
 {
 	struct tls *t = s->tls;
 
-	if (t->greeted)
+	if (t->greeted && t->phase == PHASE_GREETING)
 		t->phase = PHASE_OPEN;
 	if (t->ctx == NULL)
 		return; /* those of listeners are counted */
@@ -379,6 +392,23 @@ greeting_over(struct stream *s)
 	}
 }
 
+/* One flight is one write. The last of ours (tickets, say) waits for the answer to a request that has come already. */
+static int
+shake_hands(struct stream *s)
+{
+	struct tls *t = s->tls;
+	int r;
+
+	forget_errors();
+	t->corked = true;
+	r = SSL_do_handshake(t->ssl);
+	t->corked = false;
+	t->holds = r == 1 && t->ctx != NULL && has_out(t) && SSL_has_pending(t->ssl);
+	if (!t->holds)
+		flush(s);
+	return r;
+}
+
 /* Returns what the owner should hear of now. */
 static short
 greet(struct stream *s)
@@ -386,11 +416,9 @@ greet(struct stream *s)
 	struct tls *t = s->tls;
 
 	if (t->phase == PHASE_GREETING) {
-		int r;
+		int r = shake_hands(s);
 
-		ERR_clear_error();
-		r = SSL_do_handshake(t->ssl);
-		if (r != 1 && wants_more(s, r))
+		if (r != 1 && wants_more(s, r) && t->phase == PHASE_GREETING)
 			return 0;
 		t->greeted = r == 1;
 	}
@@ -431,7 +459,7 @@ read_piece(struct stream *s, char *p, size_t n)
 		size_t got = 0;
 		int r;
 
-		ERR_clear_error();
+		forget_errors();
 		r = SSL_read_ex(t->ssl, p + filled, n - filled, &got);
 		if (r != 1)
 			t->starved = wants_more(s, r);
@@ -507,7 +535,7 @@ write_record(struct stream *s, struct slice bytes)
 	size_t taken;
 	int r;
 
-	ERR_clear_error();
+	forget_errors();
 	if (SSL_in_init(t->ssl))
 		t->starved = false; /* it will read, and may then hold more than it did */
 	r = SSL_write_ex(t->ssl, bytes.p, bytes.n, &taken);
@@ -534,10 +562,13 @@ tls_writev(struct stream *s, const struct iovec *iov, int n, bool more)
 		s->error = EPIPE;
 		return STREAM_ERROR;
 	}
-	if (t->phase != PHASE_BROKEN && flush(s))
-		while (!has_out(t) && (bytes = source_next(&from, space)).n > 0 &&
-		    write_record(s, bytes))
+	if (t->phase != PHASE_BROKEN && (t->holds || flush(s)))
+		while ((t->holds || !has_out(t)) && (bytes = source_next(&from, space)).n > 0 &&
+		    write_record(s, bytes)) {
 			total += bytes.n;
+			if (t->holds)
+				flush(s);
+		}
 	tls_arm(s);
 	if (total > 0)
 		return (ssize_t)total;
@@ -555,7 +586,7 @@ say_goodbye(struct stream *s)
 	if (t->ending || !t->greeted || t->phase == PHASE_BROKEN)
 		return;
 	t->ending = true;
-	ERR_clear_error();
+	forget_errors();
 	if (SSL_shutdown(t->ssl) < 0)
 		ERR_clear_error(); /* between two messages of a handshake: the FIN has to do */
 }

@@ -1,5 +1,5 @@
-/* One SSL_CTX per context has the settings and the ticket keys, and no certificate. Those are given
- * to each connection by on_certificate_wanted, after the ClientHello has named the host and the
+/* One SSL_CTX per context has the settings, the ticket keys, and the certificates for who names no host; others are given
+ * to the connection by on_certificate_wanted, after the ClientHello has named the host and the
  * kinds of key the client knows; OpenSSL then takes the kind that suits both. */
 #include <assert.h>
 #include <errno.h>
@@ -45,7 +45,8 @@ struct tls_context {
 	unsigned count;
 	struct name *names; /* sorted by text, then by identity */
 	unsigned names_count;
-	char *first_name; /* of the first identity; NULL: it has none */
+	char *first_name;		   /* of the first identity; NULL: it has none */
+	struct tls_identity *usual[KINDS]; /* for who names no host; given to ssl */
 	unsigned char alpn[ALPN_BYTES];
 	unsigned alpn_len;
 	struct tls_tickets *tickets; /* own reference; NULL: OpenSSL's, which go with the context */
@@ -207,6 +208,18 @@ host_wanted(const SSL *s, char out[NAME_BYTES])
 	out[n] = '\0';
 }
 
+static void
+choose(struct tls_context *ctx, const char *host, struct tls_identity *chosen[KINDS])
+{
+	choose_by_name(ctx, host, chosen);
+	choose_by_wildcard(ctx, host, chosen);
+	if (is_any(chosen))
+		return;
+	chosen[kind_of(&ctx->identities[0])] = &ctx->identities[0];
+	if (ctx->first_name != NULL)
+		choose_by_name(ctx, ctx->first_name, chosen);
+}
+
 static int
 on_certificate_wanted(SSL *s, void *arg)
 {
@@ -215,19 +228,31 @@ on_certificate_wanted(SSL *s, void *arg)
 	char host[NAME_BYTES];
 
 	host_wanted(s, host);
-	choose_by_name(ctx, host, chosen);
-	choose_by_wildcard(ctx, host, chosen);
-	if (!is_any(chosen)) {
-		chosen[kind_of(&ctx->identities[0])] = &ctx->identities[0];
-		if (ctx->first_name != NULL)
-			choose_by_name(ctx, ctx->first_name, chosen);
-	}
+	choose(ctx, host, chosen);
+	if (memcmp(chosen, ctx->usual, sizeof(chosen)) == 0)
+		return 1; /* it has them from its SSL_CTX */
+	SSL_certs_clear(s);
 	for (unsigned i = 0; i < KINDS; i++)
 		if (chosen[i] != NULL &&
 		    SSL_use_cert_and_key(s, chosen[i]->leaf, chosen[i]->key, chosen[i]->chain, 1) !=
 			1)
 			return 0;
 	return 1;
+}
+
+/* Whether OpenSSL takes those for who names no host, which spares most connections to be given any. */
+static bool
+give_usual(struct tls_context *ctx)
+{
+	choose(ctx, "", ctx->usual);
+	for (unsigned i = 0; i < KINDS; i++) {
+		struct tls_identity *id = ctx->usual[i];
+
+		if (id != NULL &&
+		    SSL_CTX_use_cert_and_key(ctx->ssl, id->leaf, id->key, id->chain, 1) != 1)
+			return false;
+	}
+	return true;
 }
 
 /* --- ALPN --- */
@@ -380,7 +405,9 @@ ssl_new(struct tls_context *ctx)
 	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ssl, 1);
-	/* Tickets resume without a table, and so without a lock between workers. */
+	/* Tickets resume without a table, and so without a lock between workers. One for each connection, of OpenSSL's two: who
+	 * opens several has several, and each is 3 % of a handshake. */
+	SSL_CTX_set_num_tickets(ssl, 1);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_cert_cb(ssl, on_certificate_wanted, ctx);
 	SSL_CTX_set_alpn_select_cb(ssl, on_alpn_offered, ctx);
@@ -432,6 +459,8 @@ tls_context_new(const struct tls_certificate *certs, unsigned count, const struc
 	if (!good)
 		goto fail;
 	qsort(ctx->names, ctx->names_count, sizeof(*ctx->names), compare_names);
+	if (!give_usual(ctx))
+		bug("a certificate that was good is not: %s", tls_complaint(why, sizeof(why)));
 	return ctx;
 fail:
 	context_free(ctx);
