@@ -1,8 +1,8 @@
 /* LINK: event/tls event/tlscontext event/tlsidentity event/tlstickets event/fileprint event/drain event/stream event/loop base/clock_test base/mem base/log base/buf base/hash */
 #include "event/tls.h"
 
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/hmac.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +26,7 @@ struct owner {
 	struct stream *stream;
 	struct buf in;
 	unsigned readable, writable; /* callbacks */
-	bool ended, failed, closes;
+	bool ended, failed, closes, answers;
 	size_t bite; /* bytes read per callback */
 };
 
@@ -57,6 +57,11 @@ on_owner_readable(void *arg)
 		o->ended = true;
 	if (got == STREAM_ERROR)
 		o->failed = true;
+	if (o->answers && got > 0) {
+		struct iovec iov = {(void *)(uintptr_t) "response", 8};
+
+		assert_int_equal(stream_writev(o->stream, &iov, 1, false), 8);
+	}
 	if (o->closes)
 		stream_close(&o->stream);
 	else if (got == 0 || got == STREAM_ERROR)
@@ -378,6 +383,51 @@ a_request_sent_with_the_last_of_the_handshake_is_announced(void **state)
 	assert_true(BIO_pending(p.out) > 0);
 	peer_send(&p, "early bird", 10);
 	WAIT(o.in.n == 10);
+	close_both(&o, &p);
+}
+
+/* As many writes as the server's socket has seen, none of them being large. */
+static unsigned
+segments_sent(const struct owner *o)
+{
+	struct tcp_info info;
+	socklen_t n = sizeof(info);
+
+	assert_int_equal(getsockopt(stream_fd(o->stream), IPPROTO_TCP, TCP_INFO, &info, &n), 0);
+	return info.tcpi_data_segs_out;
+}
+
+static void
+tickets_go_out_in_one_write_with_the_answer_to_a_request_that_has_come(void **state)
+{
+	struct owner o;
+	struct peer p;
+	char got[8];
+
+	open_both(&o, &p, NULL);
+	o.answers = true;
+	while (SSL_do_handshake(p.ssl) != 1) {
+		peer_exchange(&p);
+		turn(the_loop);
+	}
+	assert_int_equal(segments_sent(&o), 1);
+	peer_send(&p, "early bird", 10);
+	assert_int_equal(peer_read(&p, got, 8), 8);
+	assert_int_equal(segments_sent(&o), 2);
+	close_both(&o, &p);
+}
+
+static void
+tickets_do_not_wait_for_a_request_that_does_not_come(void **state)
+{
+	time_t until_s = 0;
+	struct owner o;
+	struct peer p;
+
+	greet_both(&o, &p, NULL);
+	while (segments_sent(&o) < 2 && is_patient(&until_s))
+		turn(the_loop);
+	assert_int_equal(segments_sent(&o), 2);
 	close_both(&o, &p);
 }
 
@@ -1188,6 +1238,9 @@ main(void)
 	    cmocka_unit_test(an_upload_waits_with_the_client_while_it_is_not_wanted),
 	    cmocka_unit_test(what_is_decrypted_already_is_announced_until_it_is_read),
 	    cmocka_unit_test(a_request_sent_with_the_last_of_the_handshake_is_announced),
+	    cmocka_unit_test(
+		tickets_go_out_in_one_write_with_the_answer_to_a_request_that_has_come),
+	    cmocka_unit_test(tickets_do_not_wait_for_a_request_that_does_not_come),
 	    cmocka_unit_test(writing_before_the_handshake_is_over_waits_for_it),
 	    cmocka_unit_test(what_was_taken_arrives_though_the_owner_closes_at_once),
 	    cmocka_unit_test(a_client_that_takes_nothing_is_not_waited_for_for_ever),
