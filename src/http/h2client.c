@@ -133,6 +133,8 @@ on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg
 	if (call == NULL)
 		return 0;
 	call->section_bytes = 0;
+	call->length = UINT64_MAX;
+	call->is_grpc = false;
 	call->in_trailers = call->has_final;
 	return 0;
 }
@@ -175,6 +177,11 @@ on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *n
 		return refuse_section(call, H2_CALL_bad);
 	if (call->in_trailers && !h1_trailer_passes(field_id_of(name)))
 		return 0;
+	if (!call->in_trailers && slice_eq(name, SLICE_LIT("content-length")) &&
+	    slice_to_u64(value, &call->length))
+		return 0;
+	if (slice_eq(name, SLICE_LIT("content-type")))
+		call->is_grpc = slice_starts(value, SLICE_LIT("application/grpc"));
 	to = call->in_trailers ? &call->trailers : &call->heads;
 	buf_add_slice(to, name);
 	buf_add_lit(to, ": ");
@@ -201,6 +208,9 @@ take_stream_frame(struct h2_call *call, const nghttp2_frame *frame)
 		return;
 	}
 	if (frame->hd.type == NGHTTP2_HEADERS && !call->in_trailers) {
+		if (call->length != UINT64_MAX && !call->is_grpc)
+			buf_printf(&call->heads, "content-length: %llu\r\n",
+			    (unsigned long long)call->length);
 		buf_add_lit(&call->heads, "\r\n");
 		note(call);
 	}
@@ -362,6 +372,22 @@ fail(struct h2_client *c)
 	return false;
 }
 
+/* nghttp2 has found a fault of the server's: it takes nothing in any more, and has said why or will. */
+static bool
+is_dead(const struct h2_client *c)
+{
+	if (!c->is_leaving && nghttp2_session_check_request_allowed(c->session) == 0)
+		return nghttp2_session_get_next_stream_id(c->session) <= H2_ID_MAX;
+	return c->calls_count > 0 && nghttp2_session_want_read(c->session) == 0;
+}
+
+bool
+h2_client_settle(struct h2_client *c)
+{
+	tell_news(c);
+	return is_dead(c) ? fail(c) : true;
+}
+
 bool
 h2_client_feed(struct h2_client *c, const char *p, size_t n, int64_t now_ms)
 {
@@ -377,10 +403,7 @@ h2_client_feed(struct h2_client *c, const char *p, size_t n, int64_t now_ms)
 		n -= (size_t)used;
 		tell_news(c);
 	} while (n > 0 || c->is_paused);
-	/* It has found a fault, and said so to the server. */
-	if (nghttp2_session_want_read(c->session) == 0 && (!c->is_leaving || c->calls_count > 0))
-		return fail(c);
-	return true;
+	return is_dead(c) ? fail(c) : true;
 }
 
 size_t

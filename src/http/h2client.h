@@ -60,7 +60,9 @@ struct h2_call {
 	struct link news; /* among those with news */
 	int32_t id;
 	/* What has come: */
-	struct buf heads;     /* heads as text, the last perhaps not whole; the owner eats them */
+	struct buf
+	    heads; /* heads as text, the last perhaps not whole; the owner eats them. A length is not told where
+			     trailers come, which HTTP/1.1 could not send behind it; the session holds the server to it */
 	struct buf trailers;  /* canonical lines, those that may be passed on */
 	struct slice data;    /* of the body, for this on_news alone: h2_call_consumed is due */
 	bool is_ended;	      /* the response is whole */
@@ -68,6 +70,8 @@ struct h2_call {
 	/* The session's own: */
 	size_t head_limit, section_bytes;
 	bool has_final, in_trailers, was_reset;
+	bool is_grpc;	 /* by its type: trailers will come */
+	uint64_t length; /* announced; UINT64_MAX: none is */
 	bool upload_ended;
 };
 
@@ -89,6 +93,8 @@ bool h2_client_feed(struct h2_client *c, const char *p, size_t n, int64_t now_ms
 void h2_client_lost(struct h2_client *c, enum h2_call_end end);
 /* The next bytes to send, good until the next call of anything here; 0: none now. */
 size_t h2_client_out(struct h2_client *c, const char **p_out);
+/* After sending: what ended by what was said. False: the connection is over, as with h2_client_feed. */
+bool h2_client_settle(struct h2_client *c);
 bool h2_client_has_out(struct h2_client *c);
 
 /* Calls under way. */

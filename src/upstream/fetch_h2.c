@@ -260,7 +260,8 @@ on_whole(struct fetch *f)
 	else if (f->framing.kind == FRAMING_LENGTH && f->left > 0)
 		on_cut_off(f);
 	else {
-		buf_add_slice(&f->trailers, buf_slice(&f->attempt.call.trailers));
+		if (f->framing.kind == FRAMING_CLOSE) /* HTTP/1.1 sends none behind a length */
+			buf_add_slice(&f->trailers, buf_slice(&f->attempt.call.trailers));
 		fetch_complete(f);
 	}
 }

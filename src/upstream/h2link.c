@@ -143,6 +143,10 @@ on_link_settle(void *arg)
 
 	if (!l->is_broken && !link_send(l))
 		link_break(l, H2_CALL_lost, FETCH_closed_early);
+	if (!l->is_broken && !h2_client_settle(l->client)) {
+		link_send(l); /* it is told why */
+		link_break(l, H2_CALL_bad, FETCH_response_bad);
+	}
 	if (h2_client_calls(l->client) == 0)
 		link_rest(l);
 }

@@ -294,3 +294,56 @@ class H2:
                 self.frames.append(self.read(timeout))
         except (EOFError, ConnectionError, ssl.SSLError):
             return self.goaway.code if self.goaway else None
+
+
+class Served(H2):
+    """The other end: a connection that Forebay has made to a server, frame by frame. Requests are known by their streams alone."""
+
+    def __init__(self, sock, settings=(), timeout=USUAL_S, updates=True):
+        self.sock, self.timeout, self.updates = sock, timeout, updates
+        self.buffer, self.frames, self.next_id, self.goaway, self.settings = b"", [], 2, None, {}
+        self._fill(len(PREFACE), deadline_in(timeout))
+        assert self.buffer.startswith(PREFACE), self.buffer
+        self.buffer = self.buffer[len(PREFACE):]
+        self.frame(SETTINGS, payload=b"".join(struct.pack("!HI", *setting) for setting in settings))
+
+    def request(self, timeout=None):
+        """The stream of the next request."""
+        return self.next(HEADERS, timeout=timeout).stream
+
+    def head_of(self, stream, fields=(), status="200", end=False):
+        self.frame(HEADERS, END_HEADERS | (END_STREAM if end else 0), stream, block([(":status", status), *fields]))
+
+    def reply(self, stream, body=b"", fields=(), status="200"):
+        self.head_of(stream, fields, status, end=not body)
+        if body:
+            self.data(stream, body, end=True)
+
+    def go(self, last, code=NO_ERROR):
+        self.frame(GOAWAY, 0, 0, struct.pack("!II", last, code))
+
+
+class Server:
+    """Listens; each connection is taken by hand."""
+
+    def __init__(self):
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.sock.getsockname()[1]
+
+    def accept(self, **how):
+        return Served(self.accept_raw(), **how)
+
+    def accept_raw(self):
+        self.sock.settimeout(patiently(USUAL_S))
+        sock, _ = self.sock.accept()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    def close(self):
+        self.sock.close()
+
+    def on(self, *_):
+        raise AssertionError("it has no script")
+
+    def __str__(self):
+        return self.address
