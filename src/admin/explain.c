@@ -226,6 +226,21 @@ about_codings(const struct object *o)
 	return codings;
 }
 
+static json_t *
+about_variants(const struct object *o)
+{
+	json_t *variants = json_array();
+	struct object_variant *v = atomic_load_explicit(&o->variants, memory_order_acquire);
+
+	for (; v != NULL; v = atomic_load_explicit(&v->next, memory_order_acquire))
+		json_array_append_new(variants,
+		    json_pack("{s:o,s:I,s:b}", "coding",
+			text(encoding_token((enum encoding)v->encoding)), "bytes",
+			(json_int_t)body_length(v->body), "is_strongest",
+			atomic_load(&v->effort) == VARIANT_STRONGEST));
+	return variants;
+}
+
 static const char *
 purged_word(struct purgelog *log, struct object *o)
 {
@@ -251,6 +266,7 @@ about_object(const struct exchange *x, struct object *o)
 	    about_codings(o), "age", seconds(age_ms), "life", seconds(life_ms), "left",
 	    seconds(life_ms - age_ms));
 
+	json_object_set_new(j, "variants", about_variants(o));
 	json_object_update_new(j,
 	    json_pack("{s:o,s:o,s:b,s:b,s:s,s:o,s:b}", "stale_while_revalidate", seconds(f->swr_ms),
 		"stale_if_error", seconds(f->sie_ms), "no_cache", f->no_cache, "life_by_route",

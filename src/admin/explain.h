@@ -8,7 +8,7 @@
  *   key            url and parts, null where nothing is looked up; tags of the route
  *   outcome        status (X-Cache-Status), does, reason, detail (the same in a word, as Cache-Status has it), code (of an
  *                  answer of our own, or null)
- *   stored         each variant in memory: vary, status, bytes, codings, age, life, left (s), stale windows, validators, tags, hits,
+ *   stored         each variant in memory: vary, status, bytes, codings, variants (each with its coding, bytes, and whether it is as small as it gets), age, life, left (s), stale windows, validators, tags, hits,
  *                  purged (no, soft, yes), positions in the purge log
  *   last_response  what became of the last response for the key: source, status, stored, why, ago (s); null: not known
  *   is_unshared    the key proved not to be shared lately: requests do not wait for one another

@@ -13,6 +13,7 @@
 #include "event/tlsexpiry.h"
 #include "event/tlsoffer.h"
 #include "event/tlstickets.h"
+#include "policy/recompress.h"
 #include "server/accesslog.h"
 #include "server/handler.h"
 #include "server/worker.h"
@@ -42,6 +43,7 @@ struct page {
 	struct accesslog_counts access;
 	struct limit_table_size limits;
 	struct clerk_status clerk;
+	struct recompress_counts recompress;
 };
 
 struct row {
@@ -58,6 +60,10 @@ static void collect_draining(struct page *p);
 static void collect_workers(struct page *p);
 static void collect_start(struct page *p);
 static void collect_store(struct page *p);
+static void collect_recompressed(struct page *p);
+static void collect_recompress_dropped(struct page *p);
+static void collect_recompress_saved(struct page *p);
+static void collect_recompress_cpu(struct page *p);
 static void collect_redis_up(struct page *p);
 static void collect_redis(struct page *p);
 static void collect_redis_node(struct page *p);
@@ -95,6 +101,10 @@ static void collect_tls_rotations(struct page *p);
 	X("forebay_cache_evictions_total",    counter, "",                 store,         STORE(evictions),        "Responses evicted for want of memory") \
 	X("forebay_cache_restored_total",     counter, "",                 store,         STORE(restored),         "Objects that came from the process before") \
 	X("forebay_cache_ghost_hits_total",   counter, "",                 store,         STORE(ghost_hits),       "Responses that came back soon after their eviction: more memory would have kept them") \
+	X("forebay_recompressed_total",       counter, "coding",           recompressed,  0,                       "Stored bodies that were compressed again, smaller") \
+	X("forebay_recompress_saved_bytes_total", counter, "",             recompress_saved, 0,                    "By how much less that is to store, and to send each time") \
+	X("forebay_recompress_cpu_seconds_total", counter, "",             recompress_cpu, 0,                      "Processor time it took") \
+	X("forebay_recompress_dropped_total", counter, "reason",           recompress_dropped, 0,                  "What was not compressed again: gone (it left the store), larger (it came out no smaller), memory (there was none), crowded (more is stored than is looked at)") \
 	X("forebay_redis_up",                 gauge,   "",                 redis_up,      0,                       "Part of the workers whose link to Redis is in use, 0 to 1; missing without Redis") \
 	X("forebay_redis_requests_total",     counter, "op, result",       redis,         0,                       "Asked of Redis, by how it ended") \
 	X("forebay_redis_node_connections",   gauge,   "node",             redis_node,    NODE(wanted),            "Connections that there should be to this server of Redis, of all uses together") \
@@ -247,6 +257,42 @@ collect_access(struct page *p)
 {
 	if (p->commons->access_log != NULL)
 		show(p, (double)member_u64(&p->access, p->row->at));
+}
+
+static void
+collect_recompressed(struct page *p)
+{
+	static const enum encoding codings[ENC_KNOWN] = {
+#define X(coding, bit, token) ENC_##coding,
+	    ENCODINGS(X)
+#undef X
+	};
+
+	for (unsigned i = 1; i < ENC_KNOWN; i++) { /* but identity */
+		metric_label(&p->labels, "coding", encoding_token(codings[i]));
+		show(p, (double)p->recompress.done[i]);
+	}
+}
+
+static void
+collect_recompress_dropped(struct page *p)
+{
+	for (unsigned i = 0; i < RECOMPRESS_DROP_COUNT; i++) {
+		metric_label(&p->labels, "reason", slice_from(recompress_drop_names[i]));
+		show(p, (double)p->recompress.dropped[i]);
+	}
+}
+
+static void
+collect_recompress_saved(struct page *p)
+{
+	show(p, (double)p->recompress.saved_bytes);
+}
+
+static void
+collect_recompress_cpu(struct page *p)
+{
+	show(p, p->recompress.cpu_seconds);
 }
 
 static void
@@ -558,6 +604,7 @@ write_page(struct page *p)
 	p->store = store_usage(p->commons->store);
 	clerk_status(p->commons->clerk, &p->clerk);
 	p->limits = limit_table_measure(p->commons->limits);
+	p->recompress = recompress_counts(p->commons->recompress);
 	if (p->commons->access_log != NULL)
 		p->access = accesslog_counts(p->commons->access_log);
 	for (unsigned i = 0; i < observer_families_count(); i++) {

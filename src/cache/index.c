@@ -143,6 +143,20 @@ index_remove(struct index *x, struct object *o)
 		slot_merge(x);
 }
 
+void
+index_swap(struct index *x, struct object *old, struct object *o)
+{
+	struct object **at = chain_at(x, slot_of(x, old->hash));
+
+	while (*at != old) {
+		assert(*at != NULL);
+		at = &(*at)->chain;
+	}
+	o->chain = old->chain;
+	*at = o;
+	old->chain = NULL;
+}
+
 bool
 index_wants_segment(const struct index *x)
 {

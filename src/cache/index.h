@@ -42,6 +42,9 @@ void index_add(struct index *x, struct object *o);
 /* Takes out; it must be in. */
 void index_remove(struct index *x, struct object *o);
 
+/* Puts o, of the same hash, where old is, which is taken out. */
+void index_swap(struct index *x, struct object *old, struct object *o);
+
 /* Growth needs another segment. It is made without the lock (NULL: no memory) and given with it;
  * false when it is not needed any more. */
 bool index_wants_segment(const struct index *x);

@@ -176,6 +176,7 @@ object_add_variant(struct object *o, uint8_t encoding, struct body **bodyp)
 		goto fail;
 	v->body = *bodyp;
 	v->encoding = encoding;
+	atomic_init(&v->effort, VARIANT_STREAMED);
 	first = atomic_load_explicit(&o->variants, memory_order_acquire);
 	do {
 		if (object_find_variant(o, encoding) != NULL)
@@ -190,6 +191,62 @@ fail:
 		memory_give(slab, v);
 	body_unref(bodyp);
 	return -1;
+}
+
+bool
+object_copy_variants(struct object *o, const struct object *from, uint8_t except)
+{
+	struct object_variant *v = atomic_load_explicit(&from->variants, memory_order_acquire);
+	bool all = true;
+
+	for (; v != NULL; v = atomic_load_explicit(&v->next, memory_order_acquire)) {
+		struct body *b;
+
+		if (v->encoding == except)
+			continue;
+		b = body_ref(v->body);
+		if (object_add_variant(o, v->encoding, &b) != 0) {
+			all = false;
+			continue;
+		}
+		atomic_store_explicit(&object_find_variant(o, v->encoding)->effort,
+		    atomic_load_explicit(&v->effort, memory_order_relaxed), memory_order_relaxed);
+	}
+	return all;
+}
+
+/* A purge that is being judged marks the old one first and moves its position then: read the other way round, a mark that is not
+ * seen belongs to a position that is not seen either, and is found again. */
+static void
+copy_notes(struct object *o, const struct object *from)
+{
+	atomic_init(&o->valid_pos, atomic_load_explicit(&from->valid_pos, memory_order_acquire));
+#define COPY(field) atomic_init(&o->field, atomic_load_explicit(&from->field, memory_order_relaxed))
+	COPY(soft_purged);
+	COPY(hit_count);
+	COPY(hits);
+	COPY(refresh_failed_s);
+#undef COPY
+	if (o->facts.slides)
+		atomic_init(&object_sliding(o)->used_ms,
+		    atomic_load_explicit(&object_sliding(from)->used_ms, memory_order_relaxed));
+}
+
+struct object *
+object_clone(const struct object *from)
+{
+	struct object_parts parts = {.hash = from->hash,
+	    .key = object_key(from),
+	    .vary = object_vary(from),
+	    .tags = object_tags(from),
+	    .head = object_head(from),
+	    .facts = object_facts(from),
+	    .body = from->body};
+	struct object *o = object_new(object_slab(from), &parts);
+
+	if (o != NULL)
+		copy_notes(o, from);
+	return o;
 }
 
 static size_t

@@ -75,7 +75,11 @@ struct object_variant {
 	struct object_variant *_Atomic next;
 	struct body *body;
 	uint8_t encoding;
+	_Atomic uint8_t effort; /* enum variant_effort */
 };
+
+/* VARIANT_STRONGEST: nothing smaller is to be had, or nobody has time for it. */
+enum variant_effort { VARIANT_STREAMED, VARIANT_STRONGEST };
 
 struct object {
 	_Atomic uint32_t refs;
@@ -173,6 +177,12 @@ struct object_variant *object_find_variant(const struct object *o, uint8_t encod
 /* Hangs a variant on the object, taking the caller's reference to *bodyp (NULL afterwards). 0, or
  * -1 when it has one of that coding already or the memory is full: the reference is dropped. */
 int object_add_variant(struct object *o, uint8_t encoding, struct body **bodyp);
+/* Hangs from's variants on o, which has the same body, but for the one in the coding `except` (0: all of them), sharing their
+ * bodies. False: not all found room. */
+bool object_copy_variants(struct object *o, const struct object *from, uint8_t except);
+/* Another object that is the same to whoever asks, with what has been noted of it so far, but without variants. NULL when
+ * the memory is full. */
+struct object *object_clone(const struct object *o);
 /* Memory held by it, its body and its variants. Only once the body has ended. */
 size_t object_memory_bytes(const struct object *o);
 /* Says to the slab that all this memory belongs to what is stored under its hash. */

@@ -414,8 +414,11 @@ add_variants(struct object *o, const struct snapshot_record *rec, const char *at
 		at += sizeof(v);
 		b = body_of(slab, slice_of(at, v.bytes));
 		at += v.bytes;
-		if (b == NULL || object_add_variant(o, (uint8_t)v.encoding, &b) != 0)
+		if (b == NULL || object_add_variant(o, v.encoding, &b) != 0)
 			return;
+		if (v.effort == VARIANT_STRONGEST)
+			atomic_store_explicit(&object_find_variant(o, v.encoding)->effort,
+			    VARIANT_STRONGEST, memory_order_relaxed);
 	}
 }
 

@@ -50,7 +50,8 @@ struct snapshot_record {
 
 struct snapshot_variant {
 	uint64_t bytes;
-	uint64_t encoding;
+	uint8_t encoding, effort;
+	uint8_t unused[6];
 };
 
 /* A seal of the facts' names: with others the records mean something else. */

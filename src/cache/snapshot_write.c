@@ -173,7 +173,9 @@ snapshot_add(struct snapshot_writer *w, const struct object *o, uint32_t rank, b
 		put_body(w, o->body);
 	}
 	for (const struct object_variant *v = first_variant(o); v != NULL; v = next_variant(v)) {
-		struct snapshot_variant about = {body_length(v->body), v->encoding};
+		struct snapshot_variant about = {.bytes = body_length(v->body),
+		    .encoding = v->encoding,
+		    .effort = atomic_load_explicit(&v->effort, memory_order_relaxed)};
 
 		put(w, &about, sizeof(about));
 		put_body(w, v->body);

@@ -614,6 +614,51 @@ store_add_variant(struct store *s, struct object *o, uint8_t encoding, struct bo
 	return 0;
 }
 
+struct object *
+store_find_body(struct store *s, uint64_t hash, const struct body *body)
+{
+	struct shard *sh = shard_of(s, hash);
+	struct object *o;
+
+	pthread_mutex_lock(&sh->lock);
+	for (o = index_chain(&sh->index, hash); o != NULL; o = o->chain)
+		if (o->hash == hash && o->body == body)
+			break;
+	if (o != NULL)
+		object_ref(o);
+	pthread_mutex_unlock(&sh->lock);
+	return o;
+}
+
+bool
+store_swap(struct store *s, struct object *old, struct object *o)
+{
+	struct shard *sh = shard_of(s, old->hash);
+	size_t bytes = object_memory_bytes(o);
+	struct object *listed = NULL;
+	bool is_swapped;
+
+	if (!is_bounded(s, o))
+		return false;
+	object_tag(o);
+	pthread_mutex_lock(&sh->lock);
+	if (old->queue != QUEUE_NONE) {
+		count_bytes(s, sh, old, -(ssize_t)old->charged_bytes);
+		index_swap(&sh->index, old, o);
+		list_insert_before(&old->in_queue, &o->in_queue);
+		list_leave(&old->in_queue);
+		o->queue = old->queue;
+		old->queue = QUEUE_NONE;
+		o->charged_bytes = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
+		count_bytes(s, sh, object_ref(o), o->charged_bytes);
+		listed = old;
+	}
+	pthread_mutex_unlock(&sh->lock);
+	is_swapped = listed != NULL;
+	object_unref(&listed);
+	return is_swapped;
+}
+
 /* --- seeing all --- */
 
 /* Takes references to the objects of slots from *slot on, as many as fit; *slot is then the next.

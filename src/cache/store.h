@@ -73,6 +73,13 @@ void *store_alloc(struct store *s, uint64_t hash, size_t bytes);
 /* Hangs a variant on the object (taking the caller's reference to body) unless it has one of that
  * coding; counts its bytes. 0, or -1 (the reference is dropped; also if it is not in the slab). */
 int store_add_variant(struct store *s, struct object *o, uint8_t encoding, struct body **bodyp);
+/* The listed object of that hash which has that body, with a reference; NULL: there is none (any more). body is only
+ * compared. */
+struct object *store_find_body(struct store *s, uint64_t hash, const struct body *body);
+/* Puts o, a clone of old with other variants, in old's place: in its queue, in its chain, counted by what it holds. Who has old
+ * goes on with it. False, and nothing is changed: old is not listed any more, or o is not all in the slab. Watchers are not
+ * told: nothing came or went. */
+bool store_swap(struct store *s, struct object *old, struct object *o);
 /* Calls see for every listed object, shard by shard in small steps, never with a lock held. see may
  * call store_remove. */
 void store_walk(struct store *s, void (*see)(struct object *o, void *arg), void *arg);

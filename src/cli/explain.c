@@ -189,6 +189,18 @@ purged_words(const json_t *o)
 				      : "; purged";
 }
 
+/* What it is sent as, coded. */
+static void
+print_variants(const json_t *variants)
+{
+	for (size_t i = 0; i < json_array_size(variants); i++) {
+		const json_t *v = json_array_get(variants, i);
+
+		printf("    as %-7s  %.0f bytes%s\n", text_of(v, "coding"), number_of(v, "bytes"),
+		    is_true(v, "is_strongest") ? ", as small as it gets" : "");
+	}
+}
+
 static void
 print_object(const json_t *o)
 {
@@ -198,6 +210,7 @@ print_object(const json_t *o)
 	print_vary(json_object_get(o, "vary"));
 	print_life(o);
 	print_list("    codings    ", json_object_get(o, "codings"));
+	print_variants(json_object_get(o, "variants"));
 	if (*text_of(o, "etag") != '\0')
 		printf("    validator  %s\n", text_of(o, "etag"));
 	print_list("    tags       ", json_object_get(o, "tags"));

@@ -19,6 +19,7 @@
 #include "cache/store.h"
 #include "http/h1.h"
 #include "http/searchrule.h"
+#include "policy/recompress.h"
 
 #define FD_NAME "forebay-cache"
 #define FILE_NAME "cache.snapshot"
@@ -324,6 +325,8 @@ restore_one(struct handover *h, const struct snapshot_reader *r, const struct l2
 		}
 		h->arrived[h->count++] = (struct arrived){o, o->hash, item->rank};
 		learn_search_rule(c, item);
+		if (o->variants != NULL)
+			recompress_note(c->recompress, o);
 	}
 	object_unref(&o);
 }

@@ -328,6 +328,14 @@ no_change(struct daemon *d, struct arena *mem)
 	return "the running configuration is kept";
 }
 
+static void
+apply_recompress(struct daemon *d, const struct server_conf *conf)
+{
+	struct recompress_rules rules = recompress_rules_from(&conf->recompress);
+
+	recompress_rule(workers_commons(d->workers)->recompress, &rules);
+}
+
 /* SIGHUP. Whatever is wrong, nothing has changed then. */
 static void
 reload(struct daemon *d)
@@ -365,6 +373,7 @@ reload(struct daemon *d)
 			0)
 			log_warn("cache.memory cannot be changed to that without a restart: %s",
 			    strerror(errno));
+		apply_recompress(d, conf);
 		if (audit_has_file()) /* the log tells of it anyway */
 			audit_order("reload", "signal", NULL);
 		log_info(
@@ -441,6 +450,7 @@ start_with(
 		site_unref(&site);
 		goto out;
 	}
+	apply_recompress(d, conf);
 	d->handover = handover_begin(
 	    workers_commons(d->workers), d->notify, d->state_dir, d->persist != PERSIST_OFF);
 	r = 0;

@@ -12,6 +12,7 @@
 #include "cache/clerk.h"
 #include "cache/census.h"
 #include "cache/l2crew.h"
+#include "policy/recompress.h"
 #include "cache/redis.h"
 #include "event/helpers.h"
 #include "event/tlsoffer.h"
@@ -74,6 +75,7 @@ commons_init(struct workers *ws, size_t cache_bytes, size_t rate_table_bytes)
 	c->purges = purgelog_new();
 	c->searches = searchrules_new();
 	c->census = census_new(c->store, c->purges);
+	c->recompress = recompress_new(c->store, c->purges);
 	shared_hub_init(&c->shared);
 	c->verdicts = verdicts_new();
 	c->l2_crew = l2_crew_new(
@@ -320,6 +322,7 @@ workers_join(struct workers *ws)
 	if (ws->members[0].running)
 		mailbox_post(ws->members[0].worker->mailbox, &ws->members[0].last);
 	join(&ws->members[0]);
+	recompress_stop(ws->commons.recompress);
 	l2_crew_stop(ws->commons.l2_crew); /* what lies in the cache's memory changes no more */
 }
 
@@ -346,6 +349,7 @@ workers_free(struct workers **wp)
 				worker_settle(ws->members[i].worker);
 	for (unsigned i = 0; i < ws->count; i++)
 		worker_free(&ws->members[i].worker);
+	recompress_free(&ws->commons.recompress);
 	l2_crew_free(&ws->commons.l2_crew);
 	helpers_free(&ws->commons.readers);
 	flights_free(&ws->commons.flights);

@@ -87,6 +87,7 @@ struct codec_options {
  * milliseconds; but for a short body of known length (2 KB: 47.3 % at 3, 43.7 % at 5, 20 and 36 us)
  * 5 is worth it. For an event stream of small events with a flush each, gzip and brotli come out
  * equal, gzip with 46 KiB of state to brotli's 385 KiB (level 3) and 873 KiB (level 4, 5). */
+#define CODEC_LEVEL_STRONGEST 19 /* of any coding: more than its most is its most */
 #define CODEC_GZIP_LEVEL 5
 #define CODEC_ZSTD_LEVEL 3
 #define CODEC_BR_QUALITY 3

@@ -5,6 +5,7 @@
 #define ZSTD_STATIC_LINKING_ONLY
 #include "policy/codec.h"
 
+#include <limits.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
@@ -57,7 +58,7 @@ zstd_encoder_open(struct codec *c, const struct codec_options *o)
 	if (z == NULL)
 		return -1;
 	ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel, level > 19 ? 19 : level);
-	if (o->size_hint <= CODEC_SHORT_BYTES)
+	if (o->size_hint <= CODEC_SHORT_BYTES || (o->is_unhurried && o->size_hint <= INT_MAX))
 		ZSTD_CCtx_setParameter(z, ZSTD_c_srcSizeHint, (int)o->size_hint);
 	ZSTD_CCtx_setParameter(z, ZSTD_c_windowLog, window_bits(o));
 	c->state = z;

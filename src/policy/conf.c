@@ -70,6 +70,25 @@ compression_rules_from(
 	out->type_count = c->types.count;
 }
 
+#define CONF_TARGET struct recompress_conf
+static const struct conf_directive recompress_rows[] = {RECOMPRESS_DIRECTIVES(CONF_ROW)};
+#undef CONF_TARGET
+const struct conf_table recompress_table =
+    CONF_TABLE("recompress", struct recompress_conf, recompress_rows,
+	.text = "Stored bodies that are asked for often are compressed again, as small as their "
+		"coding makes them, by a thread that "
+		"runs when no other wants the processor. `off`: they stay as they were made while "
+		"they streamed.");
+
+struct recompress_rules
+recompress_rules_from(const struct recompress_conf *c)
+{
+	return (struct recompress_rules){.is_on = !c->conf.is_off,
+	    .hits_least = (uint32_t)c->hits,
+	    .share_percent = (uint32_t)c->share,
+	    .max_bytes = (size_t)c->max_size};
+}
+
 /* --- Security headers --------------------------------------------------------------------------- */
 
 const struct conf_word headers_preset_words[] = {{"standard", HEADERS_PRESET_STANDARD, false},

@@ -7,6 +7,7 @@
 #include "policy/headers.h"
 #include "policy/limitkey.h"
 #include "policy/ratelimit.h"
+#include "policy/recompress.h"
 
 /* clang-format off */
 #define COMPRESSION_LEVEL_DIRECTIVES(X)                                                                              \
@@ -20,6 +21,11 @@
 	X(types, strings, NULL, "1", "256", "Media types that are compressed, as in `text/*`, `application/json`, `+xml`; " \
 		"without it those of text, scripts, fonts and the like")                                             \
 	X(levels, map(struct compression_level_conf, compression_level_table), NULL, NULL, NULL, "How hard it tries")
+
+#define RECOMPRESS_DIRECTIVES(X)                                                                                     \
+	X(hits, int, "32", "1", "1000000000", "Only what was answered so often since it was stored, and, if that goes on, will be as often again before it expires") \
+	X(share, int, "10", "1", "100", "How much of one processor it may take on the average, in percent")          \
+	X(max_size, size, "1MiB", "1KiB", "16MiB", "Longer bodies keep what was made while they streamed")
 
 #define HEADERS_DIRECTIVES(X)                                                                                        \
 	X(preset, choice(headers_preset_words), NULL, NULL, NULL, "A set of fields: `standard` (where nothing is said), " \
@@ -59,6 +65,10 @@ struct compression_conf {
 	struct conf_head conf; /* is_off: nothing is compressed */
 	COMPRESSION_DIRECTIVES(CONF_FIELD)
 };
+struct recompress_conf {
+	struct conf_head conf; /* is_off */
+	RECOMPRESS_DIRECTIVES(CONF_FIELD)
+};
 struct headers_conf {
 	struct conf_head conf; /* is_off: nothing is added and nothing hidden */
 	HEADERS_DIRECTIVES(CONF_FIELD)
@@ -67,12 +77,13 @@ struct rate_limit_conf {
 	struct conf_head conf; /* its name, too */
 	RATE_LIMIT_DIRECTIVES(CONF_FIELD)
 };
-extern const struct conf_table compression_level_table, compression_table, headers_table,
-    rate_limit_table;
+extern const struct conf_table compression_level_table, compression_table, recompress_table,
+    headers_table, rate_limit_table;
 
 /* What a section says. *out borrows from c and mem. */
 void compression_rules_from(
     struct arena *mem, const struct compression_conf *c, struct compress_rules *out);
+struct recompress_rules recompress_rules_from(const struct recompress_conf *c);
 /* One level for headers_compile(): the fields first, then those of force. */
 void headers_level_from(struct arena *mem, const struct headers_conf *c, struct headers_level *out);
 /* Where rule i of that level stands. */

@@ -81,6 +81,7 @@
 	X(acme_challenges, string, NULL, "1", "4096", "Directory of the answers to ACME's http-01 challenges: its files are served under `/.well-known/acme-challenge/`, in front of any route and on every listener. With certbot's `--webroot-path /var/www` it is `/var/www/.well-known/acme-challenge`") \
 	X(purge, map(struct purge_method_conf, purge_method_table), "off", NULL, NULL, "The method PURGE", .may_be_off = true) \
 	X(compression, map(struct compression_conf, compression_table), NULL, NULL, NULL, "Compression, for all routes", .may_be_off = true) \
+	X(recompress, map(struct recompress_conf, recompress_table), NULL, NULL, NULL, "What is stored and often asked for is compressed again when there is nothing else to do", .may_be_off = true) \
 	X(security_headers, map(struct headers_conf, headers_table), NULL, NULL, NULL, "Security headers, for all routes", .may_be_off = true) \
 	X(rate_limits, named(struct rate_limit_conf, rate_limit_table), NULL, "0", "1000", "Limits by name")          \
 	X(ratelimit_headers, choice(rate_style_words), "draft-11", NULL, NULL, "How clients are told of their limits") \

@@ -4,6 +4,7 @@
  * reads the source and writes another body, which the client reads; that body is passing, or becomes a variant of the stored
  * object. A turn codes at most CODE_TURN_BYTES, so a large body does not hold up the loop. */
 #include "base/mem.h"
+#include "policy/recompress.h"
 #include "server/exchange_priv.h"
 #include "server/segments.h"
 
@@ -91,12 +92,14 @@ code_some(struct exchange *x, size_t *budget)
 static void
 keep_variant(struct exchange *x)
 {
+	struct commons *c = x->worker->commons;
 	struct body *b;
 
 	if (!x->coded_is_kept || !x->object->facts.is_in_slab)
 		return;
 	b = body_ref(x->coded);
-	store_add_variant(x->worker->commons->store, x->object, (uint8_t)x->coded_as, &b);
+	if (store_add_variant(c->store, x->object, (uint8_t)x->coded_as, &b) == 0)
+		recompress_note(c->recompress, x->object);
 }
 
 bool

@@ -255,19 +255,6 @@ take_response(
 	return true;
 }
 
-/* The same bytes have the same codings. */
-static void
-inherit_variants(struct object *o, const struct object *old)
-{
-	for (struct object_variant *v = atomic_load_explicit(&old->variants, memory_order_acquire);
-	     v != NULL; v = atomic_load_explicit(&v->next, memory_order_acquire)) {
-		struct body *b = body_ref(v->body);
-
-		object_add_variant(
-		    o, v->encoding, &b); /* without room it is made again when asked for */
-	}
-}
-
 /* A stored response as what the origin says of it now makes it: its body under a new head. NULL when memory is short. */
 static struct object *
 renew(struct fill *f, struct object *old, const struct head *says, struct life *life)
@@ -301,7 +288,7 @@ renew(struct fill *f, struct object *old, const struct head *says, struct life *
 	    f->verdict == STORE_STORED ? store_slab(f->worker->commons->store) : NULL, old->body);
 	buf_fini(&text);
 	if (o != NULL && o->facts.is_in_slab)
-		inherit_variants(o, old);
+		object_copy_variants(o, old, 0); /* the same bytes have the same codings */
 	return o;
 }
 

@@ -23,6 +23,7 @@
 struct accesslog;
 struct clerk;
 struct census;
+struct recompress;
 struct l2;
 struct helpers;
 struct l2_crew;
@@ -41,6 +42,7 @@ struct commons {
 	struct flights *flights;
 	struct purgelog *purges;
 	struct census *census;
+	struct recompress *recompress; /* what is stored and hot, smaller */
 	struct verdicts *verdicts;
 	struct l2_crew *l2_crew; /* makes and reads long values of Redis */
 	struct helpers *readers; /* of files that requests ask for: challenges */

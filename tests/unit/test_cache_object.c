@@ -184,6 +184,48 @@ full_memory_makes_no_object_and_takes_nothing(void **state)
 
 /* --- variants --- */
 
+static void
+a_clone_is_the_same_to_whoever_asks_but_for_its_variants(void **state)
+{
+	struct slab *slab = slab_new(MIB);
+	struct object_parts parts = usual_parts();
+	struct body *packed = body_of(slab, SLICE_LIT("packed")), *squeezed;
+	struct object *o, *clone;
+
+	parts.facts.slide_ms = 1000;
+	parts.body = body_of(slab, SLICE_LIT("hello"));
+	o = object_new(slab, &parts);
+	body_unref(&parts.body);
+	squeezed = body_ref(packed);
+	assert_int_equal(object_add_variant(o, 4, &packed), 0);
+	assert_int_equal(object_add_variant(o, 2, &squeezed), 0);
+	atomic_store(&object_find_variant(o, 2)->effort, VARIANT_STRONGEST);
+	atomic_store(&o->hit_count, 17);
+	atomic_store(&o->hits, 2);
+	atomic_store(&o->valid_pos, 99);
+	atomic_store(&o->soft_purged, true);
+	atomic_store(&object_sliding(o)->used_ms, 5);
+	clone = object_clone(o);
+	assert_true(slice_eq(object_key(clone), parts.key));
+	assert_true(slice_eq(object_vary(clone), parts.vary));
+	assert_true(slice_eq(object_tags(clone), parts.tags));
+	assert_true(slice_eq(object_head(clone), parts.head));
+	assert_true(slice_eq(object_etag(clone), object_etag(o)));
+	assert_ptr_equal(clone->body, o->body);
+	assert_true(clone->hit_count == 17 && clone->hits == 2 && clone->valid_pos == 99);
+	assert_true(clone->soft_purged && object_sliding(clone)->used_ms == 5);
+	assert_int_equal(object_life_ms(clone), object_life_ms(o));
+	assert_null(clone->variants);
+	assert_true(object_copy_variants(clone, o, 4));
+	assert_null(object_find_variant(clone, 4));
+	assert_ptr_equal(object_find_variant(clone, 2)->body, object_find_variant(o, 2)->body);
+	assert_int_equal(object_find_variant(clone, 2)->effort, VARIANT_STRONGEST);
+	object_unref(&o);
+	object_unref(&clone);
+	assert_int_equal(slab_usage(slab).used_bytes, 0);
+	slab_free_all(&slab);
+}
+
 #define HANGERS 4
 
 struct hanger {
@@ -244,6 +286,7 @@ main(void)
 	    cmocka_unit_test(after_a_failed_refresh_the_next_waits_a_moment),
 	    cmocka_unit_test(what_is_too_long_makes_no_object),
 	    cmocka_unit_test(full_memory_makes_no_object_and_takes_nothing),
+	    cmocka_unit_test(a_clone_is_the_same_to_whoever_asks_but_for_its_variants),
 	    cmocka_unit_test(of_one_coding_there_is_one_variant_whoever_hangs_it),
 	};
 

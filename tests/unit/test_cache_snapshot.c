@@ -171,6 +171,7 @@ what_hangs_on_an_object_comes_along(void **state)
 	struct iovec iov;
 
 	assert_int_equal(object_add_variant(o, 4, &coded), 0);
+	atomic_store(&object_find_variant(o, 4)->effort, VARIANT_STRONGEST);
 	b = body_new(slab, BODY_LENGTH_UNKNOWN);
 	assert_int_equal(body_append(b, SLICE_LIT("chunked")), 0);
 	body_set_trailers(b, SLICE_LIT("Sum: 1\r\n"));
@@ -192,6 +193,7 @@ what_hangs_on_an_object_comes_along(void **state)
 	at = (struct body_cursor){0};
 	assert_int_equal(body_peek(object_find_variant(back, 4)->body, &at, &iov, 1, 100), 1);
 	assert_memory_equal(iov.iov_base, "coded", 5);
+	assert_int_equal(object_find_variant(back, 4)->effort, VARIANT_STRONGEST);
 	assert_true(back->hit_count == 17 && back->hits == 3 && back->soft_purged);
 	object_unref(&back);
 	snapshot_close(&r);

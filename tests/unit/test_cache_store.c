@@ -311,6 +311,56 @@ what_hangs_on_an_object_leaves_with_it(void **state)
 }
 
 static void
+the_place_of_an_object_passes_to_its_clone_and_readers_keep_the_old_one(void **state)
+{
+	struct store *s = store_new(16 * MIB);
+	struct object *o = make(s, 1, 10, SLICE_NONE), *clone, *found;
+	struct body *b = body_of(store_slab(s), SLICE_LIT("packed"));
+	struct body *smaller = body_of(store_slab(s), SLICE_LIT("pkd"));
+	struct name n;
+
+	store_put(s, o);
+	assert_int_equal(store_add_variant(s, o, 4, &b), 0);
+	found = store_find_body(s, o->hash, o->body);
+	assert_ptr_equal(found, o);
+	object_unref(&found);
+	assert_null(store_find_body(s, o->hash, NULL));
+	clone = object_clone(o);
+	assert_int_equal(object_add_variant(clone, 4, &smaller), 0);
+	assert_true(store_swap(s, o, clone));
+	assert_int_equal(store_usage(s).objects, 1);
+	assert_int_equal(o->queue, 0);
+	assert_int_equal(clone->charged_bytes, object_memory_bytes(clone));
+	found = store_find(s, named(&n, 1), NULL, NULL);
+	assert_ptr_equal(found, clone);
+	assert_int_equal(body_length(object_find_variant(found, 4)->body), 3);
+	assert_int_equal(body_length(object_find_variant(o, 4)->body), 6);
+	assert_false(store_swap(s, o, clone)); /* it is listed no more */
+	object_unref(&found);
+	object_unref(&o);
+	store_remove(s, clone);
+	object_unref(&clone);
+	assert_int_equal(slab_usage(store_slab(s)).used_bytes, 0);
+	store_free(&s);
+}
+
+static void
+what_left_the_store_does_not_come_back_as_a_clone(void **state)
+{
+	struct store *s = store_new(16 * MIB);
+	struct object *o = make(s, 1, 10, SLICE_NONE), *clone;
+
+	store_put(s, o);
+	clone = object_clone(o);
+	store_remove(s, o);
+	assert_false(store_swap(s, o, clone));
+	assert_int_equal(store_usage(s).objects, 0);
+	object_unref(&o);
+	object_unref(&clone);
+	store_free(&s);
+}
+
+static void
 what_is_not_bounded_is_not_listed(void **state)
 {
 	struct store *s = store_new(16 * MIB);
@@ -703,6 +753,14 @@ crowd_run(void *arg)
 		} else if (i % 20 == 0 &&
 		    (b = body_of(store_slab(c->store), SLICE_LIT("variant"))) != NULL) {
 			store_add_variant(c->store, o, (uint8_t)(i % 4), &b);
+		} else if (i % 33 == 0) {
+			struct object *clone = object_clone(o);
+
+			if (clone != NULL) {
+				object_copy_variants(clone, o, 2);
+				store_swap(c->store, o, clone);
+			}
+			object_unref(&clone);
 		} else {
 			struct body_cursor cur = {0};
 			struct iovec iov[1];
@@ -749,6 +807,9 @@ main(void)
 	    cmocka_unit_test(a_request_finds_the_variant_that_is_for_it),
 	    cmocka_unit_test(of_too_many_variants_the_oldest_goes),
 	    cmocka_unit_test(what_hangs_on_an_object_leaves_with_it),
+	    cmocka_unit_test(
+		the_place_of_an_object_passes_to_its_clone_and_readers_keep_the_old_one),
+	    cmocka_unit_test(what_left_the_store_does_not_come_back_as_a_clone),
 	    cmocka_unit_test(what_is_not_bounded_is_not_listed),
 	    cmocka_unit_test(a_million_puts_of_any_size_stay_within_the_limit),
 	    cmocka_unit_test(a_shift_to_large_bodies_does_not_evict_everything),
