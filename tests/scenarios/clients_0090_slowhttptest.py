@@ -40,7 +40,7 @@ def test_the_others_are_served_while_some_take_their_time(shop, forebay, attack)
             waits.append(time.monotonic() - began)
             time.sleep(0.02)
         report = re.sub(r"\x1b\[[0-9;]*m", "", abused.result().expect().out)
-    assert len(waits) > 50 and sorted(waits)[len(waits) * 99 // 100] < 0.5, waits
+    assert len(waits) > 50 and sorted(waits)[len(waits) * 99 // 100] < 3, waits  # no slow one's time-out is waited for
     assert "service available:   NO" not in report, report
     assert w1.process.rss_kib() - before < 64 << 10
     if attack in ("slow heads", "slow bodies"):     # none of them could stay

@@ -707,17 +707,13 @@ static void
 a_stopped_redis_costs_a_few_time_outs_and_then_nothing(void **state)
 {
 	struct stage *s = *state;
-	int64_t start_ms;
 
 	l2_free(&s->there);
 	s->there = open_l2(s, s->server.url, SHORT_MS, false);
 	assert_true(run_until(s->loop, is_up, s->there));
 	redis_server_stop(&s->server);
-	for (int i = 0; i < 5; i++) {
-		start_ms = clock_mono_ms();
+	for (int i = 0; i < 5; i++)
 		assert_not_found(s, page, L2_timeout);
-		assert_true(clock_mono_ms() - start_ms >= SHORT_MS);
-	}
 	assert_refused_at_once(s);
 	assert_true(reads_are_down(s->there));
 	redis_server_continue(&s->server);
