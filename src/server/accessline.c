@@ -152,8 +152,8 @@ put_url(char *at, struct slice s, size_t share, char *(*odd)(char *, struct slic
 	struct slice rest;
 	size_t n;
 
-	if (s.n == 0 || s.p[0] == '/' || (authority = memmem(s.p, s.n, "://", 3)) == NULL ||
-	    authority - s.p > SCHEME_MAX)
+	if (s.n == 0 || s.p[0] == '/' || slice_index(s, ':') == s.n ||
+	    (authority = memmem(s.p, s.n, "://", 3)) == NULL || authority - s.p > SCHEME_MAX)
 		return put_escaped(at, s, share, odd);
 	rest = slice_skip(s, (size_t)(authority - s.p) + 3);
 	for (n = 0; n < rest.n && rest.p[n] != '/' && rest.p[n] != '?' && rest.p[n] != '#';)
