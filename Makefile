@@ -81,6 +81,8 @@ bench-evict: $(BUILD)/bench/bench_evict ; @$<
 bench-codec: $(BUILD)/bench/bench_codec ; @$< $$(tests/bench/texts)
 # A purge of 100,000 among a million objects, and who is held up by it.
 bench-purge: $(BUILD)/bench/bench_purge ; @$<
+# Look-ups among up to ten million objects (4 GB of memory, for some minutes), and their instructions among few and many.
+bench-index: $(BUILD)/bench/bench_index ; @tests/bench/index $<
 # Readers and writers for SOAK_SECONDS (600) in bad weather, then bodies of random sizes for CHURN_SECONDS (600); SEED makes a run again.
 soak: $(BUILD)/forebay | deps-test ; @tests/load/soak && tests/load/herd 7 && tests/load/flood && tests/load/churn && tests/invalidation/run --long
 
@@ -98,6 +100,6 @@ clean:
 	rm -rf build build-*
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all units unit run test check generate asan tsan fuzz packaging conformance bench bench-evict bench-purge bench-codec soak install clean \
+.PHONY: all units unit run test check generate asan tsan fuzz packaging conformance bench bench-evict bench-purge bench-index bench-codec soak install clean \
         deps-build deps-run deps-test
 .SECONDARY:

@@ -77,6 +77,19 @@ route_slot(void *observations, const char *name)
 	return observations_route_slot(observations, name);
 }
 
+/* Each may need a descriptor towards an origin, too; hits do not, so it may be meant. */
+static void
+warn_of_connections(
+    const struct daemon *d, const struct limits_conf *limits, struct conf_diag *diag)
+{
+	if (limits->connections == CONF_AUTO || limits->connections <= d->connections)
+		return;
+	conf_warning(diag, conf_place(&limits_table, limits, "connections"),
+	    "so many connections need more open files than there may be: enough for %u",
+	    d->connections);
+	conf_hint(diag, "raise LimitNOFILE= in the unit, or ulimit -Hn");
+}
+
 static struct site *
 compile(struct daemon *d, const struct server_conf *conf, struct arena *mem, struct conf_diag *diag)
 {
@@ -93,6 +106,7 @@ compile(struct daemon *d, const struct server_conf *conf, struct arena *mem, str
 		return NULL;
 	if (conf->limits.connections == CONF_AUTO)
 		site->connections = d->connections;
+	warn_of_connections(d, &conf->limits, diag);
 	site_judge(conf, site, diag);
 	return site;
 }

@@ -154,6 +154,15 @@ def test_few_descriptors_are_told_at_the_start(forebay):
     assert "open files: at most 512" in line and "LimitNOFILE" in line
 
 
+def test_more_connections_than_descriptors_are_told_at_the_start(forebay):
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    w1 = forebay("limits: {connections: %d}\n" % min(hard, 10000000) + FIXED)
+    assert re.search(r"more open files than there may be: enough for \d+\n", w1.log) and "raise LimitNOFILE= in the unit" in w1.log
+    w1.get("/").expect(200)
+    w2 = forebay("limits: {connections: %d}\n" % min(hard // 4, 10000000) + FIXED)
+    assert "more open files" not in w2.log
+
+
 def test_an_origin_that_is_away_at_the_start_is_no_reason_not_to_start(origin, forebay):
     origin.on("/*").reply(200, "ok", cache_control="no-store")
     origin.refuse()
