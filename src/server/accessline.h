@@ -42,6 +42,7 @@
 	X(upstream,     name,    out->upstream,               "the name of the upstream asked")                       \
 	X(server,       name,    out->server,                 "which of its servers answered, or failed last; empty: none was asked for this request") \
 	X(tries,        number,  out->tries,                  "how many times a server was asked, or could not be reached") \
+	X(hedge,        name,    slice_from(out->hedge),      "of a second server asked because the first was slow: won, it answered; lost, the first did. Empty: none was") \
 	X(end,          name,    slice_from(request_end_name(out->end)), "how the request ended")                     \
 	X(fetch_end,    name,    slice_from(out->fetch_end),  "how the origin failed; empty: it did not")             \
 	X(referer,      agent,   out->referer,                "as sent")                                              \

@@ -238,6 +238,8 @@ take_from_flight(struct exchange *x, struct object *o)
 		x->fwd = CACHE_FWD_NONE;
 		exchange_because(x, "redis", "in Redis");
 	}
+	if (x->hedged == HEDGE_won && x->detail[0] == '\0')
+		x->detail = "hedged";
 	exchange_use_object(x, object_ref(o));
 	return exchange_to(x, STEP_respond);
 }

@@ -179,6 +179,7 @@ exchange_record(struct exchange *x)
 	    .upstream = x->upstream_name,
 	    .server = x->server_name,
 	    .tries = x->tries,
+	    .hedge = hedge_outcome_word(x->hedged),
 	    .started_wall_ms = x->started_wall_ms,
 	    .total_us = clock_mono_us() - x->started_us,
 	    .wait_us = x->queued_us,

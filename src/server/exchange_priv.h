@@ -20,6 +20,7 @@
 #include "server/fill.h"
 #include "server/purge.h"
 #include "server/worker.h"
+#include "upstream/hedge.h"
 
 /* clang-format off */
 /* The steps, in the order a request meets them: exchange.c's loop runs them.
@@ -196,6 +197,7 @@ struct exchange {
 	struct upstream *upstream; /* that upstream_name lies in; own reference */
 	struct slice server_name;  /* who answered, or failed last; in mem */
 	unsigned tries;		   /* times that servers were asked for it */
+	enum hedge_outcome hedged; /* whether a second one was, in time */
 
 	/* Memory that the next exchange inherits: */
 	struct arena mem;

@@ -36,7 +36,7 @@ fill_free(struct fill *f)
 
 	note_verdict(f);
 	list_leave(&f->errand.link);
-	fetch_abort(&f->fetch);
+	fill_drop_fetch(f);
 	if (f->l2 != NULL)
 		l2_get_cancel(&f->l2);
 	fetchlock_free(&f->lock);
@@ -230,6 +230,23 @@ fill_start_segment(struct exchange *x, struct flight *flight, const struct cache
 
 /* --- the origin --- */
 
+/* Else it may take its time: a refresh behind, warming. */
+static bool
+somebody_waits(const struct fill *f)
+{
+	return !f->is_refresh && (f->x == NULL || !f->x->is_own);
+}
+
+void
+fill_drop_fetch(struct fill *f)
+{
+	struct fetch *spent = f->fetch;
+
+	f->fetch = NULL;
+	hedge_end(&f->hedge);
+	fetch_abort(&spent);
+}
+
 void
 fill_ask_origin(struct fill *f)
 {
@@ -252,7 +269,13 @@ fill_ask_origin(struct fill *f)
 	if (f->worker->l2 != NULL)
 		f->l2_stamp = l2_stamp(f->worker->l2);
 	f->sent_us = clock_mono_us();
-	f->fetch = fetch_start(f->worker->pool, f->worker->resolver, &plan, &fill_fetch_handler, f);
+	f->hedge = (struct hedge){0};
+	if (somebody_waits(f) && hedge_may(&plan))
+		hedge_start(&f->hedge, f->worker->pool, f->worker->resolver, &plan,
+		    &fill_fetch_handler, f, &f->fetch);
+	else
+		f->fetch = fetch_start(
+		    f->worker->pool, f->worker->resolver, &plan, &fill_fetch_handler, f);
 }
 
 void
@@ -281,7 +304,8 @@ fill_note_server(struct fill *f)
 
 	if (f->x == NULL)
 		return;
-	f->x->tries += fetch_tries(f->fetch);
+	f->x->tries += fetch_tries(f->fetch) + f->hedge.dropped_tries;
+	f->x->hedged = f->hedge.outcome;
 	if (s != NULL)
 		f->x->server_name = arena_copy(&f->x->mem, slice_from(s->name));
 }
@@ -363,7 +387,7 @@ fill_leader_left(struct flight *flight, struct exchange *x)
 	if (f->fetch != NULL && !fetch_upload_is_done(f->fetch)) {
 		if (f->body != NULL)
 			body_end(f->body, BODY_BROKEN);
-		fetch_abort(&f->fetch);
+		fill_drop_fetch(f);
 		purge_set_carry_out(&f->purges, f->worker, NULL);
 		f->done = true;
 		flight_fail(flight, FETCH_send_failed);

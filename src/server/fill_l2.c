@@ -111,7 +111,7 @@ on_l2_answer(void *arg, struct object *o)
 	if (o != NULL)
 		receive(f, o);
 	if (o != NULL && may_answer(f, o)) {
-		fetch_abort(&f->fetch);
+		fill_drop_fetch(f);
 		f->done = true;
 		flight_from_redis(f->flight);
 		f->status = o->facts.status;

@@ -11,6 +11,7 @@
 #include "http/storable.h"
 #include "server/exchange_priv.h"
 #include "server/purge.h"
+#include "upstream/hedge.h"
 
 #define FILL_UNSHARED_MS 10000 /* a key that proved not to be shared is not gathered for */
 
@@ -22,6 +23,7 @@ struct fill {
 	struct flight *flight; /* own reference */
 	struct exchange *x;    /* the leader, while it rides; NULL for a refresh */
 	struct fetch *fetch;
+	struct hedge hedge; /* of that fetch; {0} where it has none */
 	struct buf request; /* the head that goes upstream */
 	/* What the request was, for the verdicts */
 	char *head_bytes; /* of head, below */
@@ -90,6 +92,8 @@ fill_took_ms(const struct fill *f)
 /* fill.c */
 /* Sends the request, unless it has been sent. */
 void fill_ask_origin(struct fill *f);
+/* The fetch ends, if there is one: what has come of it, or may come, is of no use. */
+void fill_drop_fetch(struct fill *f);
 /* Tells the leader's exchange whom the fetch asks. */
 void fill_note_server(struct fill *f);
 /* No response will come: the riders are told, a write in doubt purges, and the fill is freed. */
@@ -117,8 +121,6 @@ struct object *fill_make_stored(
     struct fill *f, const struct head *h, const struct life *life, struct body *body);
 /* Tells the riders, when the response has its object; others share it while it is fresh. */
 void fill_announce(struct fill *f, struct object *o, const struct life *life);
-/* What has come of the answer is of no use: the fetch ends. */
-void fill_drop_fetch(struct fill *f);
 /* Asks once more, without conditions and for all of it (part NULL), or fails where nobody is there any more whose request it was. */
 void fill_ask_again(struct fill *f, const struct byte_range *part);
 

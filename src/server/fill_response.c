@@ -374,15 +374,6 @@ learn_from_head(struct fill *f, const struct head *h)
 }
 
 void
-fill_drop_fetch(struct fill *f)
-{
-	struct fetch *spent = f->fetch;
-
-	f->fetch = NULL;
-	fetch_abort(&spent);
-}
-
-void
 fill_ask_again(struct fill *f, const struct byte_range *part)
 {
 	if (f->x == NULL) { /* whose request it was has gone, or there was none */

@@ -140,6 +140,7 @@ struct outcome {
 	enum tier tier;
 	const char *reason; /* why that cache status, why not stored */
 	const char *detail; /* the same in a word, as Cache-Status has it */
+	const char *hedge;  /* what became of asking a second server; "": none was asked */
 	enum request_end end;
 	const char *fetch_end; /* name of the fetch's end when the origin failed; NULL */
 	struct slice client;   /* the address as seen through trusted proxies */

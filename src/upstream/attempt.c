@@ -124,13 +124,19 @@ attempt_leave_server(struct attempt *a)
 bool
 attempt_has_other(const struct attempt *a)
 {
-	return a->tries + 1 < upstream_size(a->upstream);
+	return !a->is_held && a->tries + a->avoided + 1 < upstream_size(a->upstream);
 }
 
 unsigned
 attempt_times(const struct attempt *a)
 {
 	return a->tries + a->renewals + (a->server != NULL);
+}
+
+bool
+attempt_is_connecting(const struct attempt *a)
+{
+	return a->step == ATTEMPT_CONNECTING || a->step == ATTEMPT_SECURING;
 }
 
 void
@@ -230,6 +236,7 @@ attempt_choose(struct attempt *a)
 	struct choice c = {.avoid = &a->tried,
 	    .wanted = a->wanted,
 	    .key = a->key,
+	    .is_spare = a->is_spare,
 	    .now_ms = loop_now_ms(attempt_loop(a))};
 
 	a->server = upstream_choose(a->upstream, &c);

@@ -52,6 +52,9 @@ struct attempt {
 	struct slice wanted; /* token of the server its client began with; the owner's */
 	struct server_set tried; /* servers that could not be connected to, or failed */
 	unsigned tries;		 /* servers left for another one */
+	unsigned avoided;	 /* servers in tried that another fetch has asked */
+	bool is_held;		 /* it goes to no other server */
+	bool is_spare;		 /* it goes to a server that is fit, or fails */
 	unsigned renewals; /* connections that were replaced by a new one to the same server */
 	unsigned asked;	   /* entries whose names were asked for in vain */
 	struct task look;
@@ -73,6 +76,8 @@ unsigned attempt_times(const struct attempt *a);
 bool attempt_has_other(const struct attempt *a);
 /* The server did not look at the request: looks once more, at the same server. */
 void attempt_again(struct attempt *a);
+/* Whether a server has been chosen that is slow to be connected to. */
+bool attempt_is_connecting(const struct attempt *a);
 /* The connection died: drops it and gets another one, made for this, to the same server. */
 void attempt_renew(struct attempt *a);
 /* Gives back server and connection; no callback comes any more. */

@@ -37,6 +37,16 @@ server_set_has(const struct server_set *set, const struct server *s)
 	return (set->bits[index_of(s) / 64] >> (index_of(s) % 64)) & 1;
 }
 
+unsigned
+server_set_count(const struct server_set *set)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < SERVERS_MAX / 64; i++)
+		n += (unsigned)__builtin_popcountll(set->bits[i]);
+	return n;
+}
+
 static unsigned
 load_of(const struct server *s)
 {
@@ -328,11 +338,13 @@ find_wanted(const struct field_of_choice *f, struct slice token)
 static bool
 gather_some(struct upstream *u, const struct choice *c, struct field_of_choice *out)
 {
-	enum strictness how = is_panic(u, c) ? NOT_TRIED : zone_suffices(u, c) ? FIT_AND_NEAR : FIT;
+	enum strictness how = is_panic(u, c) && !c->is_spare ? NOT_TRIED
+	    : zone_suffices(u, c)			     ? FIT_AND_NEAR
+							     : FIT;
 
 	for (;; how--) {
 		gather(u, c, how, out);
-		if (out->count > 0 || how == ANY_AT_ALL)
+		if (out->count > 0 || how == (c->is_spare ? FIT : ANY_AT_ALL))
 			return out->count > 0;
 	}
 }
@@ -356,6 +368,19 @@ upstream_choose(struct upstream *u, const struct choice *c)
 		atomic_fetch_add_explicit(&s->in_flight, 1, memory_order_relaxed);
 	pthread_mutex_unlock(&u->lock);
 	return s;
+}
+
+bool
+upstream_has_spare(struct upstream *u, const struct server_set *avoid, int64_t now_ms)
+{
+	const struct choice c = {.avoid = avoid, .now_ms = now_ms};
+	bool has_one = false;
+
+	pthread_mutex_lock(&u->lock);
+	for (unsigned i = 0; i < u->servers_count && !has_one; i++)
+		has_one = may_have(&u->servers[i], &c, FIT);
+	pthread_mutex_unlock(&u->lock);
+	return has_one;
 }
 
 unsigned

@@ -23,16 +23,20 @@ struct server_set {
 };
 void server_set_add(struct server_set *set, const struct server *s);
 bool server_set_has(const struct server_set *set, const struct server *s);
+unsigned server_set_count(const struct server_set *set);
 
 struct choice {
 	const struct server_set *avoid; /* not these if another is left; NULL: none */
 	struct slice wanted; /* the token of the server it began with; SLICE_NONE: none */
 	uint64_t key;	     /* consistent_hash: the same for what belongs together */
+	bool is_spare;	     /* one that is fit and not to be avoided, or nobody */
 	int64_t now_ms;
 };
 /* Counted in flight: server_done gives it back. NULL: nobody knows an address of any of them
- * (upstream_size 0), or each has as many requests as it may. */
+ * (upstream_size 0), each has as many requests as it may, or there is no spare one. */
 struct server *upstream_choose(struct upstream *u, const struct choice *c);
+/* Whether there is a server that is fit, has room and is not in avoid. */
+bool upstream_has_spare(struct upstream *u, const struct server_set *avoid, int64_t now_ms);
 void server_done(struct server *s);
 /* How many servers there are now: those that are not drained, or, where all are, all of them. */
 unsigned upstream_size(const struct upstream *u);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "conf/fill.h"
 #include "upstream/drains.h"
 #include "upstream/secure.h"
 
@@ -215,6 +216,27 @@ static const struct conf_directive retry_rows[] = {UPSTREAM_RETRY_DIRECTIVES(CON
 const struct conf_table upstream_retry_table = CONF_TABLE("upstream_retries",
     struct upstream_retry_conf, retry_rows, .shortcut = "max", .check = check_retries);
 
+int
+hedge_after_parse(struct conf_context *cx, const struct conf_node *n,
+    const struct conf_directive *row, void *field)
+{
+	struct hedge_after *after = field;
+	bool is_part = n->kind == CONF_SCALAR && strchr(n->text, '%') != NULL;
+	const struct conf_directive part = {
+	    .name = row->name, .type = CONF_RATIO, .least = "50%", .most = "99.9%"};
+	const struct conf_directive time = {
+	    .name = row->name, .type = CONF_DURATION, .least = "1ms", .most = "1m"};
+
+	return is_part ? conf_fill_value(cx, &part, n, &after->part)
+		       : conf_fill_value(cx, &time, n, &after->ms);
+}
+
+#define CONF_TARGET struct upstream_hedge_conf
+static const struct conf_directive hedge_rows[] = {UPSTREAM_HEDGE_DIRECTIVES(CONF_ROW)};
+#undef CONF_TARGET
+const struct conf_table upstream_hedge_table =
+    CONF_TABLE("upstream_hedge", struct upstream_hedge_conf, hedge_rows, .shortcut = "after");
+
 #define CONF_TARGET struct upstream_ejection_conf
 static const struct conf_directive ejection_rows[] = {UPSTREAM_EJECTION_DIRECTIVES(CONF_ROW)};
 #undef CONF_TARGET
@@ -338,6 +360,11 @@ settings_of(const struct upstream_section *s)
 		c.retry_statuses =
 		    statuses_of(s->retries.statuses.count, s->retries.statuses.items, &bad);
 	}
+	if (!s->hedge.conf.is_off)
+		c.hedge = (struct hedge_conf){.is_on = true,
+		    .after_part = s->hedge.after.part,
+		    .after_ms = s->hedge.after.ms,
+		    .budget = s->hedge.budget};
 	if (!s->ejection.conf.is_off)
 		c.eject = (struct eject_conf){.errors = (unsigned)s->ejection.errors,
 		    .latency = (unsigned)s->ejection.latency,
@@ -439,12 +466,19 @@ has_same_check(const struct check_conf *x, const struct check_conf *y)
 }
 
 static bool
+has_same_hedge(const struct hedge_conf *x, const struct hedge_conf *y)
+{
+	return x->is_on == y->is_on && x->after_part == y->after_part &&
+	    x->after_ms == y->after_ms && x->budget == y->budget;
+}
+
+static bool
 has_same_health(const struct upstream_conf *a, const struct upstream_conf *b)
 {
 	const struct eject_conf *x = &a->eject, *y = &b->eject;
 
-	return has_same_check(&a->check, &b->check) && x->errors == y->errors &&
-	    x->latency == y->latency && x->time_ms == y->time_ms &&
+	return has_same_check(&a->check, &b->check) && has_same_hedge(&a->hedge, &b->hedge) &&
+	    x->errors == y->errors && x->latency == y->latency && x->time_ms == y->time_ms &&
 	    x->max_time_ms == y->max_time_ms && x->share == y->share &&
 	    memcmp(&x->statuses, &y->statuses, sizeof(x->statuses)) == 0 && a->panic == b->panic &&
 	    a->retries == b->retries && a->retry_budget == b->retry_budget &&

@@ -41,6 +41,11 @@
 	X(budget, ratio, "20%", "0%", "100%", "Retries for each request, in the long run; ten a second are always allowed") \
 	X(statuses, strings, "[502, 503, 504]", "0", "20", "Answers for which another server is asked: `503`, `5xx`")
 
+#define UPSTREAM_HEDGE_DIRECTIVES(X)                                                                         \
+	X(after, custom(struct hedge_after, hedge_after_parse), "95%", NULL, NULL, "When: `95%`, for the requests that take longer than that part of the answers did lately; or a time", \
+		.form = "95% (50% to 99.9%) or 200ms (1ms to 1m)", .schema = "{\"type\": \"string\"}") \
+	X(budget, ratio, "10%", "1%", "100%", "Second requests for each request, in the long run; at most 10 are saved up")
+
 #define UPSTREAM_EJECTION_DIRECTIVES(X)                                                                      \
 	X(errors, int, "5", "1", "1000", "Failures in a row: no connection, no answer, a broken one, or one of `statuses`; `off`", .words = upstream_off_words) \
 	X(statuses, strings, "[502, 503, 504]", "0", "20", "Answers that count as failures: `503`, `5xx`")   \
@@ -72,6 +77,7 @@
 		"their way. `peak_ewma`: of two drawn at random, the one that has answered sooner lately for what it has to do. `consistent_hash`: whom the request's `hash.key` belongs to. All heed weights") \
 	X(hash, map(struct upstream_hash_conf, upstream_hash_table), NULL, NULL, NULL, "What `consistent_hash` goes by") \
 	X(retries, map(struct upstream_retry_conf, upstream_retry_table), NULL, NULL, NULL, "An idempotent request that failed before any of its answer came goes to another server", .may_be_off = true) \
+	X(hedge, map(struct upstream_hedge_conf, upstream_hedge_table), "off", NULL, NULL, "A GET, HEAD or OPTIONS that its server is slow to answer is asked of another one as well, and who answers first wins", .may_be_off = true) \
 	X(ejection, map(struct upstream_ejection_conf, upstream_ejection_table), NULL, NULL, NULL, "A server that fails is not asked for a while", .may_be_off = true) \
 	X(panic, ratio, "30%", "0%", "100%", "With a smaller part of the servers fit, all are asked as if they were: then it is not the servers") \
 	X(health, map(struct upstream_health_conf, upstream_health_table), "off", NULL, NULL, "Checks of each server, by one worker: a server that is down gets no requests", .may_be_off = true) \
@@ -121,6 +127,17 @@ struct upstream_retry_conf {
 	struct conf_head conf;
 	UPSTREAM_RETRY_DIRECTIVES(CONF_FIELD)
 };
+/* One of them is 0. */
+struct hedge_after {
+	double part;
+	int64_t ms;
+};
+int hedge_after_parse(struct conf_context *cx, const struct conf_node *n,
+    const struct conf_directive *row, void *field);
+struct upstream_hedge_conf {
+	struct conf_head conf; /* is_off: never */
+	UPSTREAM_HEDGE_DIRECTIVES(CONF_FIELD)
+};
 struct upstream_ejection_conf {
 	struct conf_head conf;
 	UPSTREAM_EJECTION_DIRECTIVES(CONF_FIELD)
@@ -136,7 +153,7 @@ struct upstream_section {
 };
 extern const struct conf_table upstream_tls_table, upstream_pool_table, upstream_timeout_table,
     upstream_server_table, upstream_hash_table, upstream_affinity_table, upstream_retry_table,
-    upstream_ejection_table, upstream_health_table, upstream_table;
+    upstream_hedge_table, upstream_ejection_table, upstream_health_table, upstream_table;
 
 /* The upstream of a section: keep with a reference taken when its settings are the same (then its connections and
  * counters go on), else a new one. keep may be NULL. */

@@ -32,14 +32,20 @@ fetch_arm_deadline(struct fetch *f, int64_t after_ms)
 static bool may_go_elsewhere(struct fetch *f);
 
 /* For the response's head. */
-void
-fetch_arm_response(struct fetch *f)
+static void
+arm_from(struct fetch *f, int64_t asked_ms)
 {
 	const struct upstream_conf *c = fetch_conf(f);
 	bool is_short = c->try_ms > 0 && c->try_ms < c->response_ms && may_go_elsewhere(f);
 
-	f->asked_ms = loop_now_ms(fetch_loop(f));
-	fetch_arm_deadline(f, is_short ? c->try_ms : c->response_ms);
+	f->asked_ms = asked_ms;
+	timer_arm(fetch_loop(f), &f->deadline, asked_ms + (is_short ? c->try_ms : c->response_ms));
+}
+
+void
+fetch_arm_response(struct fetch *f)
+{
+	arm_from(f, loop_now_ms(fetch_loop(f)));
 }
 
 /* --- the end --- */
@@ -103,6 +109,19 @@ fetch_abort(struct fetch **fp)
 	if (f->body != NULL && body_state(f->body) == BODY_OPEN)
 		body_end(f->body, BODY_BROKEN);
 	fetch_free(f);
+}
+
+void
+fetch_outrun(struct fetch **fp)
+{
+	struct fetch *f = *fp;
+	int64_t now_ms = loop_now_ms(fetch_loop(f));
+
+	if (f->step == FETCH_EXCHANGING)
+		server_outrun(f->attempt.server, fetch_took_us(f), now_ms);
+	else if (attempt_is_connecting(&f->attempt))
+		server_outrun(f->attempt.server, (now_ms - f->began_ms) * 1000, now_ms);
+	fetch_abort(fp);
 }
 
 int64_t
@@ -225,6 +244,8 @@ fetch_begin_exchange(struct fetch *f)
 	h1_parser_init(&f->parser, H1_RESPONSE,
 	    &(struct h1_limits){.head_bytes = f->plan.head_limit, .target_bytes = 0});
 	atomic_fetch_add_explicit(&f->attempt.server->requests, 1, memory_order_relaxed);
+	if (f->attempt.is_spare)
+		atomic_fetch_add_explicit(&f->attempt.server->hedges, 1, memory_order_relaxed);
 	f->sent_us = clock_mono_us();
 	fetch_arm_response(f);
 	if (f->attempt.h2 != NULL)
@@ -406,11 +427,15 @@ fetch_start(struct pool *p, struct resolver *resolver, const struct fetch_plan *
 	    &fetch_attempt_owner, f);
 	f->attempt.announce = plan->announce;
 	f->attempt.wants_h1 = plan->wants_upgrade;
+	f->attempt.tried = plan->avoid;
+	f->attempt.avoided = server_set_count(&plan->avoid);
+	f->attempt.is_spare = plan->is_spare;
+	f->began_ms = loop_now_ms(pool_loop(p));
 	timer_init(&f->deadline, on_fetch_deadline, f);
 	timer_init(&f->whole, on_fetch_whole, f);
 	if (fetch_conf(f)->total_ms > 0)
-		timer_arm(
-		    pool_loop(p), &f->whole, loop_now_ms(pool_loop(p)) + fetch_conf(f)->total_ms);
+		timer_arm(pool_loop(p), &f->whole,
+		    (plan->began_ms != 0 ? plan->began_ms : f->began_ms) + fetch_conf(f)->total_ms);
 	attempt_begin(&f->attempt);
 	return f;
 }
@@ -439,7 +464,7 @@ fetch_resume(struct fetch *f)
 		stream_want_read(f->attempt.conn->stream, true);
 }
 
-const struct server *
+struct server *
 fetch_server(const struct fetch *f)
 {
 	return f->attempt.server;
@@ -449,4 +474,26 @@ unsigned
 fetch_tries(const struct fetch *f)
 {
 	return attempt_times(&f->attempt);
+}
+
+bool
+fetch_add_tried(const struct fetch *f, struct server_set *set)
+{
+	if (f->attempt.server == NULL)
+		return false;
+	for (unsigned i = 0; i < SERVERS_MAX / 64; i++)
+		set->bits[i] |= f->attempt.tried.bits[i];
+	server_set_add(set, f->attempt.server);
+	return true;
+}
+
+void
+fetch_hold(struct fetch *f, bool is_held)
+{
+	f->attempt.is_held = is_held;
+	if (is_held)
+		return;
+	f->attempt.is_spare = false;
+	if (f->step == FETCH_EXCHANGING)
+		arm_from(f, f->asked_ms);
 }

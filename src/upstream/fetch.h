@@ -20,6 +20,7 @@
 #include "cache/body.h"
 #include "http/h1.h"
 #include "http/head.h"
+#include "upstream/balance.h"
 #include "upstream/ends.h"
 #include "upstream/pool.h"
 
@@ -55,6 +56,10 @@ struct fetch_plan {
 	struct proxy_line announce; /* for whom, where the upstream announces_clients; n 0 */
 	uint64_t
 	    key; /* what belongs to one server has the same; used where the upstream's balance wants it */
+	/* A second one for the same request (upstream/hedge.h): */
+	struct server_set avoid; /* servers that have been asked for it already */
+	bool is_spare;		 /* for a server that is fit, or none: then overloaded */
+	int64_t began_ms;	 /* what timeouts.total is counted from; 0: the fetch's beginning */
 };
 
 struct fetch_handler {
@@ -85,9 +90,15 @@ void fetch_resume(struct fetch *f);
 /* The upload has more to peek at, or its end. */
 void fetch_upload_ready(struct fetch *f);
 /* The server asked last, for logs; NULL before there is one. */
-const struct server *fetch_server(const struct fetch *f);
+struct server *fetch_server(const struct fetch *f);
 /* How many times a server was asked so far, or could not be reached. */
 unsigned fetch_tries(const struct fetch *f);
+/* For upstream/hedge.h. Adds the servers asked so far to set; false: none was chosen yet. */
+bool fetch_add_tried(const struct fetch *f, struct server_set *set);
+/* Held, it fails rather than ask another server, and waits all of timeouts.response: somebody else asks one. */
+void fetch_hold(struct fetch *f, bool is_held);
+/* As fetch_abort: another server answered sooner, which its own is noted for. */
+void fetch_outrun(struct fetch **fp);
 /* Whether the whole upload has been sent. */
 bool fetch_upload_is_done(const struct fetch *f);
 

@@ -24,6 +24,7 @@ struct fetch {
 	unsigned retries;	/* times it went to another server */
 	enum fetch_end first;	/* how the try before ended, when there was one */
 	int64_t sent_us;	/* the request's beginning */
+	int64_t began_ms;	/* the fetch's */
 	bool started_reading;	/* any byte of a response has come */
 	struct timer deadline;
 	struct timer whole; /* timeouts.total */

@@ -22,6 +22,7 @@ come_back(struct server *s, int64_t at_ms)
 	s->turn = 0;
 	s->cost_us = 0;
 	s->cost_at_ms = 0;
+	s->health.silent_since_ms = 0;
 }
 
 static bool
@@ -192,6 +193,16 @@ count_failure(struct server *s, int64_t now_ms)
 	return eject(s, now_ms);
 }
 
+/* What it took, whoever goes by that. */
+static void
+learn_latency(struct server *s, int64_t us)
+{
+	s->health.answers++;
+	s->health.answers_us += (double)us;
+	if (s->upstream->conf.hedge.after_part > 0)
+		latency_note(&s->upstream->latency, us);
+}
+
 void
 server_answered(struct server *s, unsigned status, int64_t us, int64_t now_ms)
 {
@@ -202,8 +213,8 @@ server_answered(struct server *s, unsigned status, int64_t us, int64_t now_ms)
 
 	pthread_mutex_lock(&u->lock);
 	learn_cost(s, us < 1 ? 1 : (double)us, now_ms);
-	h->answers++;
-	h->answers_us += (double)us;
+	learn_latency(s, us);
+	h->silent_since_ms = 0;
 	if (status_set_has(&u->conf.eject.statuses, status))
 		for_ms = count_failure(s, now_ms);
 	else {
@@ -230,6 +241,33 @@ server_failed(struct server *s, int64_t us, int64_t now_ms)
 	for_ms = count_failure(s, now_ms);
 	pthread_mutex_unlock(&s->upstream->lock);
 	tell_ejected(s, for_ms, "requests to it fail");
+}
+
+/* Whether it has not answered anything for longer than one request would be waited for. */
+static bool
+is_silent(struct server *s, int64_t us, int64_t now_ms)
+{
+	const struct upstream_conf *c = &s->upstream->conf;
+	struct server_health *h = &s->health;
+
+	if (h->silent_since_ms == 0)
+		h->silent_since_ms = now_ms - us / 1000;
+	return now_ms - h->silent_since_ms >= (c->try_ms > 0 ? c->try_ms : c->response_ms);
+}
+
+void
+server_outrun(struct server *s, int64_t us, int64_t now_ms)
+{
+	int64_t for_ms = 0;
+
+	pthread_mutex_lock(&s->upstream->lock);
+	if ((double)us > s->cost_us)
+		learn_cost(s, (double)us, now_ms);
+	learn_latency(s, us);
+	if (is_silent(s, us, now_ms))
+		for_ms = count_failure(s, now_ms);
+	pthread_mutex_unlock(&s->upstream->lock);
+	tell_ejected(s, for_ms, "others answer for it");
 }
 
 void
@@ -319,6 +357,34 @@ upstream_take_retry(struct upstream *u, int64_t now_ms)
 	u->budget = u->budget > BUDGET_MOST ? BUDGET_MOST : u->budget;
 	has_one = u->budget >= 1;
 	u->budget -= has_one ? 1 : 0;
+	pthread_mutex_unlock(&u->lock);
+	return has_one;
+}
+
+int64_t
+upstream_hedge_after_ms(struct upstream *u)
+{
+	const struct hedge_conf *c = &u->conf.hedge;
+	int64_t us;
+
+	pthread_mutex_lock(&u->lock);
+	u->hedge_budget += c->budget;
+	if (u->hedge_budget > HEDGES_SAVED)
+		u->hedge_budget = HEDGES_SAVED;
+	us = c->after_part > 0 ? latency_quantile_us(&u->latency, c->after_part)
+			       : c->after_ms * 1000;
+	pthread_mutex_unlock(&u->lock);
+	return us < 0 ? -1 : (us + 999) / 1000;
+}
+
+bool
+upstream_take_hedge(struct upstream *u)
+{
+	bool has_one;
+
+	pthread_mutex_lock(&u->lock);
+	has_one = u->hedge_budget >= 1;
+	u->hedge_budget -= has_one ? 1 : 0;
 	pthread_mutex_unlock(&u->lock);
 	return has_one;
 }

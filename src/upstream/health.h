@@ -21,6 +21,9 @@ bool server_is_fit(struct server *s, int64_t now_ms);
 void server_answered(struct server *s, unsigned status, int64_t us, int64_t now_ms);
 /* It did not: no connection, no response head, none in time, or a body that broke off. us: how long that was waited for. */
 void server_failed(struct server *s, int64_t us, int64_t now_ms);
+/* Another server was asked as well and answered first; this one had us, so it takes at least that long. Counts as a failure only where
+ * it has answered nothing for timeouts.try (or response). */
+void server_outrun(struct server *s, int64_t us, int64_t now_ms);
 /* Checks have come to a verdict. */
 void server_checked(struct server *s, bool is_up, const char *why, int64_t now_ms);
 /* An operator's word about the server of that name, or about all addresses of a name: no new requests; or again. What
@@ -51,4 +54,8 @@ enum server_state server_state(const struct server *s, int64_t now_ms);
 
 /* Whether the budget has a retry left, and takes it. */
 bool upstream_take_retry(struct upstream *u, int64_t now_ms);
+/* A request that may be asked twice begins: after how long that is; -1: it is not, too little is known. */
+int64_t upstream_hedge_after_ms(struct upstream *u);
+/* Whether the budget for that has one left, and takes it. */
+bool upstream_take_hedge(struct upstream *u);
 #endif

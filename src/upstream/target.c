@@ -186,6 +186,7 @@ upstream_new(const struct upstream_conf *conf, const struct server_spec *servers
 		if (conf->hash_parts[i].name != NULL)
 			u->conf.hash_parts[i].name = must_strdup(conf->hash_parts[i].name);
 	u->workers = workers;
+	u->hedge_budget = HEDGES_SAVED;
 	random_bytes(&u->random, sizeof(u->random));
 	u->drains = drains_new();
 	pthread_mutex_init(&u->lock, NULL);

@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "event/mailbox.h"
 #include "event/stream.h"
+#include "upstream/latency.h"
 
 /* clang-format off */
 #define BALANCES(X)                                                                                            \
@@ -45,6 +46,7 @@ enum protocol {
 #define SERVERS_MAX 256 /* of one upstream */
 #define NAME_PLACES 12	/* servers that one name may be; some of them may be leaving */
 #define WEIGHT_MAX 1000
+#define HEDGES_SAVED 10 /* second requests that may be saved up */
 
 /* A server as configured. Texts are the caller's. */
 struct server_spec {
@@ -120,6 +122,14 @@ struct eject_conf {
 	struct status_set statuses;   /* answers that count as failures */
 };
 
+/* When a request is asked of a second server (upstream/hedge.h). */
+struct hedge_conf {
+	bool is_on;
+	double after_part; /* of the answers: for those that take longer; 0: */
+	int64_t after_ms;
+	double budget; /* for each request */
+};
+
 /* Active checks (upstream/check.h). */
 struct check_conf {
 	bool is_on;
@@ -142,6 +152,7 @@ struct upstream_conf {
 	struct affinity_conf affinity;
 	struct check_conf check;
 	struct eject_conf eject;
+	struct hedge_conf hedge;
 	double panic;	     /* with a smaller part of the servers fit, all are asked */
 	unsigned retries;    /* of an idempotent request, each at another server */
 	double retry_budget; /* retries for each request */
@@ -191,6 +202,9 @@ struct server_seat {
 	X(connect_failures, counter, "Connections that could not be opened")            \
 	X(failures,         counter, "Requests that ended without a whole response")    \
 	X(retries,          counter, "Requests sent again after they failed there")     \
+	X(hedges,           counter, "Requests sent to it because another server was slow to answer") \
+	X(hedges_won,       counter, "Of them, those that it answered first")           \
+	X(hedges_denied,    counter, "Requests slow there of which no other server was asked: the budget was used up") \
 	X(checks_failed,    counter, "Checks of it that failed")                        \
 	X(ejections,        counter, "Times it was not asked for a while because it failed or was slow") \
 	X(tls_handshakes,   counter, "TLS handshakes completed with the server")        \
@@ -253,6 +267,7 @@ struct server {
 		int64_t ejected_for_ms;	  /* the last time */
 		unsigned answers;	  /* since latencies were last looked at, */
 		double answers_us;	  /* and what they took together */
+		int64_t silent_since_ms;  /* outrun, and nothing answered, since then; 0: is not */
 	} health;
 	double turn;	    /* round robin: what is due to it */
 	double cost_us;	    /* peak_ewma: what it took lately; 0: not known */
@@ -272,6 +287,8 @@ struct upstream {
 	uint64_t random;		     /* state of the draw */
 	double budget;			     /* retries that may be made */
 	int64_t budget_at_ms;		     /* when time last added to it */
+	double hedge_budget;		     /* second requests that may be made */
+	struct latency latency;		     /* of all its servers, where hedge goes by it */
 	int64_t slow_looked_ms;		     /* when latencies were last looked at */
 	struct drains *drains;		     /* whom an operator has taken out; own reference */
 	unsigned drains_seen;		     /* their version that the servers know of */

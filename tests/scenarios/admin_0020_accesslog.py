@@ -10,7 +10,7 @@ from stage.waiting import wait_until
 
 COMBINED = re.compile(r'(\S+) - - \[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "(.*?)" (\d{3}) (\d+) "(.*?)" "(.*?)"')
 MEMBERS = ["time", "request_id", "client", "method", "scheme", "host", "path", "protocol", "status", "bytes", "bytes_in",
-           "duration_ms", "wait_ms", "origin_ms", "route", "cache", "tier", "reason", "detail", "upstream", "server", "tries",
+           "duration_ms", "wait_ms", "origin_ms", "route", "cache", "tier", "reason", "detail", "upstream", "server", "tries", "hedge",
            "end", "fetch_end", "referer", "user_agent"]
 
 

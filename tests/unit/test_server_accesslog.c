@@ -49,6 +49,7 @@ a_request(void)
 	    .upstream = SLICE_LIT("app"),
 	    .server = SLICE_LIT("10.0.0.7:3000"),
 	    .tries = 2,
+	    .hedge = "won",
 	    .started_wall_ms = NOON_MS,
 	    .total_us = 1234,
 	    .wait_us = 0,
@@ -102,7 +103,7 @@ a_json_line_tells_everything_in_a_fixed_shape(void **state)
 	    "\"duration_ms\":1.234,\"wait_ms\":0.000,\"origin_ms\":null,\"route\":\"GET "
 	    "/news/**\","
 	    "\"cache\":\"HIT\",\"tier\":\"memory\",\"reason\":\"fresh\",\"detail\":\"redis\","
-	    "\"upstream\":\"app\",\"server\":\"10.0.0.7:3000\",\"tries\":2,"
+	    "\"upstream\":\"app\",\"server\":\"10.0.0.7:3000\",\"tries\":2,\"hedge\":\"won\","
 	    "\"end\":\"done\",\"fetch_end\":\"\",\"referer\":\"https://example.com/\","
 	    "\"user_agent\":\"curl/8\"}");
 	out.origin_us = 70005;

@@ -1,4 +1,4 @@
-/* LINK: upstream/balance upstream/health base/log base/clock upstream/target upstream/drains base/mem base/hash base/buf */
+/* LINK: upstream/balance upstream/health upstream/latency base/log base/clock upstream/target upstream/drains base/mem base/hash base/buf */
 #include "upstream/balance.h"
 #include "upstream/health.h"
 

@@ -1,4 +1,4 @@
-/* LINK: upstream/health upstream/balance upstream/target upstream/drains base/buf base/log base/clock base/mem base/hash */
+/* LINK: upstream/health upstream/latency upstream/balance upstream/target upstream/drains base/buf base/log base/clock base/mem base/hash */
 #include "upstream/health.h"
 
 #include <setjmp.h>
@@ -332,6 +332,91 @@ a_server_with_all_it_may_have_is_passed_over(void **state)
 	close_stage();
 }
 
+static void
+a_request_is_asked_twice_as_often_as_its_budget_says(void **state)
+{
+	unsigned taken;
+
+	usual();
+	conf.hedge = (struct hedge_conf){.is_on = true, .after_ms = 200, .budget = 0.25};
+	open_stage(2);
+	for (taken = 0; upstream_take_hedge(app);)
+		taken++;
+	assert_int_equal(taken, HEDGES_SAVED);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(upstream_hedge_after_ms(app), 200);
+	for (taken = 0; upstream_take_hedge(app);)
+		taken++;
+	assert_int_equal(taken, 2);
+	for (unsigned i = 0; i < 1000; i++)
+		upstream_hedge_after_ms(app);
+	for (taken = 0; upstream_take_hedge(app);)
+		taken++;
+	assert_int_equal(taken, HEDGES_SAVED);
+	close_stage();
+}
+
+static void
+what_is_outrun_counts_for_how_long_answers_take(void **state)
+{
+	usual();
+	conf.hedge = (struct hedge_conf){.is_on = true, .after_part = 0.9, .budget = 0.1};
+	conf.response_ms = 30000;
+	open_stage(2);
+	assert_int_equal(upstream_hedge_after_ms(app), -1);
+	for (unsigned i = 0; i < 85; i++)
+		server_answered(&app->servers[0], 200, 2000, NOON_MS);
+	for (unsigned i = 0; i < 15; i++)
+		server_outrun(&app->servers[1], 64000, NOON_MS);
+	assert_in_range(upstream_hedge_after_ms(app), 64, 72);
+	assert_true(is_fit(1, NOON_MS));
+	close_stage();
+}
+
+static void
+who_is_outrun_and_answers_nothing_for_as_long_as_a_try_takes_has_failed(void **state)
+{
+	usual();
+	conf.hedge = (struct hedge_conf){.is_on = true, .after_ms = 100, .budget = 1};
+	conf.response_ms = 30000;
+	conf.try_ms = 2000;
+	open_stage(2);
+	for (unsigned i = 0; i < 19; i++)
+		server_outrun(&app->servers[0], 100000, NOON_MS + i * 100);
+	assert_true(is_fit(0, NOON_MS + 1800));
+	server_answered(&app->servers[0], 200, 100, NOON_MS + 1800); /* slow, but alive */
+	for (unsigned i = 19; i < 39; i++)
+		server_outrun(&app->servers[0], 100000, NOON_MS + i * 100);
+	assert_true(is_fit(0, NOON_MS + 3800));
+	for (unsigned i = 39; i < 42; i++)
+		server_outrun(&app->servers[0], 100000, NOON_MS + i * 100);
+	assert_false(is_fit(0, NOON_MS + 4100));
+	assert_true(is_fit(0, NOON_MS + 14100));
+	server_outrun(&app->servers[0], 100000, NOON_MS + 14200); /* back: it has its time again */
+	assert_true(is_fit(0, NOON_MS + 14200));
+	close_stage();
+}
+
+static void
+a_spare_server_is_fit_has_room_and_was_not_asked(void **state)
+{
+	struct server_set asked = {{0}};
+	struct choice spare = {.avoid = &asked, .is_spare = true, .now_ms = NOON_MS};
+
+	usual();
+	conf.requests = 1;
+	conf.panic = 1;
+	open_stage(3);
+	server_set_add(&asked, &app->servers[0]);
+	break_down(1, 3, NOON_MS);
+	assert_true(upstream_has_spare(app, &asked, NOON_MS));
+	assert_ptr_equal(upstream_choose(app, &spare), &app->servers[2]);
+	assert_false(upstream_has_spare(app, &asked, NOON_MS)); /* it has its one request */
+	assert_null(upstream_choose(app, &spare));
+	assert_int_equal(server_set_count(&asked), 1);
+	close_stage();
+}
+
 int
 main(void)
 {
@@ -350,6 +435,11 @@ main(void)
 	    cmocka_unit_test(the_budget_is_a_share_of_the_requests_and_ten_a_second),
 	    cmocka_unit_test(statuses_are_named_singly_or_by_their_class),
 	    cmocka_unit_test(a_server_with_all_it_may_have_is_passed_over),
+	    cmocka_unit_test(a_request_is_asked_twice_as_often_as_its_budget_says),
+	    cmocka_unit_test(what_is_outrun_counts_for_how_long_answers_take),
+	    cmocka_unit_test(
+		who_is_outrun_and_answers_nothing_for_as_long_as_a_try_takes_has_failed),
+	    cmocka_unit_test(a_spare_server_is_fit_has_room_and_was_not_asked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
