@@ -314,6 +314,8 @@ step_admit(struct exchange *x)
 {
 	const struct upload *u = &x->client->upload;
 
+	if (x->route->wants_certificate && x->client->certificate.own.n == 0)
+		return exchange_own(x, 403, "no client certificate was shown");
 	if (x->head.method == METHOD_CONNECT || x->head.method == METHOD_TRACE) {
 		buf_add_lit(
 		    &x->own_fields, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");

@@ -567,6 +567,7 @@ route_compile(struct compiling *k, const struct route_conf *c, struct route *r)
 	compile_compression(k, c, r);
 	check_offers(k, c, r);
 	compile_rate_limits(k, c, r);
+	r->wants_certificate = c->client_certificates == CLIENT_CERTIFICATES_REQUIRED;
 	r->body_size =
 	    CONF_IS_SET(&route_table, c, body_size) ? c->body_size : k->conf->limits.body_size;
 }

@@ -8,9 +8,6 @@
 
 const struct conf_word auto_words[] = {{"auto", CONF_AUTO, false}, {0}};
 const struct conf_word redirect_words[] = {{"off", 0, false}, {"on", 443, false}, {0}};
-const struct conf_word client_certificates_words[] = {
-    {"required", CLIENT_CERTIFICATES_REQUIRED, false},
-    {"optional", CLIENT_CERTIFICATES_OPTIONAL, false}, {0}};
 const struct conf_word access_format_words[] = {{"combined", ACCESS_COMBINED, false},
     {"extended", ACCESS_EXTENDED, false}, {"json", ACCESS_JSON, false}, {0}};
 const struct conf_word log_level_words[] = {{"error", LOG_LEVEL_ERROR, false},
@@ -142,11 +139,30 @@ refuse_twice(struct conf_context *cx, struct conf_place at, const char *address)
 	conf_error(cx->diag, at, "address: \"%s\" is listened on twice", address);
 }
 
+/* A route that would refuse everybody. */
+static void
+check_client_certificates(struct conf_context *cx, const struct server_conf *c)
+{
+	bool is_asked = false;
+
+	for (size_t i = 0; i < c->listen.count; i++)
+		is_asked |= c->listen.items[i].tls.client_ca != NULL;
+	for (size_t i = 0; i < c->routes.count && !is_asked; i++) {
+		const struct route_conf *r = &c->routes.items[i];
+
+		if (r->client_certificates != CLIENT_CERTIFICATES_REQUIRED)
+			continue;
+		conf_error(cx->diag, conf_place(&route_table, r, "client_certificates"),
+		    "client_certificates: no listener asks clients for any");
+		conf_hint(
+		    cx->diag, "listen: tls: {client_ca: FILE, client_certificates: optional}");
+	}
+}
+
 /* What would only be found when the second socket is bound. */
 static void
-check_addresses(struct conf_context *cx, const struct conf_table *t, void *target)
+check_addresses(struct conf_context *cx, const struct server_conf *c)
 {
-	const struct server_conf *c = target;
 	const char *admin = c->admin.conf.is_off ? "" : c->admin.address;
 
 	for (size_t i = 0; i < c->listen.count; i++) {
@@ -182,7 +198,8 @@ check_resolver(struct conf_context *cx, const struct server_conf *c)
 static void
 check_all(struct conf_context *cx, const struct conf_table *t, void *target)
 {
-	check_addresses(cx, t, target);
+	check_addresses(cx, target);
+	check_client_certificates(cx, target);
 	check_resolver(cx, target);
 }
 

@@ -89,9 +89,8 @@
 /* clang-format on */
 
 #define CONF_AUTO (-1)
-extern const struct conf_word auto_words[], redirect_words[], client_certificates_words[],
-    access_format_words[], log_level_words[], rate_style_words[];
-enum client_certificates { CLIENT_CERTIFICATES_REQUIRED, CLIENT_CERTIFICATES_OPTIONAL };
+extern const struct conf_word auto_words[], redirect_words[], access_format_words[],
+    log_level_words[], rate_style_words[];
 enum access_format { ACCESS_COMBINED, ACCESS_EXTENDED, ACCESS_JSON };
 
 struct certificate_conf {

@@ -70,6 +70,9 @@ const struct conf_table match_table =
 
 /* --- cache -------------------------------------------------------------------------------------- */
 
+const struct conf_word client_certificates_words[] = {
+    {"required", CLIENT_CERTIFICATES_REQUIRED, false},
+    {"optional", CLIENT_CERTIFICATES_OPTIONAL, false}, {0}};
 const struct conf_word cache_origin_words[] = {
     {"obey", 0, false}, {"override", 1, false}, {"respect", 0, true}, {0}};
 const struct conf_word cache_set_cookie_words[] = {{"bypass", SET_COOKIE_BYPASS, false},

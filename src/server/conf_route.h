@@ -88,7 +88,8 @@
 	X(rate_limit, strings, NULL, "0", "8", "Names of rate_limits that all must allow it")                        \
 	X(security_headers, map(struct headers_conf, headers_table), NULL, NULL, NULL, "Over the general ones", .may_be_off = true) \
 	X(compression, map(struct compression_conf, compression_table), NULL, NULL, NULL, "Over the general one", .may_be_off = true) \
-	X(body_size, size, NULL, "0", "1TiB", "The longest body of a request; else limits.body_size")
+	X(body_size, size, NULL, "0", "1TiB", "The longest body of a request; else limits.body_size") \
+	X(client_certificates, choice(client_certificates_words), "optional", NULL, NULL, "`required`: 403 for who has shown no certificate. A listener with `client_ca` asks for it, of everybody")
 /* clang-format on */
 
 struct match_line {
@@ -118,9 +119,10 @@ struct cache_vary {
 conf_parse_fn match_line_parse, cache_statuses_parse, cache_cookies_parse, cache_query_parse,
     cache_vary_parse;
 
-extern const struct conf_word cache_origin_words[], cache_set_cookie_words[],
-    cache_authorization_words[], cache_client_words[], cache_tag_fields_words[], cache_post_words[],
-    cache_tracking_words[];
+enum client_certificates { CLIENT_CERTIFICATES_REQUIRED, CLIENT_CERTIFICATES_OPTIONAL };
+extern const struct conf_word client_certificates_words[], cache_origin_words[],
+    cache_set_cookie_words[], cache_authorization_words[], cache_client_words[],
+    cache_tag_fields_words[], cache_post_words[], cache_tracking_words[];
 
 struct match_conf {
 	struct conf_head conf;

@@ -126,8 +126,9 @@ struct route {
 	struct headers *headers; /* compiled security headers; owned */
 	unsigned limits_count;
 	struct route_limit limits[ROUTE_LIMITS_MAX];
-	int64_t body_size; /* most bytes of a request's body */
-	bool buffer_off;   /* reserved by the table for event streams: flush at once */
+	int64_t body_size;	/* most bytes of a request's body */
+	bool wants_certificate; /* of the client; 403 without */
+	bool buffer_off;	/* reserved by the table for event streams: flush at once */
 };
 
 struct cidr {

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from stage.peers import run
+from stage.peers import run, tool
 from stage.waiting import wait_until
 
 EXPIRY, RELOADS, SHAKEN = ("forebay_tls_certificate_expiry_seconds", "forebay_tls_certificate_reloads_total",
@@ -147,37 +147,73 @@ def test_a_certificate_that_has_run_out_takes_nobodys_place(origin, forebay, pai
     assert serial(w1) == before
 
 
-@pytest.mark.tsan
-def test_no_request_is_lost_while_certificates_change_under_load(origin, forebay, pair):
-    origin.on("GET /news").reply(200, "spring flood", cache_control="max-age=600")
-    old, others = pair("a.example"), [pair("a.example", file=f"{n}-renewed") for n in "uvwxyz"]
-    w1 = forebay(listen(old), app=origin)
-    failures, asked, over = [], [0], threading.Event()
+class Crowd:
+    """Who asks over and over until told to stop: each of `asks` by a thread of its own, giving how many answers it got."""
 
-    def ask():
-        while not over.is_set():
+    def __init__(self, *asks):
+        self.failures, self.over = [], threading.Event()
+        self.asked = [0] * len(asks)
+        self.members = [threading.Thread(target=self._go_on, args=(n, ask)) for n, ask in enumerate(asks)]
+
+    def _go_on(self, n, ask):
+        while not self.over.is_set():
             try:
-                with w1.client(tls=trusting(old), server_name="a.example") as c1:
-                    for _ in range(3):
-                        c1.get("/news").expect(200, "spring flood")
-                        asked[0] += 1
-            except Exception as problem:        # any is one too many
-                failures.append(problem)
-    crowd = [threading.Thread(target=ask) for _ in range(4)]
-    for member in crowd:
-        member.start()
-    try:
-        for n, other in enumerate(others[:3], 1):
-            replace(old, other)
-            w1.wait_metric(RELOADS, n, result="renewed")
-        w1.reload()
-        after = asked[0]
-        wait_until(lambda: asked[0] > after + 20, "more to be asked")
-    finally:
-        over.set()
-        for member in crowd:
+                self.asked[n] += ask()
+            except BaseException as problem:        # any is one too many
+                self.failures.append(problem)
+
+    def __enter__(self):
+        for member in self.members:
+            member.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for member in self.members:
             member.join()
-    assert not failures and asked[0] > 50
+
+    def wait_more(self):
+        """Until each of them has asked again, from beginning to end."""
+        for _ in range(2):
+            before = list(self.asked)
+            wait_until(lambda: self.failures or all(now > then for now, then in zip(self.asked, before)), "everybody to ask again", 30)
+
+
+@pytest.mark.tsan
+@pytest.mark.patience(90)
+def test_no_request_is_lost_while_certificates_change_under_load(origin, forebay, pair):
+    """By HTTP/1 and HTTP/2, on connections that stay and on new ones, over three changes and a reload."""
+    origin.on("GET /news").reply(200, "spring flood", cache_control="max-age=600")
+    old, others = pair("a.example"), [pair("a.example", file=f"{n}-renewed") for n in "uvw"]
+    w1 = forebay(listen(old), app=origin)
+    w1.client(tls=trusting(old), server_name="a.example").get("/news").expect(200)
+    faithful = w1.client(tls=trusting(old), server_name="a.example")
+
+    def by_http1():
+        with w1.client(tls=trusting(old), server_name="a.example") as c1:
+            for _ in range(3):
+                c1.get("/news").expect(200, "spring flood")
+        return 3
+
+    def by_http2():
+        out = run(tool("h2load", "nghttp2-client"), "-n", "200", "-c", "10", "-m", "5",
+                  f"https://127.0.0.1:{w1.port()}/news").expect().out
+        assert "Application protocol: h2" in out and "200 total, 200 started, 200 done, 200 succeeded, 0 failed, 0 errored, 0 timeout" in out, out
+        assert "status codes: 200 2xx, 0 3xx, 0 4xx, 0 5xx" in out, out
+        return 200
+
+    def on_one_connection():
+        faithful.get("/news").expect(200, "spring flood")
+        return 1
+    with Crowd(by_http1, by_http1, by_http2, on_one_connection) as crowd:
+        for n, other in enumerate(others, 1):
+            replace(old, other)
+            w1.wait_metric(RELOADS, n, result="renewed", timeout=30)
+            crowd.wait_more()
+        w1.reload()
+        crowd.wait_more()
+    assert not crowd.failures and faithful.connections == 1
+    assert w1.metric(SHAKEN, result="failed") == 0 and w1.metric(SHAKEN, result="done") > 50
 
 
 def test_ready_tells_of_certificates_that_run_out_and_stays_ready(origin, forebay, pair):

@@ -69,6 +69,39 @@ def test_a_certificate_of_another_authority_is_refused_also_where_it_is_optional
     w1.wait_metric("forebay_tls_handshakes_total", 1, result="failed")
 
 
+def test_a_route_may_want_one_where_the_listener_leaves_it_open(origin, forebay, visitor, certs, tmp_path):
+    origin.on("GET /logo").reply(200, "logo", cache_control="public, max-age=60")
+    origin.on("/admin/*").reply(200, "the numbers", cache_control="public, max-age=60")
+    routes = "routes: [{match: /admin/**, client_certificates: required}, {match: /**}]\n"
+    jane = certs.certificate("jane.example")
+    (tmp_path / "other").mkdir()
+    stranger = Authority(tmp_path / "other").certificate("jane.example")
+    w1 = forebay(DOOR.format(certs.certificate("localhost"), certs.cert, ", client_certificates: optional") + routes, app=origin)
+    nobody = w1.client(**visitor())
+    nobody.get("/logo").expect(200, "logo")
+    nobody.get("/admin/numbers").expect(403)
+    nobody.post("/admin/numbers", b"a=1").expect(403)
+    w1.client(**visitor(jane)).get("/admin/numbers").expect(200, "the numbers", x_cache_status="MISS")
+    w1.client(**visitor(jane)).get("/admin/numbers").expect(200, "the numbers", x_cache_status="HIT")
+    nobody.get("/admin/numbers").expect(403)                # what is stored for others neither
+    nobody.get("/x/../admin/numbers").expect(403)
+    with pytest.raises(OSError):
+        w1.client(**visitor(stranger)).get("/logo")         # a bad one is refused before there is a route
+    there = ("--cacert", certs.cert, "--resolve", f"localhost:{w1.port()}:127.0.0.1", "-w", " %{http_code} %{http_version}",
+             f"https://localhost:{w1.port()}/admin/numbers")
+    assert curl(*there, "-o", "/dev/null").out == " 403 2"
+    assert curl(*there, "--cert", jane.cert, "--key", jane.key).out == "the numbers 200 2"
+    assert {line["reason"] for line in w1.access() if line["status"] == 403} == {"no client certificate was shown"}
+
+
+def test_a_route_that_wants_one_where_nobody_is_asked_is_refused(cli, tmp_path):
+    conf = tmp_path / "site.yaml"
+    conf.write_text("listen: ':8080'\nupstreams: {app: '127.0.0.1:1'}\nroutes:\n- match: /**\n  client_certificates: required\n")
+    told = cli("check", "-c", conf)
+    assert told.returncode == 1
+    assert "site.yaml:5:24: error: client_certificates: no listener asks clients for any" in told.stderr and "client_ca: FILE" in told.stderr
+
+
 def test_the_chain_that_a_client_sends_goes_on_as_a_list(origin, door, visitor, certs, tmp_path):
     origin.on("GET /").reply(200, "home")
     jane = certs.certificate("jane.example")
