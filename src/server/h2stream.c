@@ -373,7 +373,7 @@ upload_peek(struct upload *u, struct iovec *iov, int max, bool *end_out)
 		iov[0] = (struct iovec){s->upload.p + s->upload_at, there};
 		return 1;
 	}
-	if (!s->wire.receive_ended && !s->is_gone)
+	if (!s->wire.receive_ended && !s->is_gone && !s->head_is_sent)
 		wait_for_peer(s, &s->up_pace);
 	return 0;
 }
@@ -462,6 +462,7 @@ send_head(struct h2stream *s, bool end)
 	}
 	h2_send_head(s->conn->session, &s->wire, r->status, pieces, n, end);
 	s->head_is_sent = true;
+	peer_has_moved(s, &s->up_pace, 0); /* who is answered already may think before going on */
 }
 
 static void

@@ -150,8 +150,9 @@ def test_a_body_that_is_not_what_its_length_says_is_none(app, c1, w1):
         s1.head_of(stream, [("content-length", "10")])
     s1.data(a, "12345", end=True)
     s1.data(b, "123456789abc", end=True)
-    assert not c1.answer(short).complete
-    assert not c1.answer(long).complete
+    for stream in (short, long):                # told of it, when nothing had been passed on yet
+        answer = c1.answer(stream)
+        assert answer.status == 502 or not answer.complete
     assert all(line["fetch_end"] == "truncated" for line in w1.access(2))
 
 
@@ -265,6 +266,23 @@ def test_a_client_that_leaves_is_told_to_the_server(app, c1, w1):
     s1.next(DATA, stream=a)
     c1.reset(stream)
     assert s1.next(RST_STREAM, stream=a).code == CANCEL
+
+
+def test_a_client_that_is_answered_already_may_be_silent(app, forebay, clock):
+    w1 = forebay(CONFIG % ", timeouts: {response: 10m}", app=app)
+    with H2(w1.address) as c1:
+        stream = c1.open(c1.head("POST", "/"), end=False)
+        s1 = app.accept()
+        a = s1.request()
+        s1.head_of(a)
+        s1.data(a, "go on")
+        assert c1.next(DATA, stream=stream).payload == b"go on"
+        clock.advance(50)
+        s1.next(PING)                           # so the time has been seen
+        c1.data(stream, "late", end=True)
+        assert s1.next(DATA, stream=a).payload == b"late"
+        s1.data(a, "well", end=True)
+        assert c1.next(DATA, stream=stream).payload == b"well"
 
 
 def test_uploads_keep_to_the_servers_window(app, c1):

@@ -1,12 +1,15 @@
 """gRPC through Forebay, with @grpc/grpc-js at either end: all four kinds of calls, statuses in trailers, deadlines, cancelled
 calls, and readers who take their time."""
 
+from pathlib import Path
+
 import pytest
 
 from stage.grpc import GrpcServer, call
 from stage.h2 import DATA, H2, HEADERS
 from stage.waiting import wait_until
 
+OPERATIONS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 CONFIG = "workers: 1\nupstreams: {app: {servers: '@app@', protocol: h2}}\nroutes: [{match: /**, cache: off}]\n"
 
 
@@ -144,6 +147,22 @@ def test_two_servers_share_the_calls_over_tls_at_either_end(forebay, certs, tmp_
         g1.process.kill()
         told = call(tmp_path, w1.address, "const all = []; for (let n = 0; n < 6; n++) all.push((await say('a')).code); return all;", certs.cert)
         assert told == [0] * 6
+    finally:
+        g1.process.kill()
+        g2.process.kill()
+
+
+def test_the_example_means_what_it_says(forebay, certs, tmp_path):
+    site = certs.certificate("127.0.0.1")
+    g1, g2 = GrpcServer(tmp_path, "g1"), GrpcServer(tmp_path, "g2")
+    try:
+        text = OPERATIONS.read_text().partition("## gRPC, and HTTP/2 to servers")[2].partition("```yaml\n")[2].partition("```")[0]
+        text = text.replace("10.0.0.5:50051, 10.0.0.6:50051", f"'{g1}', '{g2}'").replace('":8443"', "'127.0.0.1:@PORT@'")
+        text = text.replace("/etc/forebay/tls/site.pem", str(site.cert)).replace("/etc/forebay/tls/site.key", str(site.key))
+        w1 = forebay(text + "workers: 1\n")
+        told = call(tmp_path, w1.address, "const all = []; for (let n = 0; n < 10; n++) all.push(await say('a')); "
+                    "return all.map(told => told.answer && told.answer.by);", certs.cert)
+        assert sorted(told) == ["g1"] * 5 + ["g2"] * 5
     finally:
         g1.process.kill()
         g2.process.kill()
