@@ -54,7 +54,7 @@ limits_raise_files(void)
 unsigned
 limits_connections(uint64_t files)
 {
-	uint64_t n = files > FILES_KEPT + 2 ? (files - FILES_KEPT) / 2 : 1;
+	uint64_t left = files > FILES_KEPT ? files - FILES_KEPT : 1, n = left - left / 4;
 
 	return n > UINT_MAX ? UINT_MAX : (unsigned)n;
 }

@@ -7,8 +7,8 @@
 /* Raises the soft limit on open files to the hard one and says in the log what was reached, as a
  * warning where it is little. Returns what is in force now. */
 uint64_t limits_raise_files(void);
-/* Clients that this many descriptors can serve at once: two for each (its own and one to the
- * origin), with some kept for listeners, logs and Redis. At least 1. */
+/* Clients that this many descriptors can serve at once: a quarter is left for connections to origins, since most clients are idle or
+ * answered from the cache, and some are kept for listeners, logs and Redis. At least 1. */
 unsigned limits_connections(uint64_t files);
 
 #endif

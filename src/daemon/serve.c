@@ -77,7 +77,7 @@ route_slot(void *observations, const char *name)
 	return observations_route_slot(observations, name);
 }
 
-/* Each may need a descriptor towards an origin, too; hits do not, so it may be meant. */
+/* Where all are answered from the cache it may be meant. */
 static void
 warn_of_connections(
     const struct daemon *d, const struct limits_conf *limits, struct conf_diag *diag)

@@ -176,7 +176,7 @@ compile_senders(struct compiling *k)
 		s->challenges = server_conf_path(k->world->mem, &c->conf, c->acme_challenges);
 }
 
-/* Each client may need a second descriptor, for its connection to an upstream. */
+/* A quarter is left for connections to upstreams. */
 static unsigned
 connections_auto(void)
 {
@@ -184,11 +184,11 @@ connections_auto(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
 		return 1024;
-	if (files.rlim_max == RLIM_INFINITY || files.rlim_max / 2 > CONNECTIONS_AUTO_MAX)
+	if (files.rlim_max == RLIM_INFINITY || files.rlim_max / 4 * 3 > CONNECTIONS_AUTO_MAX)
 		return CONNECTIONS_AUTO_MAX;
 	if (files.rlim_max < 4 * DESCRIPTORS_OWN)
 		return (unsigned)files.rlim_max / 4 + 1;
-	return (unsigned)(files.rlim_max - DESCRIPTORS_OWN) / 2;
+	return (unsigned)(files.rlim_max - DESCRIPTORS_OWN) / 4 * 3;
 }
 
 static void

@@ -26,10 +26,10 @@ the_soft_limit_becomes_the_hard_one(void **state)
 }
 
 static void
-each_client_needs_two_descriptors_and_some_are_kept(void **state)
+a_quarter_of_the_descriptors_is_left_for_origins(void **state)
 {
-	assert_int_equal(448, limits_connections(1024));
-	assert_int_equal(32704, limits_connections(65536));
+	assert_int_equal(672, limits_connections(1024));
+	assert_int_equal(49056, limits_connections(65536));
 	assert_int_equal(1, limits_connections(64));
 	assert_int_equal(UINT32_MAX, limits_connections(UINT64_MAX));
 }
@@ -39,7 +39,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_soft_limit_becomes_the_hard_one),
-	    cmocka_unit_test(each_client_needs_two_descriptors_and_some_are_kept),
+	    cmocka_unit_test(a_quarter_of_the_descriptors_is_left_for_origins),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
