@@ -63,8 +63,8 @@ end_block(struct h2_session *s, uint32_t id, size_t head_at, bool end)
 }
 
 void
-h2_send_head(struct h2_session *s, struct h2_stream *st, unsigned status, const struct slice *lines,
-    unsigned count, bool end)
+h2_send_head(struct h2_session *s, struct h2_stream *st, unsigned status, struct slice block,
+    const struct slice *lines, unsigned count, bool end)
 {
 	size_t head_at = s->out.n;
 
@@ -76,6 +76,7 @@ h2_send_head(struct h2_session *s, struct h2_stream *st, unsigned status, const 
 	s->has_sent_head = true;
 	if (status != 0)
 		h2_block_status(&s->out, status);
+	buf_add_slice(&s->out, block);
 	for (unsigned i = 0; i < count; i++)
 		h2_block_lines(&s->out, lines[i]);
 	end_block(s, st->id, head_at, end);

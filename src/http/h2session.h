@@ -124,8 +124,9 @@ struct buf *h2_out(struct h2_session *s);
 void h2_take_text(struct h2_session *s, struct buf *text);
 
 /* Sending. Frames go to out; the order is the order of calls. */
-/* lines: of HTTP/1.1, with or without a status line; status 0: none, trailers. */
-void h2_send_head(struct h2_session *s, struct h2_stream *st, unsigned status,
+/* status 0: none, trailers. block: the first fields, as http/h2block.h makes them, or nothing. lines: of HTTP/1.1, with or without a
+ * status line. */
+void h2_send_head(struct h2_session *s, struct h2_stream *st, unsigned status, struct slice block,
     const struct slice *lines, unsigned count, bool end);
 /* How many bytes of DATA both windows allow. */
 size_t h2_may_send(const struct h2_session *s, const struct h2_stream *st);

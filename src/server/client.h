@@ -23,6 +23,8 @@ struct reply {
 	struct iovec head
 	    [3]; /* "HTTP/1.1 200 OK" CRLF and the fields, but none that frame the message or concern the connection */
 	int head_count;
+	size_t
+	    fixed_bytes; /* of head[0]: what is the same for every hit; 0: it is made for this one */
 	uint64_t length;   /* of the body that will be written; BODY_LENGTH_UNKNOWN */
 	bool has_body;	   /* false: HEAD, 204, 304: nothing will be written whatever length says */
 	bool has_length;   /* tell length though there is no body (HEAD) */

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "http/h1.h"
+#include "http/h2blocks.h"
 #include "server/h2conn_priv.h"
 
 #define HEAD_BYTES_KEPT 4096
@@ -358,7 +359,7 @@ upload_begin(struct upload *u)
 	    s->wire.receive_ended)
 		return;
 	s->continued = true;
-	h2_send_head(s->conn->session, &s->wire, 100, NULL, 0, false);
+	h2_send_head(s->conn->session, &s->wire, 100, SLICE_NONE, NULL, 0, false);
 	h2_stir(s->conn);
 }
 
@@ -415,7 +416,7 @@ h2_interim(struct client *client, struct slice head)
 
 	if (s->has_reply || s->is_gone || !slice_to_u64(slice_of(code.p, 3), &status))
 		return;
-	h2_send_head(s->conn->session, &s->wire, (unsigned)status, &head, 1, false);
+	h2_send_head(s->conn->session, &s->wire, (unsigned)status, SLICE_NONE, &head, 1, false);
 	h2_stir(s->conn);
 }
 
@@ -444,11 +445,19 @@ h2_reply(struct client *client, const struct reply *r)
 	}
 }
 
+/* Of the head, the part that is the same for every hit, where it has been rendered before. */
+static struct slice
+fixed_block(const struct h2stream *s)
+{
+	return h2_blocks_find(
+	    s->client.worker->h2_blocks, slice_of(s->reply.head[0].iov_base, s->reply.fixed_bytes));
+}
+
 static void
 send_head(struct h2stream *s, bool end)
 {
 	const struct reply *r = &s->reply;
-	struct slice pieces[4];
+	struct slice pieces[4], fixed = fixed_block(s);
 	struct buf *length = &s->conn->worker->scratch;
 	unsigned n = 0;
 
@@ -460,7 +469,9 @@ send_head(struct h2stream *s, bool end)
 		buf_add_u64(length, r->length);
 		pieces[n++] = buf_slice(length);
 	}
-	h2_send_head(s->conn->session, &s->wire, r->status, pieces, n, end);
+	if (fixed.n > 0)
+		pieces[0] = slice_skip(pieces[0], r->fixed_bytes);
+	h2_send_head(s->conn->session, &s->wire, r->status, fixed, pieces, n, end);
 	s->head_is_sent = true;
 	peer_has_moved(s, &s->up_pace, 0); /* who is answered already may think before going on */
 }
@@ -468,7 +479,7 @@ send_head(struct h2stream *s, bool end)
 static void
 send_trailers(struct h2stream *s)
 {
-	h2_send_head(s->conn->session, &s->wire, 0, &s->reply_trailers, 1, true);
+	h2_send_head(s->conn->session, &s->wire, 0, SLICE_NONE, &s->reply_trailers, 1, true);
 }
 
 /* The frames of one piece of the body. Returns bytes taken, -1: broken. */
@@ -594,7 +605,7 @@ h2_take_stream(struct client *client, struct buf *head, struct buf *rest)
 		return NULL;
 	s->x = NULL;
 	timer_disarm(&s->deadline);
-	h2_send_head(s->conn->session, &s->wire, 200, &lines, 1, false);
+	h2_send_head(s->conn->session, &s->wire, 200, SLICE_NONE, &lines, 1, false);
 	head->n = 0;
 	h2tunnel_feed(s);
 	h2_stir(s->conn);

@@ -707,6 +707,7 @@ respond_rendered(struct exchange *x)
 	    !rendered_write(x->site->rendered, x->object, &(struct rendered_for){RENDERED_FOR(x)},
 		&x->out, &body))
 		return false;
+	reply.fixed_bytes = x->out.n;
 	x->is_rendered = x->replied = true;
 	x->status = x->object->facts.status;
 	x->source = body_ref(body);

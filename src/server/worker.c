@@ -9,6 +9,7 @@
 #include "cache/redis.h"
 #include "event/resolver.h"
 #include "event/tls.h"
+#include "http/h2blocks.h"
 #include "policy/sharedlimit.h"
 #include "server/announcement.h"
 #include "server/exchange.h"
@@ -91,6 +92,7 @@ worker_new(struct commons *c, unsigned index)
 	w->shared = shared_limits_new(w->shared_link);
 	w->codecs = codec_pool_new(CODEC_KEEP_BYTES, CODEC_LIVE_BYTES);
 	w->observer = observations_worker(c->observations, index);
+	w->h2_blocks = h2_blocks_new();
 	list_init(&w->conns);
 	list_init(&w->errands);
 	timer_init(&w->limit_poll, on_limit_poll, w);
@@ -149,6 +151,7 @@ worker_free(struct worker **wp)
 	spare_empty(&w->spare_inputs, free);
 	spare_empty(&w->spare_exchanges, exchange_scrap);
 	spare_empty(&w->spare_streams, h2stream_scrap);
+	h2_blocks_free(&w->h2_blocks);
 	buf_fini(&w->spare_out);
 	buf_fini(&w->scratch);
 	loop_free(&w->loop);

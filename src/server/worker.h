@@ -25,6 +25,7 @@ struct clerk;
 struct census;
 struct recompress;
 struct l2;
+struct h2_blocks;
 struct helpers;
 struct l2_crew;
 struct namewatch;
@@ -115,6 +116,7 @@ struct worker {
 		unsigned count;
 		void *items[64];
 	} spare_conns, spare_inputs, spare_exchanges, spare_streams;
+	struct h2_blocks *h2_blocks;
 	int64_t lent_bytes;   /* to receive windows of connections of HTTP/2, beyond their own */
 	struct buf spare_out; /* the next connection of HTTP/2 that sends gathers in it */
 };
