@@ -79,6 +79,8 @@ bench: $(BUILD)/forebay $(BUILD)/bench/bench_serve ; @git log -1 --format='commi
 bench-evict: $(BUILD)/bench/bench_evict ; @$<
 # What each coding costs, of texts out of Debian packages.
 bench-codec: $(BUILD)/bench/bench_codec ; @$< $$(tests/bench/texts)
+# What compressing again saves, in bytes and for each hit.
+bench-again: $(BUILD)/forebay ; @tests/bench/again $< 7
 # A purge of 100,000 among a million objects, and who is held up by it.
 bench-purge: $(BUILD)/bench/bench_purge ; @$<
 # Look-ups among up to ten million objects (4 GB of memory, for some minutes), and their instructions among few and many.
@@ -100,6 +102,6 @@ clean:
 	rm -rf build build-*
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all units unit run test check generate asan tsan fuzz packaging conformance bench bench-evict bench-purge bench-index bench-codec soak install clean \
+.PHONY: all units unit run test check generate asan tsan fuzz packaging conformance bench bench-evict bench-purge bench-index bench-codec bench-again soak install clean \
         deps-build deps-run deps-test
 .SECONDARY:
