@@ -212,7 +212,7 @@ static void
 what_comes_out_no_smaller_is_not_tried_again(void **state)
 {
 	struct scene s = begin(&eager);
-	struct object *o = page(&s, 1, ENC_GZIP, 9, 1000), *now;
+	struct object *o = page(&s, 1, ENC_GZIP, 9, 1000), *now, *next;
 
 	while (all_dropped(&s) == 0)
 		usleep(1000);
@@ -220,6 +220,12 @@ what_comes_out_no_smaller_is_not_tried_again(void **state)
 	now = found(&s, 1);
 	assert_ptr_equal(now, o);
 	assert_int_equal(object_find_variant(o, ENC_GZIP)->effort, VARIANT_STRONGEST);
+	recompress_note(s.again, o);
+	next = page(&s, 2, ENC_BR, 1, 100); /* worth less, and it has its turn */
+	while (all_done(&s) == 0 && all_dropped(&s) == 1)
+		usleep(1000);
+	assert_int_equal(all_dropped(&s), 1);
+	object_unref(&next);
 	object_unref(&now);
 	object_unref(&o);
 	end(&s);
