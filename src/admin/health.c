@@ -431,8 +431,11 @@ probe_servers(struct run *r, struct upstream *u, struct probe *first)
 		const struct server_entry *e = &u->entries[i];
 
 		r->waiting++;
-		probe_start(&first[i], r->worker->loop, r->worker->resolver, e->host, e->port,
-		    READY_TIMEOUT_MS);
+		if (e->is_service)
+			probe_fail(&first[i], "its SRV records are not known yet");
+		else
+			probe_start(&first[i], r->worker->loop, r->worker->resolver, e->host,
+			    e->port, READY_TIMEOUT_MS);
 	}
 	return n > 0 ? n : u->entries_count;
 }

@@ -90,6 +90,14 @@ probe_start(struct probe *p, struct loop *l, struct resolver *r, const char *hos
 }
 
 void
+probe_fail(struct probe *p, const char *why)
+{
+	p->started_us = clock_mono_us();
+	probe_end(p, why);
+	p->done(p);
+}
+
+void
 probe_stop(struct probe *p, const char *why)
 {
 	if (!p->is_over)

@@ -25,6 +25,8 @@ struct probe {
 	int64_t started_us;
 };
 
+/* It is known without asking. */
+void probe_fail(struct probe *p, const char *why);
 /* host as event/resolver.h takes it: a name, a literal address, or "unix:/path". */
 void probe_start(struct probe *p, struct loop *l, struct resolver *r, const char *host,
     uint16_t port, int64_t timeout_ms);

@@ -39,12 +39,13 @@ json_server(const struct server *s, int64_t now_ms)
 {
 	int64_t left_ms = s->health.ejected_until_ms - now_ms;
 
-	return json_pack("{s:s,s:s,s:b,s:s,s:f,s:i,s:s?,s:i,s:i,s:I,s:I}", "server", s->name,
+	return json_pack("{s:s,s:s,s:b,s:s,s:f,s:f,s:i,s:s?,s:i,s:i,s:I,s:I}", "server", s->name,
 	    "state", server_state_word(server_state(s, now_ms)), "drained",
 	    (int)server_is_drained(s), "checks", checks_word(s), "ejected_for",
-	    left_ms > 0 ? (double)left_ms / 1000 : 0.0, "weight", (int)s->entry->weight, "zone",
-	    s->entry->zone, "in_flight", (int)s->in_flight, "connections", (int)s->connections,
-	    "requests", (json_int_t)s->requests, "failures", (json_int_t)s->failures);
+	    left_ms > 0 ? (double)left_ms / 1000 : 0.0, "weight", s->weight, "priority",
+	    (int)s->priority, "zone", s->entry->zone, "in_flight", (int)s->in_flight, "connections",
+	    (int)s->connections, "requests", (json_int_t)s->requests, "failures",
+	    (json_int_t)s->failures);
 }
 
 static const char *

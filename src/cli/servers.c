@@ -184,11 +184,14 @@ print_server(const json_t *s)
 	snprintf(state, sizeof(state), "%s", text_of(s, "state"));
 	if (strcmp(state, "ejected") == 0)
 		snprintf(state, sizeof(state), "ejected %.0fs", ejected_s + 0.5);
-	printf("  %-12s %-6s %6ld %9ld %11ld %12ld %9ld  %s", state, text_of(s, "checks"),
-	    number_of(s, "weight"), number_of(s, "in_flight"), number_of(s, "connections"),
-	    number_of(s, "requests"), number_of(s, "failures"), text_of(s, "server"));
+	printf("  %-12s %-6s %6.3g %9ld %11ld %12ld %9ld  %s", state, text_of(s, "checks"),
+	    json_number_value(json_object_get(s, "weight")), number_of(s, "in_flight"),
+	    number_of(s, "connections"), number_of(s, "requests"), number_of(s, "failures"),
+	    text_of(s, "server"));
 	if (*text_of(s, "zone") != '\0')
 		printf("  (zone %s)", text_of(s, "zone"));
+	if (number_of(s, "priority") > 0)
+		printf("  (priority %ld)", number_of(s, "priority"));
 	putchar('\n');
 }
 

@@ -13,11 +13,14 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
+#include "event/srvanswer.h"
 
 #define RESOLV_CONF "/etc/resolv.conf"
 #define RESOLV_CONF_LOOK_MS 1000
 #define TRY_MS 1000 /* for one server, before the next is asked; twice that in the next round */
 #define TRIES 3
+#define CLASS_IN 1
+#define TYPE_SRV 33
 
 /* Which resolv.conf the channel was made from. */
 struct version {
@@ -68,6 +71,8 @@ struct resolve {
 	char *host;
 	uint16_t port;
 	sa_family_t family;
+	struct srv_record *records; /* the answer to a question for SRV; NULL: none yet */
+	bool is_srv;
 	bool is_asked; /* c-ares still holds it */
 	struct resolved answer;
 	struct address addresses[RESOLVED_MAX];
@@ -309,6 +314,7 @@ resolve_free(struct resolve *q)
 	list_leave(&q->link);
 	timer_disarm(&q->deadline);
 	free(q->host);
+	free(q->records);
 	free(q);
 }
 
@@ -341,16 +347,20 @@ answer(struct resolve *q)
 	struct resolver *r = q->resolver;
 	struct resolved said = q->answer;
 	struct address addresses[RESOLVED_MAX];
+	struct srv_record *records = q->records;
 	void *arg = q->arg;
 
 	memcpy(addresses, q->addresses, said.count * sizeof(addresses[0]));
 	said.addresses = addresses;
+	said.records = records;
+	q->records = NULL;
 	q->done = NULL;
 	timer_disarm(&q->deadline);
 	if (!q->is_asked)
 		resolve_free(q);
 	r->in_callback++;
 	done(arg, &said);
+	free(records);
 	leave_callback(r);
 }
 
@@ -407,6 +417,7 @@ take_addresses(struct resolve *q, const struct ares_addrinfo *found)
 }
 
 static void on_ares_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found);
+static void on_srv_answer(void *arg, int status, int timeouts, unsigned char *message, int size);
 
 static void
 ask(struct resolve *q)
@@ -415,6 +426,10 @@ ask(struct resolve *q)
 	    .ai_family = q->family, .ai_socktype = SOCK_STREAM};
 
 	q->is_asked = true;
+	if (q->is_srv) {
+		ares_query(q->resolver->channel, q->host, CLASS_IN, TYPE_SRV, on_srv_answer, q);
+		return;
+	}
 	ares_getaddrinfo(q->resolver->channel, q->host, NULL, &hints, on_ares_answer, q);
 }
 
@@ -441,6 +456,46 @@ on_ares_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 	}
 	if (found != NULL)
 		ares_freeaddrinfo(found);
+}
+
+/* NULL, or why there is none. */
+static const char *
+take_records(struct resolve *q, const unsigned char *message, int size)
+{
+	uint32_t ttl_s;
+	int n;
+
+	q->records = must_calloc(SRV_RECORDS_MAX, sizeof(*q->records));
+	n = srvanswer_parse(message, (size_t)size, q->records, &ttl_s);
+	q->answer.is_unknown = n == 0;
+	if (n <= 0)
+		return ares_strerror(n < 0 ? ARES_EBADRESP : ARES_ENODATA);
+	q->answer.records_count = (unsigned)n;
+	q->answer.ttl_s = ttl_s < 1 ? 1 : ttl_s > RESOLVER_TTL_MAX_S ? RESOLVER_TTL_MAX_S : ttl_s;
+	return NULL;
+}
+
+static void
+on_srv_answer(void *arg, int status, int timeouts, unsigned char *message, int size)
+{
+	struct resolve *q = arg;
+
+	if (status == ARES_EDESTRUCTION && q->done != NULL) {
+		ask(q); /* its channel has been replaced */
+		return;
+	}
+	q->is_asked = false;
+	if (q->done == NULL) {
+		resolve_free(q);
+		return;
+	}
+	if (status == ARES_SUCCESS) {
+		q->answer.error = take_records(q, message, size);
+	} else {
+		q->answer.error = ares_strerror(status);
+		q->answer.is_unknown = status == ARES_ENOTFOUND || status == ARES_ENODATA;
+	}
+	deliver_later(q);
 }
 
 /* --- the interface --- */
@@ -501,9 +556,9 @@ resolver_start(struct resolver *r, const char *host, uint16_t port, int64_t time
 	return resolver_start_family(r, host, port, AF_UNSPEC, timeout_ms, done, arg);
 }
 
-struct resolve *
-resolver_start_family(struct resolver *r, const char *host, uint16_t port, sa_family_t family,
-    int64_t timeout_ms, void (*done)(void *arg, const struct resolved *answer), void *arg)
+/* NULL: too many are under way. */
+static struct resolve *
+resolve_new(struct resolver *r, void (*done)(void *arg, const struct resolved *answer), void *arg)
 {
 	struct resolve *q;
 
@@ -514,22 +569,59 @@ resolver_start_family(struct resolver *r, const char *host, uint16_t port, sa_fa
 	q->resolver = r;
 	q->done = done;
 	q->arg = arg;
-	q->port = port;
-	q->family = family;
 	list_init(&q->link);
 	timer_init(&q->deadline, on_resolve_deadline, q);
-	if (address_of_literal(host, port, &q->addresses[0])) {
-		q->answer = (struct resolved){.count = 1, .ttl_s = RESOLVER_TTL_MAX_S};
-		deliver_later(q);
-		return q;
-	}
+	return q;
+}
+
+static void
+resolve_begin(struct resolve *q, const char *host, int64_t timeout_ms)
+{
+	struct resolver *r = q->resolver;
+
 	channel_refresh(r);
 	list_push_back(&r->asked, &q->link);
 	q->host = must_strdup(host);
 	timer_arm(r->loop, &q->deadline, loop_now_ms(r->loop) + timeout_ms);
 	ask(q);
 	arm_retry(r);
+}
+
+struct resolve *
+resolver_start_family(struct resolver *r, const char *host, uint16_t port, sa_family_t family,
+    int64_t timeout_ms, void (*done)(void *arg, const struct resolved *answer), void *arg)
+{
+	struct resolve *q = resolve_new(r, done, arg);
+
+	if (q == NULL)
+		return NULL;
+	q->port = port;
+	q->family = family;
+	if (address_of_literal(host, port, &q->addresses[0])) {
+		q->answer = (struct resolved){.count = 1, .ttl_s = RESOLVER_TTL_MAX_S};
+		deliver_later(q);
+	} else
+		resolve_begin(q, host, timeout_ms);
 	return q;
+}
+
+struct resolve *
+resolver_start_srv(struct resolver *r, const char *service, int64_t timeout_ms,
+    void (*done)(void *arg, const struct resolved *answer), void *arg)
+{
+	struct resolve *q = resolve_new(r, done, arg);
+
+	if (q == NULL)
+		return NULL;
+	q->is_srv = true;
+	resolve_begin(q, service, timeout_ms);
+	return q;
+}
+
+struct loop *
+resolver_loop(const struct resolver *r)
+{
+	return r->loop;
 }
 
 void

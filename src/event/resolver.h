@@ -17,6 +17,14 @@
 struct resolver;
 struct resolve; /* one question under way */
 
+struct srv_record;
+
+/* What belongs to an address that an SRV record led to (event/lookup.h). */
+struct srv_share {
+	unsigned priority; /* the lowest goes first */
+	double weight;	   /* 1 is usual */
+};
+
 struct resolved {
 	unsigned count;			 /* 0: error says why */
 	const struct address *addresses; /* with the port asked for, the best first (RFC 6724); good
@@ -25,9 +33,13 @@ struct resolved {
 	const char *error;		 /* for the log; NULL when there is an address */
 	bool is_unknown;		 /* the name does not exist, or has no address: said by one
 					    who knows. Else: nobody answered */
-	sa_family_t
-	    ill_family; /* of this nobody answered, the rest is whole; 0: all is. For whoever puts answers
-					    together: no answer of this resolver has it */
+	/* Of an SRV question instead of addresses (event/srvanswer.h): */
+	unsigned records_count;
+	const struct srv_record *records;
+	/* For whoever puts answers together; no answer of this resolver has them: */
+	const struct srv_share *shares; /* one for each address; NULL: none */
+	sa_family_t ill_family;		/* of this nobody answered, the rest is whole; 0: all is */
+	bool is_partial;		/* of something else nobody answered */
 };
 
 /* Which name servers are asked from now on by each resolver that was made for NULL: a list (event/nameserver.h), or
@@ -50,6 +62,10 @@ struct resolve *resolver_start(struct resolver *r, const char *host, uint16_t po
 struct resolve *resolver_start_family(struct resolver *r, const char *host, uint16_t port,
     sa_family_t family, int64_t timeout_ms, void (*done)(void *arg, const struct resolved *answer),
     void *arg);
+/* Asks for the SRV records of a service; no search list goes with it. */
+struct resolve *resolver_start_srv(struct resolver *r, const char *service, int64_t timeout_ms,
+    void (*done)(void *arg, const struct resolved *answer), void *arg);
+struct loop *resolver_loop(const struct resolver *r);
 /* No callback will come. Sets *qp to NULL; NULL is allowed. */
 void resolver_cancel(struct resolve **qp);
 

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 
-#include "event/resolver.h"
+#include "event/lookup.h"
 #include "event/tls.h"
 #include "upstream/health.h"
 #include "upstream/names.h"
@@ -224,8 +224,8 @@ attempt_resolve(struct attempt *a)
 	}
 	a->step = ATTEMPT_RESOLVING;
 	arm_deadline(a);
-	a->resolving = resolver_start(a->resolver, u->entries[a->asked].host,
-	    u->entries[a->asked].port, u->conf.connect_ms, on_attempt_resolved, a);
+	a->resolving = names_ask(
+	    a->resolver, &u->entries[a->asked], u->conf.connect_ms, on_attempt_resolved, a);
 	if (a->resolving == NULL)
 		attempt_fail(a, FETCH_unresolved);
 }
@@ -370,7 +370,7 @@ on_attempt_deadline(void *arg)
 		return;
 	}
 	if (a->step == ATTEMPT_RESOLVING) {
-		resolver_cancel(&a->resolving);
+		lookup_cancel(&a->resolving);
 		a->asked++;
 		attempt_resolve(a);
 		return;
@@ -425,7 +425,7 @@ attempt_fini(struct attempt *a)
 	task_cancel(&a->look);
 	pool_stop_waiting(&a->waiter);
 	timer_disarm(&a->deadline);
-	resolver_cancel(&a->resolving);
+	lookup_cancel(&a->resolving);
 	attempt_let_go(a);
 	if (a->server != NULL)
 		server_done(a->server);

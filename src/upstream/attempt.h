@@ -14,8 +14,8 @@
 #include "upstream/h2link.h"
 #include "upstream/pool.h"
 
+struct lookup;
 struct resolver;
-struct resolve;
 
 struct attempt_owner {
 	void (*on_ready)(void *arg);
@@ -60,7 +60,7 @@ struct attempt {
 	struct task look;
 	struct pool_waiter waiter;
 	struct timer deadline;
-	struct resolve *resolving;
+	struct lookup *resolving;
 };
 
 /* resolver may be NULL when all servers are literal addresses. */

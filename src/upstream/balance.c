@@ -1,5 +1,6 @@
 #include "upstream/balance.h"
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 #include <xxhash.h>
@@ -62,9 +63,9 @@ weight_now(const struct server *s, int64_t now_ms)
 	double part;
 
 	if (s->back_ms == 0 || since_ms >= whole_ms)
-		return s->entry->weight;
+		return s->weight;
 	part = since_ms < 0 ? 0 : (double)since_ms / (double)whole_ms;
-	return s->entry->weight * (part < SLOW_LEAST ? SLOW_LEAST : part);
+	return s->weight * (part < SLOW_LEAST ? SLOW_LEAST : part);
 }
 
 static bool
@@ -111,6 +112,28 @@ may_have(struct server *s, const struct choice *c, enum strictness how)
 	return how < FIT_AND_NEAR || is_near(s->upstream, s);
 }
 
+#define ANY_PRIORITY UINT_MAX
+
+/* The lowest of those that may have it; ANY_PRIORITY: nobody may, or there is but one. */
+static unsigned
+best_priority(struct upstream *u, const struct choice *c, enum strictness how)
+{
+	unsigned best = ANY_PRIORITY;
+
+	for (unsigned i = 0; u->has_priorities && i < u->servers_count; i++)
+		if (u->servers[i].priority < best && may_have(&u->servers[i], c, how))
+			best = u->servers[i].priority;
+	return best;
+}
+
+/* Whether the lowest that there are, fit or not, have no say any more: a later priority stands in for them. */
+static bool
+has_stand_in(struct upstream *u, const struct choice *c)
+{
+	return best_priority(u, c, FIT) != best_priority(u, c, NOT_DRAINED) &&
+	    best_priority(u, c, FIT) != ANY_PRIORITY;
+}
+
 /* Too few are fit for their unfitness to be believed. */
 static bool
 is_panic(struct upstream *u, const struct choice *c)
@@ -125,35 +148,37 @@ is_panic(struct upstream *u, const struct choice *c)
 		there++;
 		fit += server_is_fit(s, c->now_ms);
 	}
-	return fit < there && fit < u->conf.panic * there;
+	return fit < there && fit < u->conf.panic * there && !has_stand_in(u, c);
 }
 
 /* Whether enough of our own zone is left for it to carry all. */
 static bool
-zone_suffices(struct upstream *u, const struct choice *c)
+zone_suffices(struct upstream *u, const struct choice *c, unsigned priority)
 {
-	unsigned all = 0, left = 0;
+	double all = 0, left = 0;
 
 	for (unsigned i = 0; u->conf.zone != NULL && i < u->servers_count; i++) {
 		struct server *s = &u->servers[i];
 
-		if (!is_near(u, s) || !is_there(s))
+		if (!is_near(u, s) || !is_there(s) ||
+		    (priority != ANY_PRIORITY && s->priority != priority))
 			continue;
-		all += s->entry->weight;
-		left += may_have(s, c, FIT) ? s->entry->weight : 0;
+		all += s->weight;
+		left += may_have(s, c, FIT) ? s->weight : 0;
 	}
 	return left > 0 && left >= u->conf.zone_share * all;
 }
 
 static void
-gather(struct upstream *u, const struct choice *c, enum strictness how, struct field_of_choice *out)
+gather(struct upstream *u, const struct choice *c, enum strictness how, unsigned priority,
+    struct field_of_choice *out)
 {
 	out->count = 0;
 	out->total = 0;
 	for (unsigned i = 0; i < u->servers_count; i++) {
 		struct server *s = &u->servers[i];
 
-		if (!may_have(s, c, how))
+		if (!may_have(s, c, how) || (priority != ANY_PRIORITY && s->priority != priority))
 			continue;
 		out->servers[out->count] = s;
 		out->weights[out->count] = weight_now(s, c->now_ms);
@@ -338,12 +363,13 @@ find_wanted(const struct field_of_choice *f, struct slice token)
 static bool
 gather_some(struct upstream *u, const struct choice *c, struct field_of_choice *out)
 {
+	unsigned priority = best_priority(u, c, FIT);
 	enum strictness how = is_panic(u, c) && !c->is_spare ? NOT_TRIED
-	    : zone_suffices(u, c)			     ? FIT_AND_NEAR
+	    : zone_suffices(u, c, priority)		     ? FIT_AND_NEAR
 							     : FIT;
 
 	for (;; how--) {
-		gather(u, c, how, out);
+		gather(u, c, how, best_priority(u, c, how == FIT_AND_NEAR ? FIT : how), out);
 		if (out->count > 0 || how == (c->is_spare ? FIT : ANY_AT_ALL))
 			return out->count > 0;
 	}
@@ -359,7 +385,7 @@ upstream_choose(struct upstream *u, const struct choice *c)
 	drains_follow(u, c->now_ms);
 	u->budget += u->conf.retry_budget;
 	if (c->wanted.n > 0) {
-		gather(u, c, FIT, &f);
+		gather(u, c, FIT, ANY_PRIORITY, &f);
 		s = find_wanted(&f, c->wanted);
 	}
 	if (s == NULL && gather_some(u, c, &f))

@@ -32,6 +32,23 @@ check_server(struct conf_context *cx, const struct conf_table *t, void *target)
 	const struct upstream_server_conf *s = target;
 	const char *text = s->address;
 
+	if (s->srv != NULL && service_domain(s->srv) == NULL) {
+		conf_error(cx->diag, conf_place(t, s, "srv"), "srv: \"%s\" is no name of a service",
+		    s->srv);
+		conf_hint(cx->diag,
+		    "expected _service._proto.domain, as in "
+		    "_http._tcp.example.com");
+	}
+	if (text != NULL && s->srv != NULL)
+		conf_error(cx->diag, conf_place(t, s, "srv"),
+		    "srv: a server has an address or a service, not both");
+	if (text == NULL && s->srv == NULL) {
+		conf_error(
+		    cx->diag, conf_place(t, s, "address"), "servers: a server needs an address");
+		conf_hint(cx->diag, "expected address: host:port, or srv: _http._tcp.example.com");
+	}
+	if (text == NULL)
+		return;
 	if (text[0] != ':' && text[0] != '*')
 		return;
 	conf_error(cx->diag, conf_place(t, s, "address"), "servers: \"%s\" names no host", text);
@@ -386,6 +403,12 @@ settings_of(const struct upstream_section *s)
 	return c;
 }
 
+static const char *
+server_text(const struct upstream_server_conf *s)
+{
+	return s->srv != NULL ? s->srv : s->address != NULL ? s->address : "";
+}
+
 static struct upstream *
 build(const struct upstream_section *s, const struct upstream_conf *c, unsigned workers)
 {
@@ -394,13 +417,24 @@ build(const struct upstream_section *s, const struct upstream_conf *c, unsigned 
 	int e;
 
 	for (size_t i = 0; i < s->servers.count; i++)
-		specs[i] = (struct server_spec){s->servers.items[i].address,
+		specs[i] = (struct server_spec){server_text(&s->servers.items[i]),
 		    s->servers.items[i].zone, (unsigned)s->servers.items[i].weight};
 	u = upstream_new(c, specs, (unsigned)s->servers.count, workers);
 	e = errno;
 	free(specs);
 	errno = e;
 	return u;
+}
+
+/* Of which was told in its place. */
+static bool
+is_any_service_bad(const struct upstream_section *s)
+{
+	for (size_t i = 0; i < s->servers.count; i++)
+		if (s->servers.items[i].address == NULL &&
+		    service_domain(server_text(&s->servers.items[i])) == NULL)
+			return true;
+	return false;
 }
 
 /* A name takes places for all the addresses it may have. */
@@ -413,9 +447,10 @@ check_upstream(struct conf_context *cx, const struct conf_table *t, void *target
 
 	if (u == NULL && errno == E2BIG)
 		conf_error(cx->diag, conf_place(t, s, "servers"),
-		    "servers: too many names: each may be %d servers, and there is room for %d",
-		    NAME_PLACES, SERVERS_MAX);
-	else if (u == NULL)
+		    "servers: too many names: each may be %d servers (of srv %d), and there is "
+		    "room for %d",
+		    NAME_PLACES, SERVICE_PLACES, SERVERS_MAX);
+	else if (u == NULL && !is_any_service_bad(s))
 		conf_error(
 		    cx->diag, conf_place(t, s, "servers"), "servers: there is a bad address");
 	upstream_unref(&u);
@@ -425,7 +460,8 @@ check_upstream(struct conf_context *cx, const struct conf_table *t, void *target
 		conf_hint(cx->diag, "say what the servers speak, http1 or h2, or set tls");
 	}
 	for (size_t i = 0; i < s->servers.count && !s->tls.conf.is_off && s->tls.name == NULL; i++)
-		if (strncmp(s->servers.items[i].address, "unix:", 5) == 0) {
+		if (s->servers.items[i].address != NULL &&
+		    strncmp(s->servers.items[i].address, "unix:", 5) == 0) {
 			conf_error(cx->diag, conf_place(t, s, "tls"),
 			    "tls: a unix socket has no name that its certificate could be made out "
 			    "to");
@@ -521,7 +557,7 @@ is_same(const struct upstream *u, const struct upstream_conf *c, const struct up
 		const struct upstream_server_conf *now = &s->servers.items[i];
 		const struct server_entry *was = &u->entries[i];
 
-		if (strcmp(was->text, now->address) != 0 || !is_text(was->zone, now->zone) ||
+		if (strcmp(was->text, server_text(now)) != 0 || !is_text(was->zone, now->zone) ||
 		    was->weight != (unsigned)now->weight)
 			return false;
 	}

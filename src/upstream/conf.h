@@ -21,7 +21,8 @@
 	X(response, duration, "30s", "1ms", "1h", "From the request to the head of the response, and the longest silence in its body; 504")
 
 #define UPSTREAM_SERVER_DIRECTIVES(X)                                                                        \
-	X(address, address, NULL, NULL, NULL, "`host:port` or `unix:/path`", .required = true)               \
+	X(address, address, NULL, NULL, NULL, "`host:port` or `unix:/path`")                                 \
+	X(srv, string, NULL, "1", "253", "Instead: a service whose SRV records say host, port, priority and weight of each server, as in `_http._tcp.example.com`") \
 	X(weight, int, "1", "1", "1000", "Its share beside the other servers'")                              \
 	X(zone, string, NULL, "1", "64", "Where it stands, see `zone` of the upstream")
 

@@ -222,6 +222,8 @@ name_server(struct fetch *f)
 
 	if (f->attempt.server->entry->host == NULL)
 		name = SLICE_LIT("localhost"); /* a unix socket has no name */
+	else if (f->attempt.server->entry->is_service)
+		name = slice_from(f->attempt.server->entry->host);
 	else if (f->attempt.server->entry->port == (is_tls ? 443 : 80))
 		name.n -= is_tls ? 4 : 3;
 	f->own_head.n = 0;

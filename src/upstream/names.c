@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "event/resolver.h"
+#include "event/lookup.h"
 #include "upstream/balance.h"
 #include "upstream/drains.h"
 
@@ -18,7 +18,8 @@ struct refresh {
 	struct upstream *upstream; /* own reference */
 	struct server_entry *entry;
 	struct resolver *resolver;
-	struct resolve *resolving;
+	struct lookup *resolving;
+	struct resolve *rest; /* the question for what is missing */
 	/* An answer that lacks a kind of address, while that is asked for by itself: */
 	struct resolved half;
 	struct address addresses[2 * RESOLVED_MAX];
@@ -34,8 +35,10 @@ is_same_host(const struct address *a, const struct address *b)
 		return false;
 	if (a->u.sa.sa_family == AF_INET6)
 		return memcmp(&a->u.in6.sin6_addr, &b->u.in6.sin6_addr, sizeof(struct in6_addr)) ==
-		    0;
-	return a->u.in4.sin_addr.s_addr == b->u.in4.sin_addr.s_addr;
+		    0 &&
+		    a->u.in6.sin6_port == b->u.in6.sin6_port;
+	return a->u.in4.sin_addr.s_addr == b->u.in4.sin_addr.s_addr &&
+	    a->u.in4.sin_port == b->u.in4.sin_port;
 }
 
 static bool
@@ -43,6 +46,8 @@ is_among(const struct address *a, const struct resolved *answer)
 {
 	if (answer->ill_family != 0 && a->u.sa.sa_family == answer->ill_family)
 		return true; /* nobody knows */
+	if (answer->is_partial)
+		return true;
 	for (unsigned i = 0; i < answer->count; i++)
 		if (is_same_host(a, &answer->addresses[i]))
 			return true;
@@ -62,13 +67,16 @@ name_place(struct server *s)
 {
 	char ip[INET6_ADDRSTRLEN] = "";
 	const struct address *a = &s->address;
+	bool is_six = a->u.sa.sa_family == AF_INET6;
 
 	inet_ntop(a->u.sa.sa_family,
-	    a->u.sa.sa_family == AF_INET6 ? (const void *)&a->u.in6.sin6_addr
-					  : (const void *)&a->u.in4.sin_addr,
-	    ip, sizeof(ip));
+	    is_six ? (const void *)&a->u.in6.sin6_addr : (const void *)&a->u.in4.sin_addr, ip,
+	    sizeof(ip));
 	free(s->name);
-	if (asprintf(&s->name, "%s/%s", s->entry->text, ip) < 0)
+	if (s->entry->is_service
+		? asprintf(&s->name, is_six ? "%s/[%s]:%u" : "%s/%s:%u", s->entry->text, ip,
+		      ntohs(is_six ? a->u.in6.sin6_port : a->u.in4.sin_port)) < 0
+		: asprintf(&s->name, "%s/%s", s->entry->text, ip) < 0)
 		bug("no memory for a server's name");
 	server_sign(s);
 }
@@ -139,6 +147,14 @@ take_leave(struct upstream *u, const struct server_entry *e, const struct resolv
 	return n;
 }
 
+/* What an SRV record says of it may change while it is there. */
+static void
+take_share(struct server *s, const struct resolved *answer, unsigned i)
+{
+	s->weight = s->entry->weight * (answer->shares == NULL ? 1 : answer->shares[i].weight);
+	s->priority = answer->shares == NULL ? 0 : answer->shares[i].priority;
+}
+
 /* Returns how many come. */
 static unsigned
 take_in(
@@ -150,7 +166,10 @@ take_in(
 	for (unsigned i = 0; i < answer->count; i++) {
 		struct server *s = place_for(u, e, &answer->addresses[i]);
 
-		if (s == NULL || s->place == SERVER_there)
+		if (s == NULL)
+			continue;
+		take_share(s, answer, i);
+		if (s->place == SERVER_there)
 			continue;
 		if (s->place == SERVER_leaving && is_same_host(&s->address, &answer->addresses[i]))
 			atomic_store(&s->place, SERVER_there);
@@ -192,6 +211,8 @@ names_take(struct upstream *u, struct server_entry *e, const struct resolved *an
 		e->is_failing = false;
 		e->again_ms = 0;
 		e->until_ms = now_ms + (answer->ttl_s < 1 ? 1 : (int64_t)answer->ttl_s) * 1000;
+		if (answer->is_partial && e->until_ms > now_ms + NAMES_RETRY_MS)
+			e->until_ms = now_ms + NAMES_RETRY_MS;
 	}
 	pthread_mutex_unlock(&u->lock);
 	if (answer->count > 0)
@@ -213,14 +234,25 @@ names_take_and_close(
 			pool_close_leaving(p, &u->servers[i]);
 }
 
-/* --- asking in the background --- */
+/* --- asking --- */
+
+struct lookup *
+names_ask(struct resolver *r, const struct server_entry *e, int64_t timeout_ms,
+    void (*done)(void *arg, const struct resolved *answer), void *arg)
+{
+	const struct lookup_what what = {
+	    .host = e->host, .port = e->port, .service = e->is_service ? e->text : NULL};
+
+	return lookup_start(r, &what, timeout_ms, done, arg);
+}
 
 static void
 refresh_free(struct refresh *q)
 {
 	struct upstream *u = q->upstream;
 
-	resolver_cancel(&q->resolving);
+	lookup_cancel(&q->resolving);
+	resolver_cancel(&q->rest);
 	list_leave(&q->link);
 	free(q);
 	upstream_unref(&u);
@@ -242,6 +274,8 @@ missing_family(const struct refresh *q, const struct resolved *answer)
 	struct upstream *u = q->upstream;
 	sa_family_t missing = 0;
 
+	if (q->entry->is_service)
+		return 0; /* each target was asked for by itself */
 	pthread_mutex_lock(&u->lock);
 	for (unsigned i = q->entry->first; i < q->entry->first + q->entry->count; i++) {
 		const struct server *s = &u->servers[i];
@@ -265,9 +299,9 @@ ask_for_rest(struct refresh *q, const struct resolved *answer)
 	q->half = *answer;
 	memcpy(q->addresses, answer->addresses, answer->count * sizeof(q->addresses[0]));
 	q->half.addresses = q->addresses;
-	q->resolving = resolver_start_family(
+	q->rest = resolver_start_family(
 	    q->resolver, q->entry->host, q->entry->port, q->missing, NAMES_ANSWER_MS, on_rest, q);
-	return q->resolving != NULL;
+	return q->rest != NULL;
 }
 
 /* What the first answer lacked, whoever knows it, and the first together. */
@@ -276,7 +310,7 @@ on_rest(void *arg, const struct resolved *answer)
 {
 	struct refresh *q = arg;
 
-	q->resolving = NULL;
+	q->rest = NULL;
 	for (unsigned i = 0; i < answer->count; i++)
 		q->addresses[q->half.count++] = answer->addresses[i];
 	if (answer->count > 0 && answer->ttl_s < q->half.ttl_s)
@@ -309,7 +343,7 @@ refresh_start(struct pool *p, struct resolver *r, struct upstream *u, struct ser
 	q->entry = e;
 	q->resolver = r;
 	list_push_back(pool_questions(p), &q->link);
-	q->resolving = resolver_start(r, e->host, e->port, NAMES_ANSWER_MS, on_refreshed, q);
+	q->resolving = names_ask(r, e, NAMES_ANSWER_MS, on_refreshed, q);
 	if (q->resolving == NULL) {
 		struct resolved none = {0};
 		struct server_set leaving;

@@ -15,6 +15,7 @@
 #include "upstream/balance.h"
 #include "upstream/pool.h"
 
+struct lookup;
 struct resolver;
 struct resolved;
 
@@ -24,6 +25,9 @@ struct resolved;
 
 /* Asks for the names whose answers have run out, those that nobody asks for yet. */
 void names_refresh(struct pool *p, struct resolver *r, struct upstream *u);
+/* One question for all that is behind an entry that is no literal, by its name or its SRV records (event/lookup.h). */
+struct lookup *names_ask(struct resolver *r, const struct server_entry *e, int64_t timeout_ms,
+    void (*done)(void *arg, const struct resolved *answer), void *arg);
 /* Makes the answer hold. The places it has emptied (leaving) are told in *leaving_out. */
 void names_take(struct upstream *u, struct server_entry *e, const struct resolved *answer,
     int64_t now_ms, struct server_set *leaving_out);

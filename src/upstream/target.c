@@ -114,6 +114,7 @@ server_init(struct server *s, struct upstream *u, struct server_entry *e)
 	s->name = must_strdup(e->text);
 	server_sign(s);
 	s->address = e->address;
+	s->weight = e->weight;
 	atomic_init(&s->place, e->is_literal ? SERVER_there : SERVER_absent);
 	s->seats = must_calloc(u->workers, sizeof(*s->seats));
 	for (unsigned i = 0; i < u->workers; i++) {
@@ -124,12 +125,45 @@ server_init(struct server *s, struct upstream *u, struct server_entry *e)
 	}
 }
 
+/* "_service." or "_proto." */
+static const char *
+skip_label(const char *text)
+{
+	size_t n = strcspn(text, ".");
+
+	return text[0] == '_' && n > 1 && n < 64 && text[n] == '.' ? text + n + 1 : NULL;
+}
+
+const char *
+service_domain(const char *service)
+{
+	const char *proto = skip_label(service), *domain;
+
+	domain = proto == NULL ? NULL : skip_label(proto);
+	if (domain == NULL || domain[0] == '\0' || domain[0] == '.' || strlen(service) > 253 ||
+	    strpbrk(domain, " \t:/@[]") != NULL || strstr(domain, "..") != NULL)
+		return NULL;
+	return domain;
+}
+
+static void
+entry_init_service(struct server_entry *e, const char *domain)
+{
+	e->is_service = true;
+	e->host = must_strdup(domain);
+	e->count = SERVICE_PLACES;
+}
+
 static int
 entry_init(struct server_entry *e, const struct server_spec *spec)
 {
-	e->text = must_strdup(spec->address);
 	e->zone = spec->zone == NULL ? NULL : must_strdup(spec->zone);
 	e->weight = spec->weight;
+	e->text = must_strdup(spec->address);
+	if (service_domain(e->text) != NULL) {
+		entry_init_service(e, service_domain(e->text));
+		return 0;
+	}
 	e->count = 1;
 	if (strncmp(e->text, "unix:", 5) == 0)
 		return parse_unix(e, e->text + 5);
@@ -149,6 +183,7 @@ add_entries(struct upstream *u, const struct server_spec *specs, unsigned count)
 
 		if (entry_init(e, &specs[i]) != 0)
 			return EINVAL;
+		u->has_priorities |= e->is_service;
 		e->first = next;
 		next += e->count;
 	}

@@ -43,16 +43,18 @@ enum protocol {
 #undef X
 };
 
-#define SERVERS_MAX 256 /* of one upstream */
-#define NAME_PLACES 12	/* servers that one name may be; some of them may be leaving */
+#define SERVERS_MAX 256	  /* of one upstream */
+#define NAME_PLACES 12	  /* servers that one name may be; some of them may be leaving */
+#define SERVICE_PLACES 40 /* the same for one that SRV records lead to */
 #define WEIGHT_MAX 1000
 #define HEDGES_SAVED 10 /* second requests that may be saved up */
 
 /* A server as configured. Texts are the caller's. */
 struct server_spec {
-	const char *address; /* "host:port", "[v6]:port" or "unix:/path" */
-	const char *zone;    /* NULL: none */
-	unsigned weight;     /* 1 to WEIGHT_MAX */
+	const char
+	    *address; /* "host:port", "[v6]:port", "unix:/path"; "_http._tcp.example.com": by SRV */
+	const char *zone; /* NULL: none */
+	unsigned weight;  /* 1 to WEIGHT_MAX */
 };
 
 /* clang-format off */
@@ -219,8 +221,9 @@ struct server_seat {
 struct server_entry {
 	char *text; /* as configured */
 	char *zone; /* NULL: none */
-	char *host; /* without the port; NULL for a unix socket */
+	char *host; /* without the port; of a service its domain; NULL for a unix socket */
 	uint16_t port;
+	bool is_service; /* text is asked for by SRV, which tells hosts and ports */
 	unsigned weight;
 	bool is_literal;	/* address is final, nothing to resolve */
 	struct address address; /* of a literal */
@@ -269,8 +272,11 @@ struct server {
 		double answers_us;	  /* and what they took together */
 		int64_t silent_since_ms;  /* outrun, and nothing answered, since then; 0: is not */
 	} health;
-	double turn;	    /* round robin: what is due to it */
-	double cost_us;	    /* peak_ewma: what it took lately; 0: not known */
+	double weight; /* as configured; of a service its share of that */
+	unsigned
+	    priority;	/* 0 but for services: while one of a lower is fit, this one gets nothing */
+	double turn;	/* round robin: what is due to it */
+	double cost_us; /* peak_ewma: what it took lately; 0: not known */
 	int64_t cost_at_ms; /* when that was */
 	int64_t back_ms;    /* when it came back; 0: it has always been there */
 };
@@ -281,6 +287,7 @@ struct upstream {
 	struct server *servers; /* places: those that are absent count */
 	unsigned entries_count;
 	struct server_entry *entries;
+	bool has_priorities; /* a service is among them */
 	_Atomic unsigned refs;
 	pthread_mutex_t lock; /* held for one choice or one report, never across a call out */
 	/* Under the lock: */
@@ -322,6 +329,8 @@ server_keeps_idle(const struct server *s)
 {
 	return s->place != SERVER_leaving && !server_is_drained(s);
 }
+/* The domain in "_http._tcp.example.com"; NULL: it is no service's name. */
+const char *service_domain(const char *service);
 /* A bad address gives NULL and errno EINVAL; more places than SERVERS_MAX, E2BIG. */
 struct upstream *upstream_new(const struct upstream_conf *conf, const struct server_spec *servers,
     unsigned count, unsigned workers);

@@ -1,4 +1,4 @@
-/* LINK: event/resolver event/loop base/clock base/mem */
+/* LINK: event/resolver event/srvanswer event/lookup event/loop base/clock base/mem */
 #include "event/resolver.h"
 
 #include <arpa/inet.h>

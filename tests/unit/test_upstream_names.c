@@ -1,4 +1,4 @@
-/* LINK: upstream/names upstream/balance upstream/health upstream/latency base/log upstream/target upstream/drains upstream/pool event/resolver event/stream event/mailbox event/loop base/clock base/mem base/hash base/buf */
+/* LINK: upstream/names upstream/balance upstream/health upstream/latency base/log upstream/target upstream/drains upstream/pool event/resolver event/srvanswer event/lookup event/stream event/mailbox event/loop base/clock base/mem base/hash base/buf */
 #include "upstream/names.h"
 
 #include <arpa/inet.h>
@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "event/resolver.h"
+#include "event/lookup.h"
 #include "upstream/health.h"
 
 #define NOON_MS 43200000
@@ -209,6 +209,113 @@ who_has_left_is_gone_when_nothing_of_it_is_left(void **state)
 	close_stage();
 }
 
+/* --- services: SRV records --- */
+
+static void
+open_service(double panic)
+{
+	struct upstream_conf conf = {.name = "app", .zone_share = 0.7, .panic = panic, .max = 10};
+
+	app = upstream_new(&conf, &(struct server_spec){"_http._tcp.app.test", NULL, 2}, 1, 1);
+	assert_non_null(app);
+}
+
+/* Ports of 10.0.0.1, each with its share. */
+static void
+answer_service(
+    unsigned count, const uint16_t *ports, const struct srv_share *shares, bool is_partial)
+{
+	struct address addresses[LOOKUP_MAX] = {0};
+	struct resolved said = {.addresses = addresses,
+	    .shares = shares,
+	    .count = count,
+	    .ttl_s = TTL_S,
+	    .is_partial = is_partial};
+
+	for (unsigned i = 0; i < count; i++) {
+		addresses[i].len = sizeof(addresses[i].u.in4);
+		addresses[i].u.in4.sin_family = AF_INET;
+		addresses[i].u.in4.sin_port = htons(ports[i]);
+		addresses[i].u.in4.sin_addr.s_addr = htonl(0x0a000001u);
+	}
+	names_take(app, &app->entries[0], &said, NOON_MS, &leaving);
+}
+
+static unsigned
+chosen_of(const char *server, unsigned choices)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < choices; i++) {
+		struct server *s = choose(NOON_MS);
+
+		n += strcmp(strchr(s->name, '/') + 1, server) == 0;
+		server_done(s);
+	}
+	return n;
+}
+
+static void
+a_service_has_a_server_for_each_port_with_its_weight(void **state)
+{
+	open_service(0);
+	answer_service(2, (uint16_t[]){81, 82}, (struct srv_share[]){{10, 0.5}, {10, 1.5}}, false);
+	assert_string_equal(app->servers[0].name, "_http._tcp.app.test/10.0.0.1:81");
+	assert_true(app->servers[1].weight == 3);
+	assert_int_equal(chosen_of("10.0.0.1:82", 40), 30);
+	answer_service(2, (uint16_t[]){81, 82}, (struct srv_share[]){{10, 1.5}, {10, 0.5}}, false);
+	assert_int_equal(chosen_of("10.0.0.1:82", 40), 10);
+	close_stage();
+}
+
+static void
+a_later_priority_stands_in_when_the_first_is_down_and_there_is_no_panic(void **state)
+{
+	struct srv_share shares[] = {{10, 1}, {10, 1}, {20, 1}};
+	struct server_set tried = {{0}};
+
+	open_service(0.5);
+	answer_service(3, (uint16_t[]){81, 82, 83}, shares, false);
+	assert_int_equal(chosen_of("10.0.0.1:83", 10), 0);
+	server_set_add(&tried, &app->servers[0]);
+	server_set_add(&tried, &app->servers[1]);
+	assert_ptr_equal(upstream_choose(app, &(struct choice){.avoid = &tried, .now_ms = NOON_MS}),
+	    &app->servers[2]);
+	server_checked(&app->servers[0], false, "", NOON_MS);
+	assert_int_equal(chosen_of("10.0.0.1:82", 10), 10);
+	server_checked(&app->servers[1], false, "", NOON_MS);
+	assert_int_equal(chosen_of("10.0.0.1:83", 10), 10);
+	server_checked(&app->servers[2], false, "", NOON_MS); /* now it is not the servers */
+	assert_int_equal(chosen_of("10.0.0.1:83", 10), 0);
+	close_stage();
+}
+
+static void
+an_answer_in_part_takes_nothing_away(void **state)
+{
+	open_service(0);
+	answer_service(2, (uint16_t[]){81, 82}, (struct srv_share[]){{10, 1}, {10, 1}}, false);
+	answer_service(1, (uint16_t[]){83}, (struct srv_share[]){{10, 1}}, true);
+	assert_int_equal(upstream_size(app), 3);
+	assert_int_equal(app->entries[0].until_ms, NOON_MS + NAMES_RETRY_MS);
+	answer_service(1, (uint16_t[]){83}, (struct srv_share[]){{10, 1}}, false);
+	assert_int_equal(upstream_size(app), 1);
+	close_stage();
+}
+
+static void
+services_have_names_of_three_parts(void **state)
+{
+	static const char *const bad[] = {"", "_http", "_http._tcp", "_http._tcp.", "http._tcp.a",
+	    "_http.tcp.a", "_._tcp.a", "_http._tcp.a:80", "_http._tcp..a", "_http._tcp.a b",
+	    "app.test:80"};
+
+	assert_string_equal(service_domain("_http._tcp.app.test"), "app.test");
+	assert_string_equal(service_domain("_app._tcp.local"), "local");
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_null(service_domain(bad[i]));
+}
+
 static enum drain_verdict
 drain(const char *server, bool is_drained)
 {
@@ -343,6 +450,11 @@ main(void)
 	    cmocka_unit_test(a_new_address_starts_slowly_but_the_first_ones_do_not),
 	    cmocka_unit_test(a_kind_of_address_that_nobody_could_tell_of_stays),
 	    cmocka_unit_test(who_has_left_is_gone_when_nothing_of_it_is_left),
+	    cmocka_unit_test(a_service_has_a_server_for_each_port_with_its_weight),
+	    cmocka_unit_test(
+		a_later_priority_stands_in_when_the_first_is_down_and_there_is_no_panic),
+	    cmocka_unit_test(an_answer_in_part_takes_nothing_away),
+	    cmocka_unit_test(services_have_names_of_three_parts),
 	    cmocka_unit_test(a_drained_name_keeps_out_the_addresses_that_come),
 	    cmocka_unit_test(a_drained_address_that_goes_and_comes_back_is_still_out),
 	    cmocka_unit_test(more_names_than_there_are_places_for_are_refused),
