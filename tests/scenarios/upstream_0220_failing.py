@@ -1,18 +1,21 @@
 """Servers that fail, and nobody notices: retries elsewhere, ejection, and never a write sent twice."""
 
+import itertools
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from stage.client import together
-from stage.waiting import USUAL_S, ports, wait_until
+from stage.h2 import H2
+from stage.waiting import USUAL_S, patiently, ports, wait_until
 
 # A server of its own process: /pid answers who it is; counts POSTs by their body, one line each in its log.
 SERVER = """
-import http.server, os, socketserver, sys
+import http.server, os, socketserver, sys, time
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def answer(self):
@@ -25,6 +28,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
             return
+        if mode == "slow":
+            time.sleep(3)
         text = str(os.getpid()).encode()
         self.send_response(500 if mode == "500" else 200)
         self.send_header("Content-Length", str(len(text)))
@@ -96,26 +101,47 @@ def trouble(kind, server):
     return server.mode.unlink
 
 
+def over_h1(w1):
+    c = w1.client()
+    return c, lambda path: c.get(path).status, lambda body: c.post("/", body).status
+
+
+def over_h2(w1):
+    c = H2(w1.address)
+    return (c, lambda path: c.answer(c.get(path)).status,
+            lambda body: c.answer(c.post("/", body, [("content-length", str(len(body)))])).status)
+
+
 @pytest.mark.tsan
-@pytest.mark.parametrize("kind", ["kill", "stop", "reset", "500"])
+@pytest.mark.parametrize("kind", ["kill", "stop", "reset", "500", "slow"])
 def test_no_read_fails_and_no_write_is_sent_twice_while_each_server_fails_in_turn(servers, forebay, kind):
-    w1 = in_front_of(forebay, servers, retries={"statuses": ["5xx"]}, ejection={"time": "200ms", "max_time": "1s", "statuses": ["5xx"]})
+    w1 = in_front_of(forebay, servers, retries={"statuses": ["5xx"], "budget": "100%"},
+                     ejection={"time": "200ms", "max_time": "1s", "statuses": ["5xx"]},
+                     timeouts={"connect": "1s", "try": "300ms", "response": "60s"})
     over = threading.Event()
-    bad, reads, writes = [], [0], [0]
+    bad, reads, slowest = [], [0], [0]
 
-    def read(me):
-        with w1.client() as c:
+    def read(me, speak):
+        c, get, _ = speak(w1)
+        with c:
             while not over.is_set():
-                answer = c.get(f"/{me}/{reads[0]}")
+                began = time.monotonic()
+                status = get(f"/{me}/{reads[0]}")
+                slowest[0] = max(slowest[0], time.monotonic() - began)
                 reads[0] += 1
-                if answer.status != 200:
-                    bad.append((answer.status, answer.text))
+                if status != 200:
+                    bad.append(status)
 
-    def write():
-        while not over.is_set():
-            writes[0] += 1
-            with w1.client() as c:
-                c.post("/", str(writes[0]).encode())        # it may fail: it may not be done twice
+    def write(me, speak):
+        for n in itertools.count():
+            if over.is_set():
+                break
+            c, _, post = speak(w1)
+            with c:
+                try:
+                    post(f"{me}-{n}".encode())          # it may fail: it may not be done twice
+                except TimeoutError:
+                    pass                                # whoever was stopped may have it
 
     def fail():
         try:
@@ -128,10 +154,12 @@ def test_no_read_fails_and_no_write_is_sent_twice_while_each_server_fails_in_tur
                 wait_until(lambda: reads[0] > before + 60, "reads while all are well", USUAL_S)
         finally:
             over.set()
-    together(*[lambda me=me: read(me) for me in range(4)], write, fail, timeout=60)
+    together(*[lambda me=me, speak=speak: read(me, speak) for me, speak in enumerate([over_h1, over_h2] * 2)],
+             lambda: write("h1", over_h1), lambda: write("h2", over_h2), fail, timeout=90)
     assert bad == []
+    assert slowest[0] < patiently(20)                   # a try's time, not timeouts.response
     posts = [post for server in servers for post in server.posts()]
-    assert posts and len(posts) == len(set(posts))
+    assert {post[:2] for post in posts} == {"h1", "h2"} and len(posts) == len(set(posts))
 
 
 def test_a_failing_server_is_ejected_and_comes_back(origins, forebay, clock):
