@@ -1,6 +1,7 @@
 """Servers by name, against a real name server: who answers follows DNS, and nothing is lost while DNS is ill."""
 
 import threading
+import time
 
 import pytest
 from stage.daemon import ROOT
@@ -114,13 +115,15 @@ def test_an_answer_holds_for_its_ttl_and_one_of_nothing_for_a_second(cast, foreb
     w1 = in_front_of(forebay, dns, port)
     wait_who(w1, {"o2"})
     dns.says("app.test", "127.0.0.3", ttl=0)
+    asked = dns.asked("app.test")          # by the watch, and perhaps by the first request beside it
     clock.advance(290)
-    assert who(w1, 40) == {"o2"} and dns.asked("app.test") == 1
+    assert who(w1, 40) == {"o2"} and dns.asked("app.test") == asked
     clock.advance(11)
     wait_who(w1, {"o3"})
-    asked = dns.asked("app.test")
+    asked, began = dns.asked("app.test"), time.monotonic()
     who(w1, 40)
-    assert dns.asked("app.test") <= asked + 2
+    assert dns.asked("app.test") <= asked + 2 + (time.monotonic() - began)
+    asked = dns.asked("app.test")
     clock.advance(1.1)
     wait_until(lambda: dns.asked("app.test") > asked, "the name to be asked for again")
 
