@@ -139,6 +139,16 @@ refuse_twice(struct conf_context *cx, struct conf_place at, const char *address)
 	conf_error(cx->diag, at, "address: \"%s\" is listened on twice", address);
 }
 
+/* Whoever wrote it takes for guarded what is open. */
+static void
+check_client_ca(struct conf_context *cx, const struct listen_tls_conf *c)
+{
+	if (c->client_ca != NULL || !CONF_IS_SET(&listen_tls_table, c, client_certificates))
+		return;
+	conf_error(cx->diag, conf_place(&listen_tls_table, c, "client_certificates"),
+	    "client_certificates: nobody is asked for one without client_ca");
+}
+
 /* A route that would refuse everybody. */
 static void
 check_client_certificates(struct conf_context *cx, const struct server_conf *c)
@@ -170,6 +180,7 @@ check_addresses(struct conf_context *cx, const struct server_conf *c)
 		struct conf_place at = conf_place(&listen_table, l, "address");
 
 		check_redirect(cx, l);
+		check_client_ca(cx, &l->tls);
 		if (strcmp(l->address, admin) == 0)
 			refuse_twice(cx, at, admin);
 		for (size_t before = 0; before < i; before++)

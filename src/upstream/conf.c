@@ -216,6 +216,12 @@ check_health(struct conf_context *cx, const struct conf_table *t, void *target)
 		conf_error(cx->diag, conf_place(t, h, "host"), "host: \"%s\" is no host", h->host);
 	if (h->path == NULL && h->body != NULL)
 		conf_error(cx->diag, conf_place(t, h, "body"), "body: there is none without path");
+	if (h->path == NULL && h->host != NULL)
+		conf_error(
+		    cx->diag, conf_place(t, h, "host"), "host: nobody is told it without path");
+	if (h->path == NULL && CONF_IS_SET(t, h, statuses))
+		conf_error(cx->diag, conf_place(t, h, "statuses"),
+		    "statuses: there are none without path");
 	if (h->timeout > h->interval)
 		conf_error(
 		    cx->diag, conf_place(t, h, "timeout"), "timeout: it is longer than interval");
@@ -293,6 +299,8 @@ check_tls(struct conf_context *cx, const struct conf_table *t, void *target)
 	find_file(cx, c, &c->ca);
 	find_file(cx, c, &c->cert);
 	find_file(cx, c, &c->key);
+	if (c->name != NULL && !is_plain(c->name))
+		conf_error(cx->diag, conf_place(t, c, "name"), "name: \"%s\" is no host", c->name);
 	if ((c->cert == NULL) != (c->key == NULL)) {
 		conf_error(cx->diag, conf_place(t, c, c->cert == NULL ? "key" : "cert"),
 		    "tls: a certificate and its key belong together: %s is missing",
@@ -437,6 +445,26 @@ is_any_service_bad(const struct upstream_section *s)
 	return false;
 }
 
+/* Metrics, drains and sessions know a server by its text. */
+static void
+check_servers_differ(struct conf_context *cx, const struct upstream_section *s)
+{
+	for (size_t i = 1; i < s->servers.count; i++) {
+		const struct upstream_server_conf *one = &s->servers.items[i];
+
+		for (size_t before = 0; before < i; before++) {
+			if (strcmp(server_text(&s->servers.items[before]), server_text(one)) != 0)
+				continue;
+			conf_error(cx->diag,
+			    conf_place(
+				&upstream_server_table, one, one->srv != NULL ? "srv" : "address"),
+			    "servers: \"%s\" is there twice", server_text(one));
+			conf_hint(cx->diag, "weight: 2 gives it twice the requests");
+			break;
+		}
+	}
+}
+
 /* A name takes places for all the addresses it may have. */
 static void
 check_upstream(struct conf_context *cx, const struct conf_table *t, void *target)
@@ -454,6 +482,7 @@ check_upstream(struct conf_context *cx, const struct conf_table *t, void *target
 		conf_error(
 		    cx->diag, conf_place(t, s, "servers"), "servers: there is a bad address");
 	upstream_unref(&u);
+	check_servers_differ(cx, s);
 	if (s->protocol == PROTOCOL_auto && s->tls.conf.is_off) {
 		conf_error(cx->diag, conf_place(t, s, "protocol"),
 		    "protocol: auto is agreed on by TLS, and there is none");
