@@ -58,9 +58,9 @@ attempt_opened(struct attempt *a)
 static bool
 attempt_join(struct attempt *a)
 {
-	if (!may_be_h2(a) || a->wants_new)
+	if (!may_be_h2(a))
 		return false;
-	a->h2 = h2link_find(a->pool, a->server, &a->announce);
+	a->h2 = h2link_find(a->pool, a->server, &a->announce, a->renewed_ms);
 	return a->h2 != NULL;
 }
 
@@ -70,8 +70,8 @@ attempt_may_join_later(struct attempt *a)
 {
 	struct server_seat *seat = attempt_seat(a);
 
-	return may_be_h2(a) && !a->wants_new && a->announce.n == 0 && !seat->answered_h1 &&
-	    (seat->opening > 0 || h2link_is_coming(seat));
+	return may_be_h2(a) && a->announce.n == 0 && !seat->answered_h1 &&
+	    (seat->opening > 0 || h2link_is_coming(seat, a->renewed_ms));
 }
 
 static const char *
@@ -144,6 +144,7 @@ attempt_elsewhere(struct attempt *a)
 {
 	a->tries++;
 	a->wants_new = false;
+	a->renewed_ms = 0;
 	attempt_leave_server(a);
 	attempt_begin(a);
 }
@@ -416,6 +417,7 @@ attempt_renew(struct attempt *a)
 	attempt_let_go(a);
 	a->renewals++;
 	a->wants_new = true;
+	a->renewed_ms = loop_now_ms(attempt_loop(a));
 	attempt_begin(a);
 }
 

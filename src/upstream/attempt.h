@@ -48,8 +48,10 @@ struct attempt {
 	bool wants_h1;	     /* HTTP/1.1, where there is a choice */
 	bool is_reused;	     /* conn, or h2, has served before */
 	bool wants_new;	     /* an idle connection will not do */
-	uint64_t key;	     /* of the request, for consistent_hash */
-	struct slice wanted; /* token of the server its client began with; the owner's */
+	int64_t
+	    renewed_ms; /* nor one of HTTP/2 that is older than this, when the one before died */
+	uint64_t key;	/* of the request, for consistent_hash */
+	struct slice wanted;	 /* token of the server its client began with; the owner's */
 	struct server_set tried; /* servers that could not be connected to, or failed */
 	unsigned tries;		 /* servers left for another one */
 	unsigned avoided;	 /* servers in tried that another fetch has asked */
@@ -78,7 +80,7 @@ bool attempt_has_other(const struct attempt *a);
 void attempt_again(struct attempt *a);
 /* Whether a server has been chosen that is slow to be connected to. */
 bool attempt_is_connecting(const struct attempt *a);
-/* The connection died: drops it and gets another one, made for this, to the same server. */
+/* The connection died: drops it and gets a newer one to the same server; of HTTP/2, together with others it had. */
 void attempt_renew(struct attempt *a);
 /* Gives back server and connection; no callback comes any more. */
 void attempt_fini(struct attempt *a);

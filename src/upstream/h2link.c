@@ -122,6 +122,8 @@ link_rest(struct h2link *l)
 	struct upconn *c = l->conn;
 
 	timer_disarm(&l->watch);
+	if (l->out.n == 0 && l->out.cap > KEPT_BYTES)
+		buf_fini(&l->out);
 	if (l->is_resting && !l->is_broken && !h2_client_is_leaving(l->client))
 		return;
 	if (l->is_resting)
@@ -130,8 +132,6 @@ link_rest(struct h2link *l)
 		pool_discard(&c);
 		return;
 	}
-	if (l->out.n == 0 && l->out.cap > KEPT_BYTES)
-		buf_fini(&l->out);
 	l->is_resting = true;
 	pool_return(&c);
 }
@@ -294,19 +294,21 @@ h2link_open(struct upconn **cp)
 }
 
 struct h2link *
-h2link_find(struct pool *p, struct server *s, const struct proxy_line *announce)
+h2link_find(struct pool *p, struct server *s, const struct proxy_line *announce, int64_t since_ms)
 {
 	LIST_EACH (l, &pool_seat(s, pool_worker(p))->links, struct h2link, seated)
-		if (proxy_line_eq(&l->conn->announced, announce) && link_room(l) > 0)
+		if (l->conn->opened_ms >= since_ms &&
+		    proxy_line_eq(&l->conn->announced, announce) && link_room(l) > 0)
 			return l;
 	return NULL;
 }
 
 bool
-h2link_is_coming(const struct server_seat *seat)
+h2link_is_coming(const struct server_seat *seat, int64_t since_ms)
 {
 	LIST_EACH (l, &seat->links, struct h2link, seated)
-		if (!l->is_broken && !h2_client_is_open(l->client))
+		if (l->conn->opened_ms >= since_ms && !l->is_broken &&
+		    !h2_client_is_open(l->client))
 			return true;
 	return false;
 }
@@ -321,7 +323,7 @@ h2link_begin(struct h2link *l, struct h2_call *call, const struct h2_call_start 
 	if (l->is_resting)
 		pool_reuse(l->conn);
 	l->is_resting = false;
-	if (now_ms - l->heard_ms >= quiet_ms(l))
+	if (now_ms - l->heard_ms >= quiet_ms(l) && !h2_client_awaits_ping(l->client))
 		link_ping(l); /* nobody has looked at it for long */
 	if (!timer_is_armed(&l->watch))
 		watch_until(l, now_ms + quiet_ms(l));

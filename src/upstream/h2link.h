@@ -19,10 +19,11 @@ struct h2link;
 
 /* Of a connection, which is the link's from now on; *cp is NULL then. The caller begins a call at once. NULL: no memory. */
 struct h2link *h2link_open(struct upconn **cp);
-/* One that has room, for whom announce says; NULL: none has. */
-struct h2link *h2link_find(struct pool *p, struct server *s, const struct proxy_line *announce);
-/* Whether there is one that will tell soon how many calls it takes. */
-bool h2link_is_coming(const struct server_seat *seat);
+/* One that has room, for whom announce says, begun no earlier than since_ms; NULL: none has. */
+struct h2link *h2link_find(
+    struct pool *p, struct server *s, const struct proxy_line *announce, int64_t since_ms);
+/* Whether there is one, begun no earlier, that will tell soon how many calls it takes. */
+bool h2link_is_coming(const struct server_seat *seat, int64_t since_ms);
 /* Begins a call on it. 0, or -1: it cannot. */
 int h2link_begin(struct h2link *l, struct h2_call *call, const struct h2_call_start *start);
 /* Takes no more calls, and is closed behind the last. */
