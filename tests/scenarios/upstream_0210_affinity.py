@@ -53,6 +53,17 @@ def test_a_server_that_is_gone_is_replaced(three, forebay):
     assert w1.get("/a", cookie=cookie_of(moved)).text == moved.text
 
 
+def test_a_session_outlives_reloads_also_those_that_change_the_upstream(three, forebay):
+    w1 = affine(forebay, three)
+    first = w1.get("/a")
+    servers = [str(o) for o in three]
+    for change in ({}, {"balance": "least_connections"}, {"servers": servers[::-1]}, {"servers": [{"address": o, "weight": 5} for o in servers]}):
+        w1.reload({"upstreams": {"app": {"servers": servers, "affinity": {"secret": SECRET}, **change}}})
+        for _ in range(4):
+            again = w1.get("/a", cookie=cookie_of(first)).expect(200, first.text)
+            assert "Set-Cookie" not in again.headers
+
+
 @pytest.mark.parametrize("value", ["", "x", "A" * 22, "A" * 5000, "127.0.0.1:1"])
 def test_a_cookie_that_nobody_signed_binds_to_nobody(three, forebay, value):
     w1 = affine(forebay, three)

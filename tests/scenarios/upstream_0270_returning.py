@@ -1,0 +1,74 @@
+"""Which of the servers are asked at all: who was away and returns, who is slower than the others, and what holds when most are ill."""
+
+import pytest
+from stage.waiting import wait_until
+
+CHECK = {"path": "/health", "interval": "100ms", "timeout": "100ms", "fall": 1, "rise": 1}
+
+
+@pytest.fixture
+def four(origins):
+    made = [origins(f"o{n}") for n in (1, 2, 3, 4)]
+    for origin in made:
+        origin.on("/*").reply(200, origin.name, cache_control="no-store")
+    return made
+
+
+def in_front_of(forebay, servers, **upstream):
+    return forebay({"upstreams": {"app": {"servers": [str(o) for o in servers], **upstream}}})
+
+
+def asked(w1, server, times):
+    """How many of so many requests it got."""
+    before = server.count("GET /a")
+    for _ in range(times):
+        w1.get("/a").expect(200)
+    return server.count("GET /a") - before
+
+
+def test_a_server_that_returns_begins_with_a_tenth_and_has_its_share_at_the_end(four, forebay, clock):
+    two = four[:2]
+    w1 = in_front_of(forebay, two, slow_start="60s", ejection={"errors": 1, "time": "10s"})
+    assert asked(w1, two[0], 20) == 10
+    two[0].on("GET /a").reply(503, "ill", cache_control="no-store")
+    assert asked(w1, two[0], 4) == 1
+    two[0].on("GET /a").reply(200, "well", cache_control="no-store")
+    clock.advance(11)
+    assert 1 <= asked(w1, two[0], 33) <= 6                  # three, if each came to one worker
+    clock.advance(30)
+    assert 8 <= asked(w1, two[0], 40) <= 19                 # about a third
+    clock.advance(30)
+    assert asked(w1, two[0], 40) >= 18
+
+
+def test_where_most_are_ill_all_are_asked(four, forebay):
+    w1 = in_front_of(forebay, four, health=CHECK, panic="30%", ejection="off")
+    for origin in four[:2]:
+        origin.on("GET /health").reply(503, "ill")
+        w1.wait_metric("forebay_upstream_up", 0, server=str(origin))
+    assert {w1.get("/a").text for _ in range(12)} == {"o3", "o4"}
+    four[2].on("GET /health").reply(503, "ill")             # a quarter is left
+    w1.wait_metric("forebay_upstream_up", 0, server=str(four[2]))
+    assert {w1.get("/a").text for _ in range(12)} == {"o1", "o2", "o3", "o4"}
+    four[2].on("GET /health").reply(200, "well")
+    w1.wait_metric("forebay_upstream_up", 1, server=str(four[2]))
+    assert {w1.get("/a").text for _ in range(12)} == {"o3", "o4"}
+
+
+def test_a_server_that_is_much_slower_than_the_others_is_not_asked_for_a_while(four, forebay, clock):
+    w1 = in_front_of(forebay, four[:3], ejection={"errors": "off", "latency": 5, "time": "30s"})
+    slow = four[0]
+    for n in range(12):
+        gate = slow.on(f"GET /slow/{n}").reply(200, "at last", cache_control="no-store").hold()
+        turn = [w1.client().ask("GET", f"/slow/{n}") for _ in range(3)]
+        wait_until(lambda gate=gate: gate.arrived == 1, "the slow one's turn")
+        clock.advance(0.2)
+        gate.release()
+        for client in turn:
+            client.answer().expect(200)
+    clock.advance(11)
+    w1.get("/a").expect(200)
+    w1.wait_log(f"{slow} is not asked for 30 s: it is much slower than the others")
+    assert asked(w1, slow, 12) == 0
+    clock.advance(31)
+    assert asked(w1, slow, 12) == 4
