@@ -262,6 +262,8 @@ end_of(const struct h2_call *call, uint32_t code)
 {
 	if (code == NGHTTP2_REFUSED_STREAM)
 		return H2_CALL_turned_away;
+	if (code == NGHTTP2_HTTP_1_1_REQUIRED)
+		return H2_CALL_wants_h1;
 	if (call->was_reset)
 		return H2_CALL_reset;
 	return code == NGHTTP2_NO_ERROR ? H2_CALL_done : H2_CALL_bad;

@@ -30,6 +30,7 @@ struct h2_client;
 	X(done,        "both sides are through")                                               \
 	X(reset,       "the server reset the stream")                                          \
 	X(turned_away, "the server did not look at it: REFUSED_STREAM, or beyond its GOAWAY")  \
+	X(wants_h1,    "the server wants HTTP/1.1 for it: HTTP_1_1_REQUIRED")                  \
 	X(bad,         "what came is no valid response")                                       \
 	X(too_large,   "a head larger than its limit")                                         \
 	X(lost,        "the connection ended")                                                 \

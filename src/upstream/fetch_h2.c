@@ -155,6 +155,20 @@ on_turned_away(struct fetch *f)
 		attempt_again(&f->attempt);
 }
 
+/* Where both are offered; nobody has promised that nothing was done. */
+static void
+on_h1_wanted(struct fetch *f)
+{
+	if (fetch_conf(f)->protocol != PROTOCOL_auto || !f->plan.is_idempotent ||
+	    f->upload_touched) {
+		fetch_failed(f, FETCH_stream_reset);
+		return;
+	}
+	fetch_begin_anew(f, FETCH_stream_reset);
+	f->attempt.wants_h1 = true;
+	attempt_again(&f->attempt);
+}
+
 static void
 on_cut_off(struct fetch *f)
 {
@@ -175,6 +189,9 @@ on_call_end(struct fetch *f)
 	switch (end) {
 	case H2_CALL_turned_away:
 		on_turned_away(f);
+		return;
+	case H2_CALL_wants_h1:
+		on_h1_wanted(f);
 		return;
 	case H2_CALL_reset:
 		fetch_failed(f, FETCH_stream_reset);
