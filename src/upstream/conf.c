@@ -465,6 +465,29 @@ check_servers_differ(struct conf_context *cx, const struct upstream_section *s)
 	}
 }
 
+static bool
+has_zone(const struct upstream_section *s)
+{
+	for (size_t i = 0; i < s->servers.count; i++)
+		if (s->servers.items[i].zone != NULL &&
+		    strcmp(s->servers.items[i].zone, s->zone) == 0)
+			return true;
+	return false;
+}
+
+/* What is said and does nothing. */
+static void
+warn_of_idle_words(
+    struct conf_context *cx, const struct conf_table *t, const struct upstream_section *s)
+{
+	if (CONF_IS_SET(t, s, hash) && s->balance != BALANCE_consistent_hash)
+		conf_warning(cx->diag, conf_place(t, s, "hash"),
+		    "hash: only balance: consistent_hash goes by it");
+	if (s->zone != NULL && !has_zone(s))
+		conf_warning(cx->diag, conf_place(t, s, "zone"),
+		    "zone: no server stands in \"%s\", so all are asked", s->zone);
+}
+
 /* A name takes places for all the addresses it may have. */
 static void
 check_upstream(struct conf_context *cx, const struct conf_table *t, void *target)
@@ -483,6 +506,7 @@ check_upstream(struct conf_context *cx, const struct conf_table *t, void *target
 		    cx->diag, conf_place(t, s, "servers"), "servers: there is a bad address");
 	upstream_unref(&u);
 	check_servers_differ(cx, s);
+	warn_of_idle_words(cx, t, s);
 	if (s->protocol == PROTOCOL_auto && s->tls.conf.is_off) {
 		conf_error(cx->diag, conf_place(t, s, "protocol"),
 		    "protocol: auto is agreed on by TLS, and there is none");

@@ -78,6 +78,18 @@ def test_a_bad_value_is_told_in_its_place(cli, tmp_path, where):
         assert any(place in done.stderr for place in places), (bad, done.stderr)
 
 
+@pytest.mark.parametrize("words, column, says", [
+    ("hash: {key: [uri]}", 72, 'only balance: consistent_hash goes by it'),
+    ("zone: east", 72, 'no server stands in "east"'),
+])
+def test_what_does_nothing_is_warned_of(cli, tmp_path, words, column, says):
+    path = tmp_path / "forebay.yaml"
+    path.write_text(AROUND["upstream"].format(words) + "routes: [{match: /**}]\n")
+    done = cli("check", "-c", path)
+    assert done.returncode == 0 and f"forebay.yaml:2:{column}: warning: {words.partition(':')[0]}: {says}" in done.stderr
+    assert cli("check", "--strict", "-c", path).returncode == 1
+
+
 def test_none_is_left_out(cli):
     """A directive that is added to these tables wants its bad values here."""
     tables = json.loads(cli("schema").stdout)["$defs"]
