@@ -145,6 +145,8 @@ fetch_begin_anew(struct fetch *f, enum fetch_end end)
 	f->first = end;
 	f->step = FETCH_REACHING;
 	f->head_sent = 0;
+	f->kept_at = 0;
+	f->upload_done = false;
 	f->in.n = 0;
 	f->send_broken = false;
 	f->started_reading = false;

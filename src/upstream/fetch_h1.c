@@ -14,6 +14,35 @@ is_sent(const struct fetch *f)
 	return f->head_sent == f->request.n && (f->plan.upload == NULL || f->upload_done);
 }
 
+/* What a try before this one, by HTTP/2, has had of it comes first. */
+static int
+peek_upload(struct fetch *f, struct iovec *iov, int max, bool *end_out)
+{
+	struct upload *u = f->plan.upload;
+	size_t kept = f->kept.n - f->kept_at;
+
+	if (!f->upload_begun) {
+		f->upload_begun = true;
+		u->begin(u);
+	}
+	if (kept == 0 && !f->upload_read)
+		return u->peek(u, iov, max, end_out);
+	*end_out = f->upload_read;
+	iov[0] = (struct iovec){f->kept.p + f->kept_at, kept};
+	return kept > 0;
+}
+
+static void
+consume_upload(struct fetch *f, size_t n)
+{
+	size_t kept = f->kept.n - f->kept_at;
+
+	if (kept > 0)
+		f->kept_at += n;
+	else
+		f->plan.upload->consume(f->plan.upload, n);
+}
+
 /* The upload's part of what is to be sent, behind the n pieces that are there. */
 static int
 gather_upload(struct fetch *f, struct iovec *iov, int n, int max, size_t *upload_out, bool *end_out)
@@ -22,16 +51,12 @@ gather_upload(struct fetch *f, struct iovec *iov, int n, int max, size_t *upload
 	bool chunks = u->length == BODY_LENGTH_UNKNOWN;
 	int pieces;
 
-	if (!f->upload_begun) {
-		f->upload_begun = true;
-		u->begin(u);
-	}
 	if (chunks) {
-		pieces = u->peek(u, iov + n + 1, max - n - CHUNKER_EXTRA, end_out);
+		pieces = peek_upload(f, iov + n + 1, max - n - CHUNKER_EXTRA, end_out);
 		f->chunker.trailers = u->trailers;
 		return n + chunker_frame(&f->chunker, iov + n, pieces, *end_out, upload_out);
 	}
-	pieces = u->peek(u, iov + n, max - n, end_out);
+	pieces = peek_upload(f, iov + n, max - n, end_out);
 	for (int i = 0; i < pieces; i++)
 		*upload_out += iov[n + i].iov_len;
 	return n + pieces;
@@ -70,7 +95,7 @@ book_sent(struct fetch *f, size_t sent)
 	if (u->length == BODY_LENGTH_UNKNOWN)
 		sent = chunker_sent(&f->chunker, sent);
 	if (sent > 0)
-		u->consume(u, sent);
+		consume_upload(f, sent);
 }
 
 void

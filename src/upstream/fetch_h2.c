@@ -7,20 +7,13 @@
 
 /* --- the request --- */
 
-/* Whether what has been pulled can be pulled again. A next try may be by HTTP/1.1 where both are offered, and that
- * reads from the upload itself. */
-static bool
-keeps_upload(const struct fetch *f)
-{
-	return fetch_conf(f)->protocol == PROTOCOL_h2;
-}
-
+/* For a next try, by whichever version. */
 static void
 keep_pulled(struct fetch *f, struct slice bytes)
 {
 	if (f->upload_touched)
 		return;
-	if (!keeps_upload(f) || f->kept.n + bytes.n > KEPT_MOST) {
+	if (f->kept.n + bytes.n > KEPT_MOST) {
 		f->upload_touched = true;
 		return;
 	}
@@ -90,11 +83,12 @@ fetch_h2_pull(void *arg, char *to, size_t n, bool *end_out, struct slice *traile
 	if (f->plan.upload == NULL)
 		return pull_content(f, to, n, end_out);
 	got = pull_kept(f, to, n);
-	if (got == 0 && !f->upload_done) {
+	if (got == 0 && !f->upload_read) {
 		got = pull_upload(f, to, n, end_out);
-		f->upload_done = *end_out;
+		f->upload_read = *end_out;
 	} else
-		*end_out = f->upload_done && f->kept_at == f->kept.n;
+		*end_out = f->upload_read && f->kept_at == f->kept.n;
+	f->upload_done = *end_out;
 	if (*end_out)
 		*trailers_out = f->plan.upload->trailers;
 	if (f->step == FETCH_EXCHANGING && (got > 0 || *end_out))
@@ -115,7 +109,6 @@ fetch_h2_begin(struct fetch *f)
 	    .head_limit = f->plan.head_limit};
 
 	f->head_sent = n;
-	f->kept_at = 0;
 	f->held = 0;
 	atomic_fetch_add_explicit(&f->attempt.server->requests_h2, 1, memory_order_relaxed);
 	if (h2link_begin(f->attempt.h2, &f->attempt.call, &start) != 0)

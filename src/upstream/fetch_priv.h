@@ -33,9 +33,11 @@ struct fetch {
 	struct slice request; /* plan.head, or own_head */
 	struct buf own_head;  /* the same with the server's name as Host */
 	size_t head_sent;
-	bool upload_begun, upload_done, upload_touched, send_broken;
-	struct buf kept; /* of the upload, as it went out by HTTP/2 */
-	size_t kept_at;	 /* to be sent from here on */
+	bool upload_begun, upload_touched, send_broken;
+	bool upload_read; /* its owner has given all of it */
+	bool upload_done; /* and this try has sent it */
+	struct buf kept;  /* of the upload, as it went out by HTTP/2 */
+	size_t kept_at;	  /* this try is to send it from here on */
 	unsigned turned_away;
 	struct chunker chunker; /* of an upload without a known length */
 	/* receiving */

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from stage.client import Client
-from stage.h2 import H2, HEADERS, NO_ERROR, SETTINGS, Served, Server
+from stage.h2 import DATA, H2, HEADERS, NO_ERROR, SETTINGS, Served, Server
 from stage.process import Process
 from stage.waiting import USUAL_S, patiently, ports, wait_until
 
@@ -231,3 +231,40 @@ def test_a_server_that_knows_no_other_version_wants_the_old_one_in_vain(app, c1,
     s1.reset(s1.request(), HTTP_1_1_REQUIRED)
     assert c1.answer(stream).status == 502
     assert w1.access(1)[0]["fetch_end"] == "stream_reset"
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+@pytest.mark.parametrize("then", ["h2", "http/1.1"])
+def test_what_a_server_left_behind_of_an_upload_is_sent_again_by_either_version(app, forebay, certs, then, chunked):
+    first, second = (certs.certificate("127.0.0.1").server_context() for _ in range(2))
+    first.set_alpn_protocols(["h2"])
+    second.set_alpn_protocols([then])
+    w1 = forebay(f"workers: 1\nupstreams: {{app: {{servers: '{app}', protocol: auto, tls: {{ca: {certs.cert}}}}}}}\n")
+    with w1.client() as c1:
+        c1.send(b"POST /up HTTP/1.1\r\nHost: a.test\r\n" + (b"Transfer-Encoding: chunked\r\n\r\n6\r\nspring\r\n" if chunked else
+                                                          b"Content-Length: 11\r\n\r\nspringflood"))
+        s1 = Served(first.wrap_socket(app.accept_raw(), server_side=True))
+        a = s1.request()
+        assert s1.next(DATA, stream=a).payload == (b"spring" if chunked else b"springflood")
+        if chunked:
+            c1.send(b"5\r\nflood\r\n0\r\n\r\n")
+            assert s1.next(DATA, stream=a).payload == b"flood"
+        s1.go(0)
+        sock = second.wrap_socket(app.accept_raw(), server_side=True)
+        if then == "h2":
+            s2 = Served(sock)
+            b, got = s2.request(), b""
+            while len(got) < 11:
+                got += s2.next(DATA, stream=b).payload
+            s2.reply(b, "thanks")
+        else:
+            got, end = b"", b"0\r\n\r\n" if chunked else b"springflood"
+            while not got.endswith(end):
+                got += sock.recv(65536)
+            got = got.partition(b"\r\n\r\n")[2]
+            if chunked:
+                got = b"".join(line for i, line in enumerate(got.split(b"\r\n")) if i % 2)
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nthanks")
+        assert got == b"springflood"
+        c1.answer().expect(200, "thanks")
+    sock.close()
