@@ -299,6 +299,72 @@ a_streams_window_opens_as_its_owner_takes_and_the_connections_at_once(void **sta
 	owner_free(o);
 }
 
+/* By how much the connection's window has been opened. */
+static size_t
+opened(const struct owner *o)
+{
+	size_t at = H2_PREFACE_BYTES, sum = 0;
+
+	while (at < o->out.n) {
+		struct h2_frame f;
+		const unsigned char *p = (const unsigned char *)o->out.p + at + H2_FRAME_HEAD_BYTES;
+		size_t bytes = h2_frame_head(o->out.p + at, &f);
+
+		if (f.type == H2_WINDOW_UPDATE && f.id == 0)
+			sum += (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+		at += H2_FRAME_HEAD_BYTES + bytes;
+	}
+	return sum;
+}
+
+/* 256 bytes in which one is data. */
+static void
+padded_bytes_open_the_windows_again(void **state)
+{
+	struct owner *o = owner_new(false);
+	struct buf b = {0};
+	char block[256] = {(char)254, 'x'};
+	size_t had = opened(o), n = 0;
+
+	frame(&b, H2_HEADERS, H2_END_HEADERS, 1, SLICE_LIT(OK));
+	for (; n < 4 * H2_CLIENT_CONNECTION_WINDOW; n += sizeof(block)) {
+		frame(&b, H2_DATA, H2_PADDED, 1, slice_of(block, sizeof(block)));
+		assert_true(feed(o, &b));
+		h2_call_consumed(&o->call, 1);
+		collect(o);
+	}
+	assert_int_equal(o->call.end, H2_CALL_open);
+	assert_int_equal(o->body.n, n / sizeof(block));
+	assert_true(opened(o) - had <= n);
+	assert_true(opened(o) - had >= n - H2_CLIENT_CONNECTION_WINDOW / 2);
+	buf_fini(&b);
+	owner_free(o);
+}
+
+/* Before the server knows, and afterwards. */
+static void
+what_comes_for_a_dropped_call_opens_the_connections_window_again(void **state)
+{
+	struct owner *o = owner_new(false);
+	struct buf b = {0};
+	char block[16384] = {0};
+	size_t had = opened(o), n = 0;
+
+	frame(&b, H2_HEADERS, H2_END_HEADERS, 1, SLICE_LIT(OK));
+	frame(&b, H2_DATA, 0, 1, slice_of(block, sizeof(block)));
+	assert_true(feed(o, &b));
+	n += sizeof(block);
+	h2_call_drop(&o->call);
+	for (; n < 4 * H2_CLIENT_CONNECTION_WINDOW; n += sizeof(block)) {
+		frame(&b, H2_DATA, 0, 1, slice_of(block, sizeof(block)));
+		assert_true(feed(o, &b));
+	}
+	assert_true(opened(o) - had <= n);
+	assert_true(opened(o) - had >= n - H2_CLIENT_CONNECTION_WINDOW / 2);
+	buf_fini(&b);
+	owner_free(o);
+}
+
 static void
 more_than_the_window_is_the_servers_fault(void **state)
 {
@@ -402,6 +468,8 @@ main(void)
 	    cmocka_unit_test(a_head_is_bounded_as_it_unfolds),
 	    cmocka_unit_test(what_the_server_did_not_look_at_is_told_apart),
 	    cmocka_unit_test(a_streams_window_opens_as_its_owner_takes_and_the_connections_at_once),
+	    cmocka_unit_test(padded_bytes_open_the_windows_again),
+	    cmocka_unit_test(what_comes_for_a_dropped_call_opens_the_connections_window_again),
 	    cmocka_unit_test(more_than_the_window_is_the_servers_fault),
 	    cmocka_unit_test(an_upload_goes_as_it_comes_and_its_trailers_behind_it),
 	    cmocka_unit_test(a_call_that_is_dropped_is_cancelled),
