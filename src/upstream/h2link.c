@@ -307,7 +307,7 @@ bool
 h2link_is_coming(const struct server_seat *seat, int64_t since_ms)
 {
 	LIST_EACH (l, &seat->links, struct h2link, seated)
-		if (l->conn->opened_ms >= since_ms && !l->is_broken &&
+		if (l->conn->opened_ms >= since_ms && !l->is_broken && !l->is_retired &&
 		    !h2_client_is_open(l->client))
 			return true;
 	return false;

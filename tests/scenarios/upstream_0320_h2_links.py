@@ -152,6 +152,18 @@ def test_each_client_has_a_connection_that_announces_him(app, forebay):
     assert w1.metric("forebay_upstream_connects_total") == 2
 
 
+def test_nobody_waits_for_the_connection_of_a_check(app, forebay):
+    w1 = forebay(CONFIG % ", health: {path: /well, interval: 40s, timeout: 30s}", app=app)
+    check = app.accept_raw()
+    assert check.recv(3) == b"PRI"              # and no word of the server's
+    with H2(w1.address) as c1:
+        stream = c1.get("/")
+        s1 = app.accept()
+        s1.reply(s1.request(), "at once")
+        c1.answer(stream).expect(200, "at once")
+    check.close()
+
+
 # --- where both versions are offered
 
 NODE = """

@@ -317,47 +317,49 @@ opened(const struct owner *o)
 	return sum;
 }
 
-/* 256 bytes in which one is data. */
+/* 256 bytes of which half are data. */
 static void
 padded_bytes_open_the_windows_again(void **state)
 {
 	struct owner *o = owner_new(false);
 	struct buf b = {0};
-	char block[256] = {(char)254, 'x'};
+	char block[256] = {127};
 	size_t had = opened(o), n = 0;
 
 	frame(&b, H2_HEADERS, H2_END_HEADERS, 1, SLICE_LIT(OK));
 	for (; n < 4 * H2_CLIENT_CONNECTION_WINDOW; n += sizeof(block)) {
 		frame(&b, H2_DATA, H2_PADDED, 1, slice_of(block, sizeof(block)));
 		assert_true(feed(o, &b));
-		h2_call_consumed(&o->call, 1);
+		h2_call_consumed(&o->call, sizeof(block) / 2);
 		collect(o);
 	}
 	assert_int_equal(o->call.end, H2_CALL_open);
-	assert_int_equal(o->body.n, n / sizeof(block));
+	assert_int_equal(o->body.n, n / 2);
 	assert_true(opened(o) - had <= n);
 	assert_true(opened(o) - had >= n - H2_CLIENT_CONNECTION_WINDOW / 2);
 	buf_fini(&b);
 	owner_free(o);
 }
 
-/* Before the server knows, and afterwards. */
+/* Before it knows of that, and afterwards. */
 static void
-what_comes_for_a_dropped_call_opens_the_connections_window_again(void **state)
+what_comes_for_dropped_calls_opens_the_connections_window_again(void **state)
 {
 	struct owner *o = owner_new(false);
 	struct buf b = {0};
 	char block[16384] = {0};
 	size_t had = opened(o), n = 0;
 
-	frame(&b, H2_HEADERS, H2_END_HEADERS, 1, SLICE_LIT(OK));
-	frame(&b, H2_DATA, 0, 1, slice_of(block, sizeof(block)));
-	assert_true(feed(o, &b));
-	n += sizeof(block);
-	h2_call_drop(&o->call);
-	for (; n < 4 * H2_CLIENT_CONNECTION_WINDOW; n += sizeof(block)) {
-		frame(&b, H2_DATA, 0, 1, slice_of(block, sizeof(block)));
+	for (uint32_t id = 1; id < 101; id += 2) {
+		frame(&b, H2_HEADERS, H2_END_HEADERS, id, SLICE_LIT(OK));
+		h2_call_drop(&o->call);
+		for (size_t of = 0; of < H2_CLIENT_WINDOW; of += sizeof(block), n += sizeof(block))
+			frame(&b, H2_DATA, 0, id, slice_of(block, sizeof(block)));
 		assert_true(feed(o, &b));
+		frame(&b, H2_DATA, 0, id, slice_of(block, sizeof(block)));
+		n += sizeof(block);
+		assert_true(feed(o, &b));
+		begin(o, false);
 	}
 	assert_true(opened(o) - had <= n);
 	assert_true(opened(o) - had >= n - H2_CLIENT_CONNECTION_WINDOW / 2);
@@ -469,7 +471,7 @@ main(void)
 	    cmocka_unit_test(what_the_server_did_not_look_at_is_told_apart),
 	    cmocka_unit_test(a_streams_window_opens_as_its_owner_takes_and_the_connections_at_once),
 	    cmocka_unit_test(padded_bytes_open_the_windows_again),
-	    cmocka_unit_test(what_comes_for_a_dropped_call_opens_the_connections_window_again),
+	    cmocka_unit_test(what_comes_for_dropped_calls_opens_the_connections_window_again),
 	    cmocka_unit_test(more_than_the_window_is_the_servers_fault),
 	    cmocka_unit_test(an_upload_goes_as_it_comes_and_its_trailers_behind_it),
 	    cmocka_unit_test(a_call_that_is_dropped_is_cancelled),
