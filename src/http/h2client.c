@@ -4,12 +4,12 @@
 #include <stdlib.h>
 
 #include "http/h1.h"
+#include "http/h2fields.h"
 #include "http/h2frame.h"
 
-#define FIELDS_MOST (HEAD_FIELDS_MAX + 32) /* of a request of ours */
-#define BLOCK_MOST (1024 * 1024)	   /* and their bytes */
-#define PER_FIELD_BYTES 4		   /* ": " and CR LF */
-#define BUDGET 1000			   /* frames that bring nothing forward */
+#define BLOCK_MOST (1024 * 1024) /* bytes of a request's fields */
+#define PER_FIELD_BYTES 4	 /* ": " and CR LF */
+#define BUDGET 1000		 /* frames that bring nothing forward */
 #define BUDGET_PER_S 50
 #define EARNED_BY_DATA 4
 #define EARNED_BY_HEAD 5
@@ -483,103 +483,16 @@ h2_client_leave(struct h2_client *c)
 
 /* --- a call --- */
 
-struct fields {
-	nghttp2_nv nv[FIELDS_MOST];
-	size_t count;
-};
-
-static bool
-add_field(struct fields *f, struct slice name, struct slice value, unsigned flags)
-{
-	if (f->count == FIELDS_MOST)
-		return false;
-	f->nv[f->count++] = (nghttp2_nv){(uint8_t *)(uintptr_t)name.p,
-	    (uint8_t *)(uintptr_t)value.p, name.n, value.n, (uint8_t)flags};
-	return true;
-}
-
-static struct slice
-next_line(struct slice *text)
-{
-	size_t end = slice_index(*text, '\n');
-	struct slice line = slice_of(text->p, end);
-
-	*text = slice_skip(*text, end < text->n ? end + 1 : end);
-	if (line.n > 0 && line.p[line.n - 1] == '\r')
-		line.n--;
-	return line;
-}
-
-/* What must not stand in the dynamic table, where lengths could be found out by guessing. */
-static bool
-is_secret(enum field_id id)
-{
-	return id == FIELD_AUTHORIZATION || id == FIELD_COOKIE;
-}
-
-/* names: where they are written in lower case. */
-static bool
-add_lines(struct fields *f, struct slice text, struct buf *names)
-{
-	struct slice line;
-
-	buf_room(names, text.n); /* so that it does not move */
-	while ((line = next_line(&text)).n > 0) {
-		size_t colon = slice_index(line, ':');
-		struct slice name = slice_of(line.p, colon);
-		enum field_id id = field_id_of(name);
-		char *at = names->p + names->n;
-
-		if (id == FIELD_HOST || field_is(id, F_HOP))
-			continue;
-		for (size_t i = 0; i < name.n; i++)
-			at[i] = (char)ascii_lower((unsigned char)name.p[i]);
-		names->n += name.n;
-		if (!add_field(f, slice_of(at, name.n), slice_trim(slice_skip(line, colon + 1)),
-			is_secret(id) ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE))
-			return false;
-	}
-	return true;
-}
-
-static struct slice
-host_of(struct slice text)
-{
-	struct slice line;
-
-	while ((line = next_line(&text)).n > 0)
-		if (slice_ieq(slice_of(line.p, slice_index(line, ':')), SLICE_LIT("Host")))
-			return slice_trim(slice_skip(line, 5));
-	return SLICE_NONE;
-}
-
-static bool
-write_fields(struct fields *f, const struct h2_call_start *start, struct buf *names)
-{
-	struct slice text = start->head, line = next_line(&text);
-	size_t method = slice_index(line, ' ');
-	struct slice rest = slice_skip(line, method < line.n ? method + 1 : method);
-
-	add_field(f, SLICE_LIT(":method"), slice_of(line.p, method), 0);
-	add_field(
-	    f, SLICE_LIT(":scheme"), start->is_https ? SLICE_LIT("https") : SLICE_LIT("http"), 0);
-	add_field(f, SLICE_LIT(":authority"), host_of(text), 0);
-	add_field(f, SLICE_LIT(":path"), slice_of(rest.p, slice_index(rest, ' ')), 0);
-	return add_lines(f, text, names) && add_field(f, SLICE_LIT("te"), SLICE_LIT("trailers"), 0);
-}
-
 static void
 send_trailers(struct h2_call *call, struct slice lines)
 {
-	struct fields f;
-	struct buf names = {0};
+	struct h2_fields f;
 
-	f.count = 0;
-	add_lines(&f, lines, &names);
-	if (nghttp2_submit_trailer(call->client->session, call->id, f.nv, f.count) != 0)
+	if (h2_fields_of_lines(&f, lines) != 0 ||
+	    nghttp2_submit_trailer(call->client->session, call->id, f.nv, f.count) != 0)
 		nghttp2_submit_rst_stream(
 		    call->client->session, NGHTTP2_FLAG_NONE, call->id, NGHTTP2_INTERNAL_ERROR);
-	buf_fini(&names);
+	h2_fields_fini(&f);
 }
 
 static ssize_t
@@ -611,15 +524,13 @@ int
 h2_call_begin(struct h2_call *call, struct h2_client *c, const struct h2_call_start *start)
 {
 	const nghttp2_data_provider body = {.read_callback = on_read};
-	struct buf names = {0};
-	struct fields f;
+	struct h2_fields f;
 
-	f.count = 0;
 	call->id = -1;
-	if (write_fields(&f, start, &names))
+	if (h2_fields_of_head(&f, start->head, start->is_https) == 0)
 		call->id = nghttp2_submit_request(
 		    c->session, NULL, f.nv, f.count, start->has_body ? &body : NULL, call);
-	buf_fini(&names);
+	h2_fields_fini(&f);
 	if (call->id < 0)
 		return -1;
 	call->client = c;

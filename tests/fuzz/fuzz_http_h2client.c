@@ -1,4 +1,4 @@
-/* LINK: http/h2client http/h1 http/head http/fields base/buf base/mem */
+/* LINK: http/h2client http/h2fields http/h1 http/head http/fields base/buf base/mem */
 /* Any frames as a server's: windows hold, heads are bounded and what the parser of HTTP/1.1 takes, no call is told of twice after its
  * end, nothing is lost or freed twice. The first byte is the length of a step, the second says what the owner does between. */
 #include <stdlib.h>

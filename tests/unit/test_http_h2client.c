@@ -1,4 +1,4 @@
-/* LINK: http/h2client http/h1 http/head http/fields base/buf base/mem */
+/* LINK: http/h2client http/h2fields http/h1 http/head http/fields base/buf base/mem */
 #include "http_usual.h"
 
 #include <stdlib.h>
