@@ -83,12 +83,28 @@ is_word(const char *p, const char *word, size_t n)
 	return slice_ieq(slice_of(p, n), slice_of(word, n));
 }
 
+/* Three letters as one number. A letter and what differs from it in the bit of case alone are the same letter, so nothing
+ * else is taken for one. */
+#define LETTERS(a, b, c) ((uint32_t)(a) << 16 | (uint32_t)(b) << 8 | (uint32_t)(c))
+
+static uint32_t
+letters(const char *p)
+{
+	return LETTERS((unsigned char)p[0], (unsigned char)p[1], (unsigned char)p[2]) |
+	    LETTERS(0x20, 0x20, 0x20);
+}
+
 /* 0 to 6, or -1. */
 static int
 weekday(const char *p)
 {
+	static const uint32_t names[7] = {LETTERS('s', 'u', 'n'), LETTERS('m', 'o', 'n'),
+	    LETTERS('t', 'u', 'e'), LETTERS('w', 'e', 'd'), LETTERS('t', 'h', 'u'),
+	    LETTERS('f', 'r', 'i'), LETTERS('s', 'a', 't')};
+	uint32_t name = letters(p);
+
 	for (int i = 0; i < 7; i++)
-		if (is_word(p, day_names[i], 3))
+		if (names[i] == name)
 			return i;
 	return -1;
 }
@@ -97,8 +113,15 @@ weekday(const char *p)
 static int
 month(const char *p)
 {
+	static const uint32_t names[12] = {LETTERS('j', 'a', 'n'), LETTERS('f', 'e', 'b'),
+	    LETTERS('m', 'a', 'r'), LETTERS('a', 'p', 'r'), LETTERS('m', 'a', 'y'),
+	    LETTERS('j', 'u', 'n'), LETTERS('j', 'u', 'l'), LETTERS('a', 'u', 'g'),
+	    LETTERS('s', 'e', 'p'), LETTERS('o', 'c', 't'), LETTERS('n', 'o', 'v'),
+	    LETTERS('d', 'e', 'c')};
+	uint32_t name = letters(p);
+
 	for (int i = 0; i < 12; i++)
-		if (is_word(p, month_names[i], 3))
+		if (names[i] == name)
 			return i + 1;
 	return 0;
 }

@@ -31,7 +31,28 @@ is_key_rest(char c)
 static bool
 is_token_rest(char c)
 {
-	return is_alpha(c) || is_digit(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~:/", c) != NULL);
+	static const bool is_rest[256] = {['0' ... '9'] = true,
+	    ['A' ... 'Z'] = true,
+	    ['a' ... 'z'] = true,
+	    ['!'] = true,
+	    ['#'] = true,
+	    ['$'] = true,
+	    ['%'] = true,
+	    ['&'] = true,
+	    ['\''] = true,
+	    ['*'] = true,
+	    ['+'] = true,
+	    ['-'] = true,
+	    ['.'] = true,
+	    ['^'] = true,
+	    ['_'] = true,
+	    ['`'] = true,
+	    ['|'] = true,
+	    ['~'] = true,
+	    [':'] = true,
+	    ['/'] = true};
+
+	return is_rest[(unsigned char)c];
 }
 
 static void

@@ -48,7 +48,8 @@ what_is_none_of_the_three_forms_is_no_date(void **state)
 	    "Thu, 18 Aug 2050 24:01:18 GMT", "Thu, 18 Aug 2050 02:60:18 GMT",
 	    "Thu, 18 Aug 2050 02:01:61 GMT", "Thu, 18 Aug 2050 +2:01:18 GMT",
 	    "Thu, 18 Aug -050 02:01:18 GMT", "Thu Aug 8  02:01:18 2050",
-	    "Thurday, 18-Aug-50 02:01:18 GMT"};
+	    "Thurday, 18-Aug-50 02:01:18 GMT", "\x14hu, 18 Aug 2050 02:01:18 GMT",
+	    "Thu, 18 A\x15g 2050 02:01:18 GMT"};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		if (parse(bad[i]) != DATE_NONE)
