@@ -203,8 +203,10 @@ flight_new(struct flights *fs, const struct cache_key *key, struct slice variant
     struct purgelog *purges)
 {
 	unsigned seats = key == NULL ? 1 : fs->world.workers;
-	struct flight *f = must_calloc(1, sizeof(*f) + seats * sizeof(struct seat));
+	size_t bytes = sizeof(struct flight) + seats * sizeof(struct seat);
+	struct flight *f = must_malloc(bytes);
 
+	memset(f, 0, bytes); /* cheaper than calloc, which passes by the thread's own free memory */
 	atomic_init(&f->refs, 1);
 	atomic_init(&f->state, FLIGHT_WAITING);
 	atomic_init(&f->room_above, UINT64_MAX);

@@ -66,7 +66,8 @@ fill_free(struct fill *f)
 	free(f->key_text);
 	free(f->exact_text);
 	site_unref(&f->site);
-	free(f);
+	if (!spare_keep(&w->spare_fills, f))
+		free(f);
 	w->exchanges--;
 	worker_note_quiet(w);
 }
@@ -142,9 +143,11 @@ static struct fill *
 fill_new(
     struct exchange *x, struct flight *flight, struct object *stale, const struct byte_range *part)
 {
-	struct fill *f = must_malloc(sizeof(*f));
+	struct fill *f = spare_take(&x->worker->spare_fills);
 	struct slice wanted = affinity_of_request(x);
 
+	if (f == NULL)
+		f = must_malloc(sizeof(*f));
 	memset(f, 0, offsetof(struct fill, head));
 	f->stale_head.base = NULL;
 	f->worker = x->worker;

@@ -22,30 +22,6 @@
 #define CODEC_KEEP_BYTES ((size_t)8 << 20)
 #define CODEC_LIVE_BYTES ((size_t)64 << 20)
 
-void *
-spare_take(struct spare *s)
-{
-	return s->count == 0 ? NULL : s->items[--s->count];
-}
-
-bool
-spare_keep(struct spare *s, void *p)
-{
-	if (s->count == sizeof(s->items) / sizeof(*s->items))
-		return false;
-	s->items[s->count++] = p;
-	return true;
-}
-
-static void
-spare_empty(struct spare *s, void (*scrap)(void *p))
-{
-	void *p;
-
-	while ((p = spare_take(s)) != NULL)
-		scrap(p);
-}
-
 /* --- the limits' queues --- */
 
 static void
@@ -151,6 +127,7 @@ worker_free(struct worker **wp)
 	spare_empty(&w->spare_inputs, free);
 	spare_empty(&w->spare_exchanges, exchange_scrap);
 	spare_empty(&w->spare_streams, h2stream_scrap);
+	spare_empty(&w->spare_fills, free);
 	h2_blocks_free(&w->h2_blocks);
 	buf_fini(&w->spare_out);
 	buf_fini(&w->scratch);

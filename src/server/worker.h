@@ -6,6 +6,7 @@
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
 
+#include "base/spare.h"
 #include "cache/flight.h"
 #include "cache/purgelog.h"
 #include "cache/store.h"
@@ -110,12 +111,8 @@ struct worker {
 	struct observer *observer; /* this worker's counters */
 	uint64_t dice;		   /* counts throws; seeded hashing makes them random */
 	uint64_t request_prefix, request_serial; /* for request ids: random, then counting */
-	/* Memory kept for the next tenant: what connections that are not idle need, their input buffers (of HTTP/2), exchanges,
-	 * streams of HTTP/2 */
-	struct spare {
-		unsigned count;
-		void *items[64];
-	} spare_conns, spare_inputs, spare_exchanges, spare_streams;
+	/* What connections that are not idle need, their input buffers (of HTTP/2), exchanges, streams of HTTP/2, fills */
+	struct spare spare_conns, spare_inputs, spare_exchanges, spare_streams, spare_fills;
 	struct h2_blocks *h2_blocks;
 	int64_t lent_bytes;   /* to receive windows of connections of HTTP/2, beyond their own */
 	struct buf spare_out; /* the next connection of HTTP/2 that sends gathers in it */
@@ -145,9 +142,5 @@ void worker_note_quiet(struct worker *w);
 void worker_on_limit_wake(struct limit_waiter *lw, void *commons);
 /* Keeps look_again_ms in mind for the limits' queues. */
 void worker_poll_limits_at(struct worker *w, int64_t look_again_ms);
-
-/* Spare memory: NULL when there is none; false when there is enough. */
-void *spare_take(struct spare *s);
-bool spare_keep(struct spare *s, void *p);
 
 #endif

@@ -61,10 +61,11 @@ fetch_free(struct fetch *f)
 	if (f->body != NULL)
 		body_unref(&f->body);
 	buf_fini(&f->own_head);
-	buf_fini(&f->in);
+	pool_keep_input(f->attempt.pool, &f->in);
 	buf_fini(&f->trailers);
 	buf_fini(&f->kept);
-	free(f);
+	if (!spare_keep(pool_spare_fetches(f->attempt.pool), f))
+		free(f);
 	upstream_unref(&u);
 }
 
@@ -421,8 +422,11 @@ struct fetch *
 fetch_start(struct pool *p, struct resolver *resolver, const struct fetch_plan *plan,
     const struct fetch_handler *h, void *arg)
 {
-	struct fetch *f = must_calloc(1, sizeof(*f));
+	struct fetch *f = spare_take(pool_spare_fetches(p));
 
+	if (f == NULL)
+		f = must_malloc(sizeof(*f));
+	memset(f, 0, offsetof(struct fetch, head));
 	f->plan = *plan;
 	f->handler = h;
 	f->arg = arg;

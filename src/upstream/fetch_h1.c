@@ -3,7 +3,6 @@
 #include "upstream/health.h"
 #include "upstream/secure.h"
 
-#define INPUT_BYTES 16384
 #define TURN_BYTES (512 * 1024) /* received in one turn before others have theirs */
 
 /* --- sending --- */
@@ -245,8 +244,10 @@ receive_space(struct fetch *f, bool direct, struct iovec iov[2])
 	int n;
 
 	if (!direct) {
-		iov[0].iov_base =
-		    buf_room(&f->in, f->in.n < INPUT_BYTES ? INPUT_BYTES - f->in.n : 4096);
+		if (f->in.cap == 0)
+			pool_lend_input(f->attempt.pool, &f->in);
+		iov[0].iov_base = buf_room(
+		    &f->in, f->in.n < POOL_INPUT_BYTES ? POOL_INPUT_BYTES - f->in.n : 4096);
 		iov[0].iov_len = f->in.cap - f->in.n;
 		return 1;
 	}
@@ -319,6 +320,8 @@ fetch_h1_readable(struct fetch *f)
 		complete(f);
 		return;
 	}
+	if (f->in.n == 0)
+		pool_keep_input(f->attempt.pool, &f->in);
 	if (f->step != FETCH_RECEIVING || total == 0)
 		return;
 	if (!f->paused)

@@ -42,16 +42,17 @@ struct fetch {
 	struct chunker chunker; /* of an upload without a known length */
 	/* receiving */
 	struct h1_parser parser;
-	struct head head;
 	struct framing framing;
 	struct h1_chunked chunked;
-	struct buf in; /* head, or chunked bytes not yet decoded */
+	struct buf in; /* head, or chunked bytes not yet decoded; the pool's while there are none */
 	struct buf trailers;
 	unsigned interims;
 	struct body *body;
 	uint64_t left; /* of a body with a length */
 	size_t held;   /* of HTTP/2, not yet given back to the stream's window */
 	bool paused, keep;
+	/* Large, and not cleared */
+	struct head head;
 };
 
 static inline struct loop *

@@ -14,6 +14,8 @@ struct pool {
 	unsigned worker;
 	struct mailbox *const *mailboxes;
 	struct link questions;
+	struct spare fetches;
+	struct buf input;
 };
 
 struct pool *
@@ -31,6 +33,10 @@ pool_new(struct loop *l, unsigned worker, struct mailbox *const *mailboxes)
 void
 pool_free(struct pool **pp)
 {
+	if (*pp == NULL)
+		return;
+	spare_empty(&(*pp)->fetches, free);
+	buf_fini(&(*pp)->input);
 	free(*pp);
 	*pp = NULL;
 }
@@ -51,6 +57,34 @@ struct link *
 pool_questions(struct pool *p)
 {
 	return &p->questions;
+}
+
+/* --- memory that is lent --- */
+
+struct spare *
+pool_spare_fetches(struct pool *p)
+{
+	return &p->fetches;
+}
+
+void
+pool_lend_input(struct pool *p, struct buf *in)
+{
+	*in = p->input;
+	p->input = (struct buf){0};
+	(void)buf_room(in, POOL_INPUT_BYTES);
+}
+
+void
+pool_keep_input(struct pool *p, struct buf *in)
+{
+	if (p->input.cap > 0 || in->cap > 2 * POOL_INPUT_BYTES) {
+		buf_fini(in);
+		return;
+	}
+	p->input = *in;
+	p->input.n = 0;
+	*in = (struct buf){0};
 }
 
 /* --- waiting for room --- */

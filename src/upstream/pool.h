@@ -8,10 +8,14 @@
 #ifndef UPSTREAM_POOL_H
 #define UPSTREAM_POOL_H
 
+#include "base/buf.h"
+#include "base/spare.h"
 #include "event/proxyproto.h"
 #include "upstream/target.h"
 
 struct pool;
+
+#define POOL_INPUT_BYTES 16384
 
 /* One connection, lent or idle. */
 struct upconn {
@@ -73,6 +77,12 @@ void pool_close_idle(struct pool *p, struct upstream *u);
 /* Closes what is idle to one server that is leaving (its name has another address) or drained, and each that is returned
  * as long as it is. Other workers are told. */
 void pool_close_leaving(struct pool *p, struct server *s);
+/* Memory of fetches that have ended, without anything of their own in it. */
+struct spare *pool_spare_fetches(struct pool *p);
+/* What a response is received into until it is known what it is: one for whoever reads, as long as he leaves nothing in it.
+ * *in is given an empty one of POOL_INPUT_BYTES or more; it is taken back, and freed where there is one already. */
+void pool_lend_input(struct pool *p, struct buf *in);
+void pool_keep_input(struct pool *p, struct buf *in);
 /* Questions for names that this worker asks (upstream/names.h). */
 struct link *pool_questions(struct pool *p);
 /* This worker's part of a server. */
