@@ -360,11 +360,28 @@ on_attempt_writable(void *arg)
 		attempt_blame_server(a, end);
 }
 
+/* A connection is there, and the server has yet to say how many requests it takes: as the request that is on it already,
+ * this one waits for that as for a response. */
+static bool
+attempt_waits_on(struct attempt *a)
+{
+	int64_t left_ms = a->upstream->conf.response_ms - a->upstream->conf.connect_ms;
+
+	if (a->has_waited || left_ms <= 0 || !may_be_h2(a) ||
+	    !h2link_is_coming(attempt_seat(a), a->renewed_ms))
+		return false;
+	a->has_waited = true;
+	timer_arm(attempt_loop(a), &a->deadline, loop_now_ms(attempt_loop(a)) + left_ms);
+	return true;
+}
+
 static void
 on_attempt_deadline(void *arg)
 {
 	struct attempt *a = arg;
 
+	if (a->step == ATTEMPT_CHOOSING && attempt_waits_on(a))
+		return;
 	if (a->step == ATTEMPT_CHOOSING) {
 		pool_stop_waiting(&a->waiter);
 		attempt_fail(a, FETCH_no_connection);

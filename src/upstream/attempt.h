@@ -55,6 +55,7 @@ struct attempt {
 	struct server_set tried; /* servers that could not be connected to, or failed */
 	unsigned tries;		 /* servers left for another one */
 	unsigned avoided;	 /* servers in tried that another fetch has asked */
+	bool has_waited;	 /* beyond timeouts.connect, for a link to be open */
 	bool is_held;		 /* it goes to no other server */
 	bool is_spare;		 /* it goes to a server that is fit, or fails */
 	unsigned renewals; /* connections that were replaced by a new one to the same server */

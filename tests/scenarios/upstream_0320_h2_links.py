@@ -164,6 +164,21 @@ def test_nobody_waits_for_the_connection_of_a_check(app, forebay):
     check.close()
 
 
+def test_a_server_that_is_slow_to_say_how_many_it_takes_is_waited_for_by_all(app, c1, w1, clock):
+    streams = [c1.get(f"/{n}") for n in range(3)]
+    sock = app.accept_raw()
+    wait_until(lambda: w1.metric("forebay_upstream_requests_h2_total") == 1, "the first to be on it")
+    clock.advance(3)                            # longer than timeouts.connect
+    for _ in range(3):
+        w1.admin("GET", "/health").expect(200)  # the worker has seen the time
+    s1 = Served(sock)
+    for _ in streams:
+        s1.reply(s1.request(), "late")
+    for stream in streams:
+        c1.answer(stream).expect(200, "late")
+    assert w1.metric("forebay_upstream_connects_total") == 1
+
+
 # --- where both versions are offered
 
 NODE = """
