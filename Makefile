@@ -74,8 +74,9 @@ asan tsan: ; @scripts/sanitized $@
 fuzz: ; @scripts/fuzz
 packaging: $(BUILD)/forebay ; @tests/packaging/run
 conformance: $(BUILD)/forebay ; @tests/conformance/run
-# A request's processor time beside a bare responder's; the store's hits beside an LRU's.
-bench: $(BUILD)/forebay $(BUILD)/bench/bench_serve ; @git log -1 --format='commit %h' 2>/dev/null; $(BUILD)/bench/bench_serve $<
+# A request's processor time beside a bare responder's and that of the peers installed; BENCH holds options of tests/bench/run.
+bench: $(BUILD)/forebay $(BUILD)/bench/bench_bare $(BUILD)/bench/bench_load ; @tests/bench/run --forebay $< $(BENCH)
+# The store's hits beside an LRU's.
 bench-evict: $(BUILD)/bench/bench_evict ; @$<
 # What each coding costs, of texts out of Debian packages.
 bench-codec: $(BUILD)/bench/bench_codec ; @$< $$(tests/bench/texts)
