@@ -83,15 +83,25 @@ tightest(const struct rate_verdict *met, unsigned n)
 	return best;
 }
 
+void
+rate_policy_write(struct buf *b, struct slice name, uint32_t limit, int64_t window_ms)
+{
+	sf_string_add(b, name);
+	parameter_add(b, 'q', limit);
+	parameter_add(b, 'w', seconds_up(window_ms));
+}
+
 static void
 value_policy(struct buf *b, const struct rate_verdict *met, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		if (i > 0)
 			buf_add_lit(b, ", ");
-		sf_string_add(b, met[i].name);
-		parameter_add(b, 'q', met[i].answer.limit);
-		parameter_add(b, 'w', seconds_up(met[i].answer.window_ms));
+		if (met[i].policy.n > 0)
+			buf_add_slice(b, met[i].policy);
+		else
+			rate_policy_write(
+			    b, met[i].name, met[i].answer.limit, met[i].answer.window_ms);
 	}
 }
 

@@ -38,6 +38,7 @@ enum rate_style rate_style_from(struct slice written);
 /* One limit that the request met, and what it said. */
 struct rate_verdict {
 	struct slice name;
+	struct slice policy; /* by rate_policy_write(), or absent: it is written with the fields */
 	struct limit_answer answer; /* verdict LIMIT_REFUSED: this one refused it */
 };
 
@@ -46,6 +47,9 @@ struct rate_field {
 	struct slice name, value;
 };
 #define RATE_FIELDS_MAX 4
+
+/* The limit's member of RateLimit-Policy, which is the same for all answers. */
+void rate_policy_write(struct buf *b, struct slice name, uint32_t limit, int64_t window_ms);
 
 /* Writes the fields that tell of n limits (0: none) and of the refusal if one of them refused. The
  * values go to the end of b, which must not change while the fields are used. Returns how many. */

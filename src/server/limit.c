@@ -211,6 +211,7 @@ step_limit(struct exchange *x)
 		x->waiter = (struct limit_waiter){.worker = x->worker->index, .owner = x};
 		x->limit_letter.deliver = on_limit_letter;
 		x->met[i].name = slice_from(l->name);
+		x->met[i].policy = l->policy;
 		ask_limit(x, l->limiter, &ask, &x->met[i].answer);
 		if (x->met[i].answer.verdict == LIMIT_REFUSED)
 			return limit_refused(x, i);

@@ -11,15 +11,15 @@
 
 /* login: refused for another 172.001 s; site: 812 of 1000 left, more in 40.5 s. */
 static const struct rate_verdict MET[2] = {
-    {SLICE_LIT("login"),
-	{.verdict = LIMIT_REFUSED,
+    {.name = SLICE_LIT("login"),
+	.answer = {.verdict = LIMIT_REFUSED,
 	    .limit = 5,
 	    .window_ms = 300000,
 	    .remaining = 0,
 	    .reset_ms = 172001,
 	    .retry_ms = 172001}},
-    {SLICE_LIT("site"),
-	{.verdict = LIMIT_ALLOWED,
+    {.name = SLICE_LIT("site"),
+	.answer = {.verdict = LIMIT_ALLOWED,
 	    .limit = 1000,
 	    .window_ms = 60000,
 	    .remaining = 812,
@@ -60,6 +60,24 @@ draft_11_tells_of_all_limits_rounded_up(void **state)
 	    "Retry-After: 173\n");
 	assert_lines(RATE_STYLE_draft_11, MET + 1, 1,
 	    "RateLimit-Policy: \"site\";q=1000;w=60\n"
+	    "RateLimit: \"site\";r=812;t=41\n");
+}
+
+static void
+a_policy_that_was_written_before_is_taken_as_it_is(void **state)
+{
+	struct rate_verdict met = MET[1];
+	struct buf policy = {0};
+
+	rate_policy_write(&policy, met.name, met.answer.limit, met.answer.window_ms);
+	met.policy = buf_slice(&policy);
+	assert_lines(RATE_STYLE_draft_11, &met, 1,
+	    "RateLimit-Policy: \"site\";q=1000;w=60\n"
+	    "RateLimit: \"site\";r=812;t=41\n");
+	buf_fini(&policy);
+	met.policy = SLICE_LIT("\"other\";q=1;w=2");
+	assert_lines(RATE_STYLE_draft_11, &met, 1,
+	    "RateLimit-Policy: \"other\";q=1;w=2\n"
 	    "RateLimit: \"site\";r=812;t=41\n");
 }
 
@@ -150,6 +168,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(draft_11_tells_of_all_limits_rounded_up),
+	    cmocka_unit_test(a_policy_that_was_written_before_is_taken_as_it_is),
 	    cmocka_unit_test(the_older_spellings_tell_of_the_tightest),
 	    cmocka_unit_test(off_leaves_a_refusal_its_retry_after),
 	    cmocka_unit_test(nobody_is_asked_back_early),
