@@ -371,7 +371,7 @@ tls_identity_load(struct tls_identity *id, SSL_CTX *ssl, const struct tls_certif
 	const struct reading r = {c, number, to};
 	bool has_certificates, has_key;
 
-	*id = (struct tls_identity){NULL};
+	*id = (struct tls_identity){0};
 	has_certificates = load_certificates(&r, id) == 0;
 	has_key = load_key(&r, id) == 0;
 	if (!has_certificates || !has_key || check_pair(&r, id) != 0 ||
@@ -389,7 +389,7 @@ tls_identity_fini(struct tls_identity *id)
 	X509_free(id->leaf);
 	sk_X509_pop_free(id->chain, X509_free);
 	EVP_PKEY_free(id->key);
-	*id = (struct tls_identity){NULL};
+	*id = (struct tls_identity){0};
 }
 
 int64_t

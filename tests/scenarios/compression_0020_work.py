@@ -133,7 +133,8 @@ def test_zstd_that_wants_more_remembered_than_browsers_do_is_not_undone(origin, 
     greedy = b"\x28\xb5\x2f\xfd\x00\x69\x09\x00\x00x"           # a window of 9 MiB (RFC 9659: 8 at most), and the text "x"
     origin.on("GET /z").reply(200, greedy, content_type="text/plain", content_encoding="zstd", cache_control="no-store")
     w1 = forebay(app=origin)
-    w1.get("/z").expect(502)
+    r = w1.get("/z")
+    assert r.status == 502 or not r.complete and r.body == b""  # its head may have come on its own
     w1.get("/z", accept_encoding="zstd").expect(200, greedy)
 
 

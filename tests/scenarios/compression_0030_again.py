@@ -153,4 +153,4 @@ def test_under_load_purges_and_reloads_everybody_gets_the_whole_text(page, foreb
         for _ in range(10):
             w1.cli("purge", "http://a.test/page")
             w1.reload("workers: 3\n" + EAGER)
-    together(*[read(coding) for coding in ("gzip", "br", "zstd", None)], purge)
+    together(*[read(coding) for coding in ("gzip", "br", "zstd", None)], purge, timeout=PATIENCE_S)

@@ -223,7 +223,7 @@ def test_curl_in_front(origin, forebay):
     ("proxy_protocol: {from: [10.0.0.0/40]}", r"forebay\.yaml:\d+:\d+.*no network|no network"),
     ("proxy_protocol: {timeout: 1s}", r"from"),
     ("proxy_protocol: {from: [10.0.0.0/8], timeout: 1h}", r"timeout"),
-    ("proxy_protocol: on", r"names no network"),
+    ("proxy_protocol: on", r"\"from\" is missing"),
 ])
 def test_a_bad_value_is_told_in_its_place(cli, tmp_path, conf, said):
     path = tmp_path / "forebay.yaml"

@@ -174,6 +174,7 @@ def test_who_purged_takes_what_another_fetched_later(cast):
     store(w1, TOOL)
     cast.pages.n = 2
     purge(w1, TOOL)
+    applied(w1, w2)
     store(w2, TOOL)
     assert cast.out_of_redis(w1, TOOL) == "version 2"
 
