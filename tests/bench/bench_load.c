@@ -9,7 +9,7 @@
  *   -t       TLS 1.3                              -k    a new connection for each request, its handshake with it
  *   -o RATE  open loop: that many a second, due at even distances whatever the server does; times are from when they were due
  *   -N N     ends with so many answers            -B    each connection asks once, all at the same moment
- *   -I       like -B, then prints and holds the connections until its input ends
+ *   -I       each asks once, a hundred at a time; then prints and holds the connections until its input ends
  *   -P PID   its processor time is counted, may stand several times
  */
 #include <arpa/inet.h>
@@ -36,6 +36,7 @@
 #define PIECE_BYTES (256 * 1024)
 #define PIDS_MAX 256
 #define READY_MAX 256
+#define GROUP 100
 #define NS 1000000000LL
 #define PATIENCE_NS (15 * NS)
 
@@ -460,15 +461,21 @@ is_somebody_waiting(void)
 	return false;
 }
 
+static void
+hear_all(void)
+{
+	int64_t until_ns = now_ns() + PATIENCE_NS;
+
+	while (is_somebody_waiting() && now_ns() < until_ns)
+		wait_some(until_ns);
+}
+
 /* Those that still wait are heard to their end: the worst may be among them. */
 static void
 run_out(void)
 {
-	int64_t until_ns = now_ns() + PATIENCE_NS;
-
 	asks_again = false;
-	while (is_somebody_waiting() && now_ns() < until_ns)
-		wait_some(until_ns);
+	hear_all();
 	for (unsigned i = 0; i < opt.connections; i++)
 		errors += clients[i].asked_ns != 0;
 }
@@ -523,8 +530,11 @@ run(void)
 	start_clients();
 	began_ns = now_ns();
 	is_counted = opt.warm_s <= 0;
-	for (unsigned i = 0; i < opt.connections && opt.rate <= 0; i++)
-		client_ask(&clients[i], opt.is_burst ? began_ns : now_ns());
+	for (unsigned i = 0; i < opt.connections && opt.rate <= 0; i++) {
+		client_ask(&clients[i], opt.is_burst && !opt.is_held ? began_ns : now_ns());
+		if (opt.is_held && i % GROUP == GROUP - 1)
+			hear_all();
+	}
 	if (opt.warm_s > 0) {
 		(opt.rate > 0 ? run_open : run_closed)(began_ns + (int64_t)(opt.warm_s * 1e9));
 		is_counted = true;
