@@ -433,19 +433,27 @@ ask(struct resolve *q)
 	ares_getaddrinfo(q->resolver->channel, q->host, NULL, &hints, on_ares_answer, q);
 }
 
+/* An answer has come. False: nobody waits for it, and the question is gone, or it has been asked once more. */
+static bool
+is_awaited(struct resolve *q, int status)
+{
+	if (status == ARES_EDESTRUCTION && q->done != NULL) {
+		ask(q); /* its channel has been replaced */
+		return false;
+	}
+	q->is_asked = false;
+	if (q->done != NULL)
+		return true;
+	resolve_free(q);
+	return false;
+}
+
 static void
 on_ares_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
 	struct resolve *q = arg;
 
-	if (status == ARES_EDESTRUCTION && q->done != NULL) {
-		ask(q); /* its channel has been replaced */
-		return;
-	}
-	q->is_asked = false;
-	if (q->done == NULL) {
-		resolve_free(q);
-	} else {
+	if (is_awaited(q, status)) {
 		if (status == ARES_SUCCESS)
 			take_addresses(q, found);
 		if (q->answer.count == 0)
@@ -480,15 +488,8 @@ on_srv_answer(void *arg, int status, int timeouts, unsigned char *message, int s
 {
 	struct resolve *q = arg;
 
-	if (status == ARES_EDESTRUCTION && q->done != NULL) {
-		ask(q); /* its channel has been replaced */
+	if (!is_awaited(q, status))
 		return;
-	}
-	q->is_asked = false;
-	if (q->done == NULL) {
-		resolve_free(q);
-		return;
-	}
 	if (status == ARES_SUCCESS) {
 		q->answer.error = take_records(q, message, size);
 	} else {
