@@ -5,29 +5,10 @@ import pytest
 from stage.client import Client
 from stage.h2 import (CANCEL, CONTINUATION, DATA, END_HEADERS, ENHANCE_YOUR_CALM, GOAWAY, H2, HEADERS, INITIAL_WINDOW_SIZE, INTERNAL_ERROR,
                       MAX_CONCURRENT_STREAMS, NO_ERROR, PING, REFUSED_STREAM, RST_STREAM, SETTINGS, Served, Server, block)
+from stage.h2app import CONFIG, app, c1, w1  # noqa: F401 (fixtures)
 from stage.peers import run, tool
 from stage.process import Process
 from stage.waiting import ports, wait_until
-
-CONFIG = "workers: 1\nupstreams: {app: {servers: ['@app@'], protocol: h2%s}}\nroutes: [{match: /**, cache: {ttl: 1h}}]\n"
-
-
-@pytest.fixture
-def app():
-    server = Server()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def w1(app, forebay):
-    return forebay(CONFIG % "", app=app)
-
-
-@pytest.fixture
-def c1(w1):
-    with H2(w1.address) as c1:
-        yield c1
 
 
 @pytest.mark.smoke

@@ -6,31 +6,12 @@ import socket
 import pytest
 
 from stage.client import Client
-from stage.h2 import DATA, H2, HEADERS, NO_ERROR, SETTINGS, Served, Server
+from stage.h2 import DATA, H2, HEADERS, NO_ERROR, SETTINGS, Served
+from stage.h2app import CONFIG, app, c1, w1  # noqa: F401 (fixtures)
 from stage.process import Process
 from stage.waiting import USUAL_S, patiently, ports, wait_until
 
 HTTP_1_1_REQUIRED = 13
-
-CONFIG = "workers: 1\nupstreams: {app: {servers: ['@app@'], protocol: h2%s}}\nroutes: [{match: /**, cache: {ttl: 1h}}]\n"
-
-
-@pytest.fixture
-def app():
-    server = Server()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def w1(app, forebay):
-    return forebay(CONFIG % "", app=app)
-
-
-@pytest.fixture
-def c1(w1):
-    with H2(w1.address) as c1:
-        yield c1
 
 
 def test_what_a_connection_that_died_had_is_asked_again_on_one_other(app, c1, w1):
