@@ -170,18 +170,20 @@ origin_tags_add(const struct head *response, struct slice site, struct buf *tags
 	    (!head_has(response, FIELD_CACHE_GROUPS) || take_groups(&c, response, site));
 }
 
-void
+size_t
 origin_groups_to_purge(const struct head *response, struct slice site, struct buf *tags)
 {
 	struct buf list = {0};
+	size_t count = 0;
 	struct sf_member m;
 	struct sf_walk w;
 
 	join_strings(response, FIELD_CACHE_GROUP_INVALIDATION, &list);
 	sf_walk_init(&w, buf_slice(&list));
-	while (sf_list_next(&w, &m) == SF_MEMBER)
+	for (; sf_list_next(&w, &m) == SF_MEMBER; count++)
 		add_group(site, &m.value, tags);
 	buf_fini(&list);
+	return count;
 }
 
 struct slice

@@ -19,8 +19,8 @@
  * False: they are more, or longer, than is kept; tags is then of no use. A Cache-Groups that is no list of strings counts as
  * absent. */
 bool origin_tags_add(const struct head *response, struct slice site, struct buf *tags);
-/* Adds the tags of the groups that Cache-Group-Invalidation names, likewise, without a bound. */
-void origin_groups_to_purge(const struct head *response, struct slice site, struct buf *tags);
+/* Adds the tags of the groups that Cache-Group-Invalidation names, likewise, without a bound. Returns how many. */
+size_t origin_groups_to_purge(const struct head *response, struct slice site, struct buf *tags);
 /* The part of a key or URL that a group belongs to: scheme "://" authority. Empty: it has none. */
 struct slice origin_site_of(struct slice url);
 #endif

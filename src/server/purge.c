@@ -354,18 +354,16 @@ purge_groups(
 {
 	struct slice site =
 	    slice_of(set->texts.p + set->site_at, set->origin_at + set->origin_len - set->site_at);
-	struct purge *items;
-	struct slice rest;
 	struct buf tags = {0};
+	size_t count = origin_groups_to_purge(response, site, &tags);
+	struct purge *items = must_calloc(count, sizeof(*items));
+	struct slice rest = buf_slice(&tags);
 	uint64_t serial = 0;
-	size_t count = 0;
 
-	origin_groups_to_purge(response, site, &tags);
-	items = must_calloc(tags.n + 1, sizeof(*items)); /* each takes a byte at least */
-	for (rest = buf_slice(&tags); rest.n > 0; count++) {
+	for (size_t i = 0; i < count; i++) {
 		size_t n = slice_index(rest, '\0');
 
-		items[count] = (struct purge){.kind = PURGE_TAG, .what = slice_of(rest.p, n)};
+		items[i] = (struct purge){.kind = PURGE_TAG, .what = slice_of(rest.p, n)};
 		rest = slice_skip(rest, n + 1);
 	}
 	if (count > 0 && audit_has_file()) {

@@ -100,8 +100,19 @@ groups_to_purge_are_named_likewise(void **state)
 	struct head h = head_of("Cache-Group-Invalidation: \"red\", \"blue\"");
 	struct buf tags = {0};
 
-	origin_groups_to_purge(&h, SITE, &tags);
+	assert_int_equal(origin_groups_to_purge(&h, SITE, &tags), 2);
 	assert_memory_equal(tags.p, "https://a.test#red\0https://a.test#blue", tags.n);
+	buf_fini(&tags);
+}
+
+static void
+groups_to_purge_that_are_no_list_of_strings_are_none(void **state)
+{
+	struct head h = head_of("Cache-Group-Invalidation: \"red\", 7");
+	struct buf tags = {0};
+
+	assert_int_equal(origin_groups_to_purge(&h, SITE, &tags), 0);
+	assert_int_equal(tags.n, 0);
 	buf_fini(&tags);
 }
 
@@ -116,6 +127,7 @@ main(void)
 	    cmocka_unit_test(what_is_too_much_is_not_cut),
 	    cmocka_unit_test(the_site_is_what_stands_before_the_path),
 	    cmocka_unit_test(groups_to_purge_are_named_likewise),
+	    cmocka_unit_test(groups_to_purge_that_are_no_list_of_strings_are_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
