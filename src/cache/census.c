@@ -1,11 +1,11 @@
 #include "cache/census.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "cache/slab.h"
 #include "cache/tagcounts.h"
 
@@ -372,7 +372,6 @@ census_run(void *arg)
 	struct census *c = arg;
 	int64_t next_ms = now_ms() + REST_LEAST_MS, hurried_ms = 0, began_ms, took_ms;
 
-	pthread_setname_np(pthread_self(), "census");
 	while (!c->stops) {
 		pthread_mutex_lock(&c->lock);
 		rest(c, hurried_ms, next_ms);
@@ -401,14 +400,9 @@ tags_for(size_t limit_bytes)
 static void
 start(struct census *c)
 {
-	sigset_t all, was;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &was);
-	if (pthread_create(&c->thread, NULL, census_run, c) != 0)
+	if (thread_start(&c->thread, "census", THREAD_PROMPT, census_run, c) != 0)
 		bug("no thread can be made");
 	c->is_running = true;
-	pthread_sigmask(SIG_SETMASK, &was, NULL);
 }
 
 struct census *

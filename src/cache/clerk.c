@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "cache/clerk_priv.h"
 #include "event/redisurl.h"
 
@@ -403,13 +404,8 @@ thread_main(void *arg)
 static int
 start_thread(struct clerk *c)
 {
-	int e = pthread_create(&c->thread, NULL, thread_main, c);
-
-	if (e != 0) {
-		errno = e;
+	if (thread_start(&c->thread, "purge-log", THREAD_PROMPT, thread_main, c) != 0)
 		return -1;
-	}
-	pthread_setname_np(c->thread, "purge-log");
 	c->is_running = true;
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "cache/clerk.h"
 #include "cache/key.h"
 #include "cache/searchrules.h"
@@ -503,7 +504,7 @@ handover_begin(struct commons *c, struct notify *n, const char *state_dir, bool 
 	h = must_calloc(1, sizeof(*h));
 	h->commons = c;
 	h->fd = fd;
-	if (is_wanted && pthread_create(&h->thread, NULL, restore_main, h) == 0)
+	if (is_wanted && thread_start(&h->thread, "restore", THREAD_PROMPT, restore_main, h) == 0)
 		return h;
 	give_up(&fd);
 	free(h);

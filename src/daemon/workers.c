@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "cache/clerk.h"
 #include "cache/census.h"
 #include "cache/l2crew.h"
@@ -225,15 +226,11 @@ static int
 start_thread(struct member *m)
 {
 	char name[16];
-	int e = pthread_create(&m->thread, NULL, thread_main, m);
 
-	if (e != 0) {
-		errno = e;
-		return -1;
-	}
-	m->running = true;
 	snprintf(name, sizeof(name), "worker-%u", m->worker->index);
-	pthread_setname_np(m->thread, name);
+	if (thread_start(&m->thread, name, THREAD_PROMPT, thread_main, m) != 0)
+		return -1;
+	m->running = true;
 	return 0;
 }
 

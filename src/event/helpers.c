@@ -1,11 +1,11 @@
 #include "event/helpers.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 
 #define HELPERS 2
 
@@ -68,7 +68,6 @@ helper_main(void *arg)
 	struct helpers *h = m->all;
 	struct chore *c;
 
-	pthread_setname_np(pthread_self(), m->is_for_awaited ? "helper-awaited" : "helper");
 	pthread_mutex_lock(&h->lock);
 	while (!h->stops) {
 		c = next_chore(m);
@@ -89,19 +88,15 @@ helper_main(void *arg)
 static bool
 start(struct helpers *h)
 {
-	sigset_t all, was;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &was);
 	while (h->running < HELPERS) {
 		struct helper *m = &h->members[h->running];
 
 		*m = (struct helper){.all = h, .is_for_awaited = h->running > 0};
-		if (pthread_create(&m->thread, NULL, helper_main, m) != 0)
+		if (thread_start(&m->thread, m->is_for_awaited ? "helper-awaited" : "helper",
+			THREAD_PROMPT, helper_main, m) != 0)
 			break;
 		h->running++;
 	}
-	pthread_sigmask(SIG_SETMASK, &was, NULL);
 	return h->running > 0; /* the first takes from both lines */
 }
 

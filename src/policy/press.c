@@ -1,24 +1,18 @@
 #include "policy/press.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "policy/codec.h"
 
 #define PIECE_BYTES ((size_t)16 << 10) /* between two looks at whether it is still wanted */
-#define LEAST_NICE 19
 
 enum press_state { PRESS_IDLE, PRESS_WORKS, PRESS_DONE };
 
@@ -103,26 +97,11 @@ press_unref(struct press *p)
 	free(p);
 }
 
-static void
-become_idle(void)
-{
-	struct sched_param none = {0};
-
-	pthread_setname_np(pthread_self(), "press");
-	if (clock_is_steered())
-		return; /* a test waits for it, whatever else the machine is at */
-	setpriority(PRIO_PROCESS, (id_t)gettid(), LEAST_NICE);
-	if (sched_setscheduler(0, SCHED_IDLE, &none) != 0)
-		log_info("what is stored is compressed again at an ordinary priority: %s",
-		    strerror(errno));
-}
-
 static void *
 press_main(void *arg)
 {
 	struct press *p = arg;
 
-	become_idle();
 	for (;;) {
 		while (sem_wait(&p->wake) != 0)
 			;
@@ -141,21 +120,10 @@ struct press *
 press_new(void)
 {
 	struct press *p = must_calloc(1, sizeof(*p));
-	pthread_attr_t detached;
-	sigset_t all, was;
-	pthread_t thread;
-	int e;
 
 	atomic_init(&p->owners, 2);
 	sem_init(&p->wake, 0, 0);
-	pthread_attr_init(&detached);
-	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &was);
-	e = pthread_create(&thread, &detached, press_main, p);
-	pthread_sigmask(SIG_SETMASK, &was, NULL);
-	pthread_attr_destroy(&detached);
-	if (e == 0)
+	if (thread_start(NULL, "press", THREAD_WHEN_IDLE, press_main, p) == 0)
 		return p;
 	sem_destroy(&p->wake);
 	free(p);

@@ -1,11 +1,11 @@
 #include "policy/recompress.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "policy/press.h"
 
 #define NOTES_MAX 16384u
@@ -116,14 +116,10 @@ static void *recompress_main(void *arg);
 static void
 start(struct recompress *r)
 {
-	sigset_t all, was;
-
 	if (r->notes == NULL && (r->notes = calloc(NOTES_MAX, sizeof(*r->notes))) == NULL)
 		return;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &was);
-	r->is_running = pthread_create(&r->thread, NULL, recompress_main, r) == 0;
-	pthread_sigmask(SIG_SETMASK, &was, NULL);
+	r->is_running =
+	    thread_start(&r->thread, "recompress", THREAD_PROMPT, recompress_main, r) == 0;
 }
 
 void
@@ -382,7 +378,6 @@ recompress_main(void *arg)
 	struct recompress *r = arg;
 	struct recompress_rules rules;
 
-	pthread_setname_np(pthread_self(), "recompress");
 	pthread_mutex_lock(&r->lock);
 	while (!r->stops) {
 		rules = r->rules;

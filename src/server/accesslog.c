@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 #define GATHER_MS \
 	100 /* a line is in the file after that at the latest, while the file takes lines */
@@ -421,23 +421,6 @@ accesslog_destroy(struct accesslog *a)
 	free(a);
 }
 
-/* Signals are the main thread's. */
-static int
-start_writer(struct accesslog *a)
-{
-	sigset_t all, old;
-	int e;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	e = pthread_create(&a->writer, NULL, writer_run, a);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (e == 0)
-		pthread_setname_np(a->writer, "accesslog");
-	errno = e;
-	return e == 0 ? 0 : -1;
-}
-
 static void
 locks_init(struct accesslog *a)
 {
@@ -470,7 +453,7 @@ accesslog_new(const struct accesslog_conf *conf)
 	if (fd < 0)
 		goto fail;
 	use_fd(a, fd);
-	if (start_writer(a) < 0)
+	if (thread_start(&a->writer, "accesslog", THREAD_BEHIND, writer_run, a) < 0)
 		goto fail;
 	return a;
 fail:

@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "server/exchange_priv.h"
 
 #define USER_BYTES_MAX 64
@@ -95,17 +96,12 @@ write_lines(void *arg)
 static int
 writer_start(void)
 {
-	int r;
-
 	if (writer.is_running)
 		return 0;
 	list_init(&writer.lines);
 	writer.is_over = false;
-	r = pthread_create(&writer.thread, NULL, write_lines, NULL);
-	if (r != 0) {
-		errno = r;
+	if (thread_start(&writer.thread, "audit", THREAD_BEHIND, write_lines, NULL) != 0)
 		return -1;
-	}
 	writer.is_running = true;
 	return 0;
 }

@@ -1,4 +1,4 @@
-/* LINK: event/helpers event/mailbox event/loop base/clock base/mem */
+/* LINK: event/helpers event/mailbox event/loop base/clock base/mem base/thread base/log */
 #include "event/helpers.h"
 
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* LINK: policy/press policy/codec policy/codecpool policy/codec_gzip policy/codec_br policy/codec_zstd http/negotiate http/head http/fields base/buf base/log base/clock base/mem */
+/* LINK: policy/press policy/codec policy/codecpool policy/codec_gzip policy/codec_br policy/codec_zstd http/negotiate http/head http/fields base/buf base/log base/clock base/mem base/thread */
 #include "policy/press.h"
 
 #include <setjmp.h>
