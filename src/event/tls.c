@@ -2,8 +2,14 @@
  * the socket does not take is kept in `out` until it does. So a byte that went into a record has been
  * taken, for good: it goes out as it was, whatever the owner does next, and OpenSSL's rule that a
  * refused write be repeated with the same bytes never comes into play. In return no record is begun
- * while `out` holds anything, so it is rarely more than one of them, and what is left when
+ * while `out` holds anything, so it is never more than one send's, and what is left when
  * the owner closes is sent behind its back (event/drain.h).
+ *
+ * How many go out at once. The records of one write are gathered (the thread's `gather`, a copy that lies in the processor's cache)
+ * and sent by one call: 16 KiB at first, twice as much each time the socket takes all, up to GATHER_BYTES; as soon as it
+ * refuses any, 16 KiB again, so that a client who reads slowly holds no more of our memory than one record. What a connection
+ * says first, or after a pause, goes in small records: the client can use each as soon as its few packets are there, where a full one
+ * would have to wait for a second round trip.
  *
  * How one gets in. OpenSSL reads ahead, a record's worth per system call, so bytes may be with it
  * that epoll knows nothing of: tls_has_pending says so, and stream.c announces them.
@@ -30,6 +36,11 @@
 #include "event/tlsclient.h"
 
 #define RECORD_BYTES 16384
+#define RECORD_EARLY_BYTES 4096	 /* three packets of most networks */
+#define EARLY_BYTES 16384	 /* what goes in these: some ten packets may leave unacknowledged */
+#define PAUSE_MS 1000		 /* after which it begins so again */
+#define GATHER_BYTES (64 * 1024) /* of the application, in one send */
+#define GATHER_ROOM (GATHER_BYTES + GATHER_BYTES / RECORD_EARLY_BYTES * 64) /* with what TLS adds */
 #define OUT_MAX_BYTES (256 * 1024) /* a handshake's flight, or alerts to one who does not read */
 
 enum phase { PHASE_GREETING, PHASE_OPEN, PHASE_ENDED, PHASE_BROKEN };
@@ -44,14 +55,24 @@ struct tls {
 	enum phase phase;     /* of reading; writing goes on after PHASE_ENDED */
 	struct buf out;	      /* made, but not yet taken by the socket, from out_at on */
 	size_t out_at;
-	bool greeted;			       /* the handshake has succeeded */
-	bool starved;			       /* what OpenSSL holds is less than a record */
-	bool write_waits;		       /* for something to be read */
-	bool ending;			       /* nothing follows `out` */
-	bool corked;			       /* what is made is kept until all of it is there */
-	bool holds;			       /* `out` is sent with the record that follows */
+	bool greeted;	       /* the handshake has succeeded */
+	bool starved;	       /* what OpenSSL holds is less than a record */
+	bool write_waits;      /* for something to be read */
+	bool ending;	       /* nothing follows `out` */
+	bool corked;	       /* what is made is kept until all of it is there */
+	bool holds;	       /* `out` is sent with the record that follows */
+	struct gather *gather; /* where records go meanwhile; NULL: out */
+	uint32_t stride_bytes; /* of the application, for the next send */
+	uint32_t early_bytes;  /* still to go in small records */
+	int64_t wrote_ms;
 	char *certificate, *certificate_chain; /* the client's, for fields; NULL: none */
 	bool is_plain, heard; /* the first byte was no beginning of TLS; it has been looked at */
+};
+
+/* Records on their way into one send. */
+struct gather {
+	size_t n;
+	char bytes[GATHER_ROOM];
 };
 
 static struct tls_counters counters;
@@ -161,6 +182,11 @@ bio_write(BIO *b, const char *p, int n)
 	BIO_clear_retry_flags(b);
 	if (t->is_plain)
 		return n; /* an alert would only be noise to that client */
+	if (t->gather != NULL && t->gather->n + (size_t)n <= GATHER_ROOM) {
+		memcpy(t->gather->bytes + t->gather->n, p, (size_t)n);
+		t->gather->n += (size_t)n;
+		return n;
+	}
 	if (!has_out(t) && !t->corked)
 		sent = socket_send(t->stream->fd, p, (size_t)n);
 	if (sent < 0)
@@ -501,16 +527,26 @@ struct source {
 	size_t at; /* in the first */
 };
 
-/* The next record's bytes: where they are, if they are in one piece, else gathered in space. Nothing:
+static size_t
+source_left(const struct source *from)
+{
+	size_t left = 0;
+
+	for (int i = 0; i < from->n && left <= GATHER_BYTES; i++)
+		left += from->iov[i].iov_len;
+	return left - from->at;
+}
+
+/* The next record's bytes, at most so many: where they are, if they are in one piece, else gathered in space. Nothing:
  * the source is used up. */
 static struct slice
-source_next(struct source *from, char *space)
+source_next(struct source *from, char *space, size_t most)
 {
 	size_t filled = 0;
 
-	while (from->n > 0 && filled < RECORD_BYTES) {
+	while (from->n > 0 && filled < most) {
 		const char *p = (const char *)from->iov->iov_base + from->at;
-		size_t left = from->iov->iov_len - from->at, room = RECORD_BYTES - filled;
+		size_t left = from->iov->iov_len - from->at, room = most - filled;
 		size_t take = left < room ? left : room;
 
 		from->at += take;
@@ -519,7 +555,7 @@ source_next(struct source *from, char *space)
 			from->n--;
 			from->at = 0;
 		}
-		if (filled == 0 && (take == RECORD_BYTES || (take > 0 && from->n == 0)))
+		if (filled == 0 && (take == most || (take > 0 && from->n == 0)))
 			return slice_of(p, take);
 		memcpy(space + filled, p, take);
 		filled += take;
@@ -539,22 +575,96 @@ write_record(struct stream *s, struct slice bytes)
 	if (SSL_in_init(t->ssl))
 		t->starved = false; /* it will read, and may then hold more than it did */
 	r = SSL_write_ex(t->ssl, bytes.p, bytes.n, &taken);
+	t->write_waits = r != 1 && wants_more(s, r);
 	if (r == 1)
 		return true;
-	t->write_waits = wants_more(s, r);
 	if (!t->write_waits && t->phase != PHASE_BROKEN)
 		break_off(s, s->error != 0 ? s->error : EPIPE);
 	return false;
 }
 
+/* One record of what comes next. Returns its bytes; 0: there are none, or it could not be made. */
+static size_t
+write_next(struct stream *s, struct source *from)
+{
+	static _Thread_local char space[RECORD_BYTES];
+	struct tls *t = s->tls;
+	struct slice bytes =
+	    source_next(from, space, t->early_bytes > 0 ? RECORD_EARLY_BYTES : RECORD_BYTES);
+
+	if (bytes.n == 0 || !write_record(s, bytes))
+		return 0;
+	t->early_bytes -= bytes.n < t->early_bytes ? (uint32_t)bytes.n : t->early_bytes;
+	return bytes.n;
+}
+
+/* What the socket does not take of it is kept. */
+static void
+send_gathered(struct stream *s, const struct gather *g)
+{
+	struct tls *t = s->tls;
+	ssize_t sent =
+	    g->n == 0 || t->phase == PHASE_BROKEN ? 0 : socket_send(s->fd, g->bytes, g->n);
+
+	if (sent < 0)
+		break_off(s, errno);
+	else if (t->phase != PHASE_BROKEN && (size_t)sent < g->n)
+		keep(t, g->bytes + sent, g->n - (size_t)sent);
+}
+
+/* As many records as one send is to have. Returns the bytes of the application in them; 0: no more for now. */
+static size_t
+write_gathered(struct stream *s, struct source *from)
+{
+	static _Thread_local struct gather gather;
+	struct tls *t = s->tls;
+	size_t total = 0, n;
+
+	gather.n = 0;
+	t->gather = &gather;
+	while (total < t->stride_bytes && (n = write_next(s, from)) > 0)
+		total += n;
+	t->gather = NULL;
+	send_gathered(s, &gather);
+	if (has_out(t))
+		t->stride_bytes = RECORD_BYTES;
+	else if (total >= t->stride_bytes && t->stride_bytes < GATHER_BYTES)
+		t->stride_bytes *= 2;
+	return t->phase == PHASE_BROKEN ? 0 : total;
+}
+
+/* Returns as write_gathered. What is one record is sent as OpenSSL made it. */
+static size_t
+write_some(struct stream *s, struct source *from)
+{
+	struct tls *t = s->tls;
+	size_t n;
+
+	if (!t->holds &&
+	    source_left(from) > (t->early_bytes > 0 ? RECORD_EARLY_BYTES : RECORD_BYTES))
+		return write_gathered(s, from);
+	n = write_next(s, from);
+	if (t->holds && n > 0)
+		flush(s);
+	return n;
+}
+
+static void
+note_pause(struct tls *t, int64_t now_ms)
+{
+	if (t->stride_bytes == 0 || now_ms - t->wrote_ms >= PAUSE_MS) {
+		t->early_bytes = EARLY_BYTES;
+		t->stride_bytes = RECORD_BYTES;
+	}
+	t->wrote_ms = now_ms;
+}
+
 static ssize_t
 tls_writev(struct stream *s, const struct iovec *iov, int n, bool more)
 {
-	static _Thread_local char space[RECORD_BYTES];
 	struct source from = {iov, n, 0};
 	struct tls *t = s->tls;
-	struct slice bytes;
-	size_t total = 0;
+	size_t total = 0, some;
 
 	if (t->phase == PHASE_GREETING)
 		return STREAM_AGAIN;
@@ -562,13 +672,11 @@ tls_writev(struct stream *s, const struct iovec *iov, int n, bool more)
 		s->error = EPIPE;
 		return STREAM_ERROR;
 	}
+	note_pause(t, loop_now_ms(s->loop));
 	if (t->phase != PHASE_BROKEN && (t->holds || flush(s)))
-		while ((t->holds || !has_out(t)) && (bytes = source_next(&from, space)).n > 0 &&
-		    write_record(s, bytes)) {
-			total += bytes.n;
-			if (t->holds)
-				flush(s);
-		}
+		do
+			total += some = write_some(s, &from);
+		while (some > 0 && !t->write_waits && (t->holds || !has_out(t)));
 	tls_arm(s);
 	if (total > 0)
 		return (ssize_t)total;

@@ -194,6 +194,113 @@ peer_read(struct peer *p, char *to, size_t n)
 	return filled;
 }
 
+/* --- how much at once --- */
+
+static unsigned sends;
+
+/* In the place of libc's. */
+ssize_t
+send(int fd, const void *p, size_t n, int flags)
+{
+	sends++;
+	return sendto(fd, p, n, flags, NULL, 0);
+}
+
+#define RECORDS_MAX 64
+
+struct volley {
+	unsigned sends, records;
+	size_t sizes[RECORDS_MAX]; /* of the application's bytes in each record */
+};
+
+/* The client's reading of n bytes, record by record. */
+static void
+read_records(struct peer *p, size_t n, struct volley *v)
+{
+	static char got[RECORDS_MAX * 16384];
+	size_t filled = 0;
+	time_t until_s = 0;
+
+	while (filled < n && is_patient(&until_s)) {
+		size_t *size = &v->sizes[v->records];
+
+		peer_exchange(p);
+		ERR_clear_error();
+		if (SSL_read_ex(p->ssl, got + filled, n - filled, size) == 1) {
+			filled += *size;
+			v->records++;
+		} else
+			turn(the_loop);
+	}
+	assert_int_equal(filled, n);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(got[i], (char)(i * 31));
+}
+
+/* n bytes in one write, all of which the socket takes. */
+static struct volley
+volley_of(struct owner *o, struct peer *p, size_t n)
+{
+	static char space[RECORDS_MAX * 16384];
+	struct iovec iov[] = {{space, n / 3}, {space + n / 3, n - n / 3}};
+	struct volley v = {0};
+
+	for (size_t i = 0; i < n; i++)
+		space[i] = (char)(i * 31);
+	sends = 0;
+	assert_int_equal(stream_writev(o->stream, iov, 2, false), n);
+	v.sends = sends;
+	read_records(p, n, &v);
+	return v;
+}
+
+static void
+roomy_both(struct owner *o, struct peer *p)
+{
+	const int bytes = 4 << 20;
+
+	greet_both(o, p, NULL);
+	setsockopt(stream_fd(o->stream), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	setsockopt(p->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+}
+
+static void
+what_a_connection_says_first_or_after_a_pause_goes_in_small_records(void **state)
+{
+	struct owner o;
+	struct peer p;
+
+	roomy_both(&o, &p);
+	for (int i = 0; i < 2; i++) {
+		struct volley v = volley_of(&o, &p, 36864);
+
+		assert_int_equal(v.records, 6);
+		for (int k = 0; k < 4; k++)
+			assert_int_equal(v.sizes[k], 4096);
+		assert_int_equal(v.sizes[4], 16384);
+		assert_int_equal(v.sizes[5], 4096);
+		assert_int_equal(volley_of(&o, &p, 32768).records, 2);
+		atomic_fetch_add(steered_ms, 1000);
+		turn(the_loop);
+	}
+	close_both(&o, &p);
+}
+
+static void
+the_records_of_a_large_write_go_out_in_few_sends(void **state)
+{
+	struct owner o;
+	struct peer p;
+
+	roomy_both(&o, &p);
+	/* 16, 32, 64, 64, 64 and the last 16 KiB; then 64 each time */
+	assert_int_equal(volley_of(&o, &p, 262144).sends, 6);
+	assert_int_equal(volley_of(&o, &p, 262144).sends, 4);
+	assert_int_equal(volley_of(&o, &p, 1024).sends, 1);
+	assert_int_equal(volley_of(&o, &p, 65536).sends, 1);
+	close_both(&o, &p);
+}
+
 /* --- passing bytes --- */
 
 static void
@@ -1232,6 +1339,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(what_a_connection_says_first_or_after_a_pause_goes_in_small_records),
+	    cmocka_unit_test(the_records_of_a_large_write_go_out_in_few_sends),
 	    cmocka_unit_test(a_request_and_its_answer_pass_over_both_versions),
 	    cmocka_unit_test(a_handshake_and_a_request_may_come_byte_by_byte),
 	    cmocka_unit_test(only_bytes_that_were_taken_arrive_however_the_rest_changes),
