@@ -524,6 +524,17 @@ has_trailers_for(const struct exchange *x)
 	    body_state(b) == BODY_WHOLE && body_trailers(b).n > 0;
 }
 
+/* What goes out is what every such request gets: nothing was left out for want of memory, or because this client cannot be given it. */
+static bool
+is_the_same_for_all(const struct exchange *x, const struct compress_plan *plan)
+{
+	bool is_makeshift = plan->verb == COMPRESS_PASS &&
+	    (plan->reason == COMPRESS_encoded || plan->reason == COMPRESS_decoded);
+
+	return is_plain_hit(x) && x->coded == NULL && !is_makeshift &&
+	    body_trailers(x->source).n == 0 && !head_has(&x->origin, FIELD_CACHE_STATUS);
+}
+
 static enum exchange_next
 respond_whole(struct exchange *x, const struct compress_plan *plan, bool bodyless)
 {
@@ -534,8 +545,7 @@ respond_whole(struct exchange *x, const struct compress_plan *plan, bool bodyles
 
 	if (length != BODY_LENGTH_UNKNOWN && x->coded == NULL && has_trailers_for(x))
 		length = BODY_LENGTH_UNKNOWN; /* they need chunks */
-	if (!bodyless && is_plain_hit(x) && x->coded == NULL && length != BODY_LENGTH_UNKNOWN &&
-	    !head_has(&x->origin, FIELD_CACHE_STATUS))
+	if (!bodyless && length != BODY_LENGTH_UNKNOWN && is_the_same_for_all(x, plan))
 		rendered_keep(x->site->rendered, x->object, &(struct rendered_for){RENDERED_FOR(x)},
 		    slice_of(x->out.p, x->fixed_len),
 		    x->source == x->object->body ? 0 : (uint8_t)x->coded_as);

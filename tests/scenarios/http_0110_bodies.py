@@ -31,6 +31,16 @@ def test_trailers_reach_the_client(origin, forebay):
     assert "Content-Length" not in r.trailers and "X-Sum" not in r.headers
 
 
+def test_trailers_of_what_is_stored_reach_whoever_can_be_given_them(origin, forebay):
+    origin.on("GET /a").reply(200, ["abc"], trailers=[("X-Sum", "9")], cache_control="max-age=60")
+    w1 = forebay(app=origin)
+    w1.get("/a").expect(200, "abc")
+    for _ in range(2):
+        w1.client().ask("GET", "/a", version="HTTP/1.0").answer().expect(200, "abc", x_cache_status="HIT", content_length="3")
+        r = w1.get("/a").expect(200, "abc", x_cache_status="HIT")
+        assert r.trailers.get("X-Sum") == "9"
+
+
 def test_trailers_of_an_upload_reach_the_origin(origin, forebay):
     origin.on("POST /up").reply(200)
     w1 = forebay(app=origin)
