@@ -140,7 +140,7 @@ def haproxy(p):
 	tune.bufsize {max(16384, p.bare_bytes + 16384)}
 	{"log stdout format raw local0" if real else ""}
 cache bench
-	total-max-size {512 if p.feature in ("store", "many") else 64}
+	total-max-size {512 if p.feature in ("store", "many", "memory") else 64}
 	max-object-size 1000000
 	max-age 3600
 	process-vary on
@@ -266,12 +266,12 @@ def everybody(binary, bare_binary):
     """In the order of their turns; the first is what the others are measured by."""
     return [
         Peer("bare", bare, str(bare_binary), words("hit real many miss store gzip br tls"), []),
-        Peer("forebay", forebay, str(binary), words("hit real many miss store gzip br tls h2 idle coalesce"), ["version"]),
-        Peer("nginx", nginx, "nginx", words("hit real many miss store gzip br tls h2 idle coalesce"), ["-v"]),
-        Peer("haproxy", haproxy, "haproxy", words("hit real many miss store gzip tls h2 idle coalesce"), ["-v"]),
-        Peer("varnish", varnish, "varnishd", words("hit many miss store gzip idle coalesce"), ["-V"]),
+        Peer("forebay", forebay, str(binary), words("hit real many miss store gzip br tls h2 idle memory coalesce"), ["version"]),
+        Peer("nginx", nginx, "nginx", words("hit real many miss store gzip br tls h2 idle memory coalesce"), ["-v"]),
+        Peer("haproxy", haproxy, "haproxy", words("hit real many miss store gzip tls h2 idle memory coalesce"), ["-v"]),
+        Peer("varnish", varnish, "varnishd", words("hit many miss store gzip idle memory coalesce"), ["-V"]),
         Peer("h2o", h2o, "h2o", words("hit miss tls h2 idle"), ["--version"], "files, no cache"),
-        Peer("trafficserver", trafficserver, "traffic_server", words("hit many miss store tls h2 idle coalesce"), ["--version"]),
+        Peer("trafficserver", trafficserver, "traffic_server", words("hit many miss store tls h2 idle memory coalesce"), ["--version"]),
     ]
 
 

@@ -8,6 +8,7 @@ PER_REQUEST = [("CPU µs", "cpu_us", "{:.2f}"), ("÷ bare", "ratio", "{:.2f}"), 
 COLUMNS = {
     "closed": PER_REQUEST, "open": PER_REQUEST, "h2": PER_REQUEST,
     "idle": [("bytes for each", "bytes_each", "{:.0f}")],
+    "memory": [("bytes for each", "bytes_each", "{:.0f}"), ("all that is in its file", "file_bytes_each", "{:.0f}")],
     "coalesce": [("requests to the origin", "asked", "{:.0f}"), ("half of them within ms", "p50_ms", "{:.0f}"), ("slowest ms", "slowest_ms", "{:.0f}")],
 }
 
