@@ -1,64 +1,42 @@
 #include "cli/check.h"
 
-#include <getopt.h>
 #include <stdio.h>
 
 #include "cli/exits.h"
+#include "cli/options.h"
 #include "server/certificates.h"
 #include "server/compile.h"
 
-static const char usage[] =
-    "usage: forebay check [-c FILE] [--json] [--strict]\n"
-    "\n"
-    "Reads the configuration and tells everything that is wrong with it, and what is allowed but "
-    "hardly meant.\n"
-    "\n"
-    "  -c, --config FILE  instead of conf/forebay.yaml here or beside the binary, or "
-    "/etc/forebay/forebay.yaml\n"
-    "  --json             for programs: {\"errors\", \"warnings\", \"diagnostics\": [...]}\n"
-    "  --strict           warnings count as errors\n"
-    "\n"
-    "Exit code: 0 good, 1 wrong, 2 misused.\n"
-    "\n"
-    "  forebay check                        # the configuration that serve would take\n"
-    "  forebay check -c site.yaml && forebay reload\n"
-    "  forebay check --json | jq '.diagnostics[].message'\n";
-
 struct check {
 	const char *path; /* NULL: the usual one */
-	bool json, strict, help;
+	bool json, strict;
 };
 
-static bool
-read_options(int argc, char **argv, struct check *out)
-{
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-	    {"json", no_argument, NULL, 'j'}, {"strict", no_argument, NULL, 's'},
-	    {"help", no_argument, NULL, 'h'}, {0}};
-	int o;
+static const struct option_row rows[] = {
+    {.name = "config",
+	.letter = 'c',
+	.value = "FILE",
+	.text = "instead of conf/forebay.yaml here or beside the binary, or "
+		"/etc/forebay/forebay.yaml",
+	.at = offsetof(struct check, path)},
+    {.name = "json",
+	.text = "for programs: {\"errors\", \"warnings\", \"diagnostics\": [...]}",
+	.at = offsetof(struct check, json)},
+    {.name = "strict", .text = "warnings count as errors", .at = offsetof(struct check, strict)},
+};
 
-	optind = 0; /* another command may have read options before */
-	while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1)
-		switch (o) {
-		case 'c':
-			out->path = optarg;
-			break;
-		case 'j':
-			out->json = true;
-			break;
-		case 's':
-			out->strict = true;
-			break;
-		case 'h':
-			out->help = true;
-			break;
-		default:
-			return false;
-		}
-	if (optind < argc)
-		fprintf(stderr, "forebay check: unexpected \"%s\"\n", argv[optind]);
-	return optind == argc;
-}
+static const struct command command = {
+    .name = "check",
+    .usage = "[-c FILE] [--json] [--strict]",
+    .purpose = "Reads the configuration and tells everything that is wrong with it, and what is "
+	       "allowed but hardly meant.",
+    .rows = rows,
+    .count = sizeof(rows) / sizeof(*rows),
+    .exits = "0 good, 1 wrong, 2 misused.",
+    .examples = "  forebay check                        # the configuration that serve would take\n"
+		"  forebay check -c site.yaml && forebay reload\n"
+		"  forebay check --json | jq '.diagnostics[].message'\n",
+};
 
 static unsigned
 slot_of_nobody(void *arg, const char *name)
@@ -131,15 +109,10 @@ cli_check(int argc, char **argv)
 	struct conf_diag *diag;
 	const char *path;
 	bool is_wrong;
+	int code = options_read(&command, argc, argv, &c);
 
-	if (!read_options(argc, argv, &c)) {
-		fputs("try: forebay check --help\n", stderr);
-		return EXIT_MISUSED;
-	}
-	if (c.help) {
-		fputs(usage, stdout);
-		return EXIT_GOOD;
-	}
+	if (code >= 0)
+		return code;
 	path = c.path != NULL ? c.path : server_conf_default_path(&mem);
 	diag = conf_diag_new();
 	check_try_out(path, diag);

@@ -1,51 +1,17 @@
 #include "cli/purge.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/dialogue.h"
 #include "cli/exits.h"
 #include "cli/listing.h"
 
-static const char usage[] =
-    "usage: forebay purge URL... [--soft] [--wait] [--dry-run [--limit N]] [--json]\n"
-    "       forebay purge [--prefix P]... [--pattern G]... [--tag T]... | --all\n"
-    "\n"
-    "Has the Forebay of this machine drop what is stored, in memory and in Redis, on every "
-    "instance\n"
-    "that shares them, and says how much that was here.\n"
-    "\n"
-    "  URL                https://www.example.com/page?x=1, with or without the scheme; "
-    "/page on every host\n"
-    "  --prefix P         all that begins so: www.example.com/products/, /products/\n"
-    "  --pattern G        all that fits; * stands for any run of characters: '/users/*/skills'\n"
-    "  --tag T            all with this tag; with a star it is a pattern: 'vehicle:7:*'\n"
-    "  --all              everything\n"
-    "  --soft             makes it stale: it may be served while it is fetched again\n"
-    "  --dry-run          purges nothing: counts and lists what it would\n"
-    "  --limit N          objects in that list, at most 1000 (20)\n"
-    "  --wait             until every instance has confirmed it\n"
-    "  --json             for programs: the answer of POST /purge\n"
-    "  -c, --config FILE  whose admin.address is asked; instead of conf/forebay.yaml here or "
-    "beside\n"
-    "                     the binary, or /etc/forebay/forebay.yaml\n"
-    "  --address ADDRESS  asks there and reads no configuration: 127.0.0.1:9090, unix:/path\n"
-    "\n"
-    "Exit code: 0 done, 1 refused, or not confirmed by all with --wait, 2 misused, or nobody "
-    "answers.\n"
-    "\n"
-    "  forebay purge https://www.example.com/products\n"
-    "  forebay purge --tag products --tag product:7 --soft\n"
-    "  forebay purge --pattern '/users/*/skills' --dry-run\n"
-    "  forebay purge --all --wait\n";
-
 struct purge_call {
-	const char *path, *address; /* NULL: the usual ones */
-	bool json, help, wait;
+	struct dialogue with;
+	bool wait;
 	json_t *order;
-	struct admin_door door;
-	struct buf why;
 };
 
 static void
@@ -60,20 +26,31 @@ add_to(struct purge_call *p, const char *list, const char *text)
 	json_array_append_new(l, json_string(text));
 }
 
-static void
-set(struct purge_call *p, const char *flag)
+static bool
+take_into_list(void *call, const struct option_row *row, const char *value, struct buf *why)
 {
-	json_object_set_new(p->order, flag, json_true());
+	add_to(call, row->arg, value);
+	return true;
 }
 
 static bool
-take_limit(struct purge_call *p, const char *text)
+take_flag(void *call, const struct option_row *row, const char *value, struct buf *why)
 {
+	struct purge_call *p = call;
+
+	json_object_set_new(p->order, row->arg, json_true());
+	p->wait |= strcmp(row->arg, "wait") == 0;
+	return true;
+}
+
+static bool
+take_limit(void *call, const struct option_row *row, const char *value, struct buf *why)
+{
+	struct purge_call *p = call;
 	uint64_t n;
 
-	if (!slice_to_u64(slice_from(text), &n) || n > 1000) {
-		fprintf(
-		    stderr, "forebay purge: --limit %s: a number up to 1000 is expected\n", text);
+	if (!slice_to_u64(slice_from(value), &n) || n > 1000) {
+		buf_printf(why, "--limit %s: a number up to 1000 is expected", value);
 		return false;
 	}
 	json_object_set_new(p->order, "limit", json_integer((json_int_t)n));
@@ -81,74 +58,64 @@ take_limit(struct purge_call *p, const char *text)
 }
 
 static bool
-take_option(struct purge_call *p, int o)
+take_urls(void *call, int count, char **words, struct buf *why)
 {
-	switch (o) {
-	case 'c':
-		p->path = optarg;
-		return true;
-	case 'a':
-		p->address = optarg;
-		return true;
-	case 'p':
-		add_to(p, "prefixes", optarg);
-		return true;
-	case 'g':
-		add_to(p, "patterns", optarg);
-		return true;
-	case 't':
-		add_to(p, "tags", optarg);
-		return true;
-	case 'A':
-		set(p, "all");
-		return true;
-	case 's':
-		set(p, "soft");
-		return true;
-	case 'd':
-		set(p, "dry_run");
-		return true;
-	case 'w':
-		set(p, "wait");
-		return p->wait = true;
-	case 'l':
-		return take_limit(p, optarg);
-	case 'j':
-		return p->json = true;
-	case 'h':
-		return p->help = true;
-	default:
-		return false;
-	}
-}
+	static const char *const names[] = {"urls", "prefixes", "patterns", "tags", "all"};
+	struct purge_call *p = call;
 
-static bool
-read_options(int argc, char **argv, struct purge_call *p)
-{
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-	    {"address", required_argument, NULL, 'a'}, {"prefix", required_argument, NULL, 'p'},
-	    {"pattern", required_argument, NULL, 'g'}, {"tag", required_argument, NULL, 't'},
-	    {"all", no_argument, NULL, 'A'}, {"soft", no_argument, NULL, 's'},
-	    {"dry-run", no_argument, NULL, 'd'}, {"wait", no_argument, NULL, 'w'},
-	    {"limit", required_argument, NULL, 'l'}, {"json", no_argument, NULL, 'j'},
-	    {"help", no_argument, NULL, 'h'}, {0}};
-	int o;
-
-	optind = 0;
-	while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1)
-		if (!take_option(p, o))
-			return false;
-	for (int i = optind; i < argc; i++)
-		add_to(p, "urls", argv[i]);
-	if (p->help || json_object_get(p->order, "urls") != NULL ||
-	    json_object_get(p->order, "prefixes") != NULL ||
-	    json_object_get(p->order, "patterns") != NULL ||
-	    json_object_get(p->order, "tags") != NULL || json_object_get(p->order, "all") != NULL)
-		return true;
-	fputs("forebay purge: nothing is named: a URL, --prefix, --pattern, --tag or --all\n",
-	    stderr);
+	for (int i = 0; i < count; i++)
+		add_to(p, "urls", words[i]);
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (json_object_get(p->order, names[i]) != NULL)
+			return true;
+	buf_printf(why, "nothing is named: a URL, --prefix, --pattern, --tag or --all");
 	return false;
 }
+
+#define LIST(name_, value_, list, text_)                                                           \
+	{                                                                                          \
+		.name = name_, .value = value_, .text = text_, .take = take_into_list, .arg = list \
+	}
+#define FLAG(name_, flag, text_)                                             \
+	{                                                                    \
+		.name = name_, .text = text_, .take = take_flag, .arg = flag \
+	}
+
+static const struct option_row rows[] = {
+    {.value = "URL",
+	.text = "https://www.example.com/page?x=1, with or without the scheme; /page on every "
+		"host"},
+    LIST("prefix", "P", "prefixes", "all that begins so: www.example.com/products/, /products/"),
+    LIST("pattern", "G", "patterns",
+	"all that fits; * stands for any run of characters: '/users/*/skills'"),
+    LIST("tag", "T", "tags", "all with this tag; with a star it is a pattern: 'vehicle:7:*'"),
+    FLAG("all", "all", "everything"),
+    FLAG("soft", "soft", "makes it stale: it may be served while it is fetched again"),
+    FLAG("dry-run", "dry_run", "purges nothing: counts and lists what it would"),
+    {.name = "limit",
+	.value = "N",
+	.text = "objects in that list, at most 1000 (20)",
+	.take = take_limit},
+    FLAG("wait", "wait", "until every instance has confirmed it"),
+    DIALOGUE_ROWS("the answer of POST /purge"),
+};
+
+static const struct command command = {
+    .name = "purge",
+    .usage = "URL... [--soft] [--wait] [--dry-run [--limit N]] [--json]\n"
+	     "       forebay purge [--prefix P]... [--pattern G]... [--tag T]... | --all",
+    .purpose = "Has the Forebay of this machine drop what is stored, in memory and in Redis, on "
+	       "every instance that shares them, and says how much that was here.",
+    .rows = rows,
+    .count = sizeof(rows) / sizeof(*rows),
+    .exits =
+	"0 done, 1 refused, or not confirmed by all with --wait, 2 misused, or nobody answers.",
+    .examples = "  forebay purge https://www.example.com/products\n"
+		"  forebay purge --tag products --tag product:7 --soft\n"
+		"  forebay purge --pattern '/users/*/skills' --dry-run\n"
+		"  forebay purge --all --wait\n",
+    .take_words = take_urls,
+};
 
 /* What the level means for who asked. */
 static const char *
@@ -170,9 +137,8 @@ tell(struct purge_call *p, const json_t *top)
 	bool is_shared = json_is_true(json_object_get(top, "shared"));
 	const char *level = json_string_value(json_object_get(top, "level"));
 
-	if (p->json) {
-		json_dumpf(top, stdout, JSON_INDENT(2));
-		putchar('\n');
+	if (p->with.json) {
+		dialogue_print_json(top);
 	} else if (is_dry) {
 		listing_print_objects(top);
 		printf("would purge ");
@@ -190,12 +156,13 @@ tell(struct purge_call *p, const json_t *top)
 }
 
 static int
-converse(struct purge_call *p)
+converse(void *call)
 {
+	struct purge_call *p = call;
 	char *text = json_dumps(p->order, JSON_COMPACT);
 	int code;
-	json_t *top = listing_ask(
-	    &p->door, "POST", "/purge", slice_from(text == NULL ? "" : text), &code, &p->why);
+	json_t *top = listing_ask(&p->with.door, "POST", "/purge",
+	    slice_from(text == NULL ? "" : text), &code, &p->with.why);
 
 	if (top != NULL)
 		code = tell(p, top);
@@ -208,20 +175,10 @@ int
 cli_purge(int argc, char **argv)
 {
 	struct purge_call p = {.order = json_object()};
-	struct arena mem = {0};
-	int code = EXIT_MISUSED;
+	int code = options_read(&command, argc, argv, &p);
 
-	if (!read_options(argc, argv, &p)) {
-		fputs("try: forebay purge --help\n", stderr);
-	} else if (p.help) {
-		fputs(usage, stdout);
-		code = EXIT_GOOD;
-	} else if (admin_door_find(p.path, p.address, &mem, &p.door, &p.why) == 0)
-		code = converse(&p);
-	if (p.why.n > 0)
-		fprintf(stderr, "forebay purge: %.*s\n", SLICE_FMT(buf_slice(&p.why)));
-	buf_fini(&p.why);
+	if (code < 0)
+		code = dialogue_run(&command, &p, converse);
 	json_decref(p.order);
-	arena_fini(&mem);
 	return code;
 }

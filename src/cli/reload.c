@@ -5,49 +5,19 @@
 #include "cli/reload.h"
 
 #include <errno.h>
-#include <getopt.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
-#include "cli/ask.h"
 #include "cli/check.h"
+#include "cli/dialogue.h"
 #include "cli/exits.h"
 #include "server/conf.h"
 
 #define OUTCOME_WAIT_MS 30000
 #define LOOK_AGAIN_MS 50
-
-static const char usage[] =
-    "usage: forebay reload [-c FILE] [--pid PID] [--address ADDRESS] [--no-check] [--json]\n"
-    "\n"
-    "Checks the configuration, has the running Forebay read it, and tells whether it did. Requests "
-    "under way\n"
-    "end as they began, the cache stays. When anything is wrong the old configuration goes on.\n"
-    "\n"
-    "  -c, --config FILE  the file that the daemon was started with; instead of conf/forebay.yaml "
-    "here "
-    "or beside\n"
-    "                     the binary, or /etc/forebay/forebay.yaml\n"
-    "  --pid PID          the daemon, when it is not found by asking the admin address of the "
-    "file\n"
-    "  --address ADDRESS  where its admin interface listens now: 127.0.0.1:9090, unix:/path\n"
-    "  --no-check         leaves the check to the daemon (whose environment may have what is "
-    "missing "
-    "here)\n"
-    "  --json             for programs: {\"result\": \"taken\" | \"told\" | \"refused\" | "
-    "\"wrong\" | "
-    "\"unknown\", "
-    "\"pid\", \"message\"}\n"
-    "\n"
-    "Exit code: 0 the new configuration is in use, 1 it is not, 2 misused, nobody to tell, or the "
-    "outcome is not known.\n"
-    "\n"
-    "  forebay reload\n"
-    "  forebay reload -c /etc/forebay/forebay.yaml --pid \"$(pidof forebay)\"\n";
 
 enum result { RESULT_taken, RESULT_told, RESULT_refused, RESULT_wrong, RESULT_unknown };
 static const struct {
@@ -62,9 +32,9 @@ static const struct {
 };
 
 struct reload {
-	const char *path, *address; /* address NULL: as the file has it */
-	pid_t pid;		    /* 0: to be found out */
-	bool no_check, json, help;
+	struct dialogue with; /* an address that is NULL: as the file has it */
+	pid_t pid;	      /* 0: to be found out */
+	bool no_check;
 	struct arena mem;
 	struct buf said; /* the message */
 };
@@ -77,56 +47,49 @@ struct daemon_facts {
 };
 
 static bool
-read_pid(const char *text, pid_t *out)
+take_pid(void *call, const struct option_row *row, const char *value, struct buf *why)
 {
+	struct reload *r = call;
 	uint64_t n;
 
-	if (!slice_to_u64(slice_from(text), &n) || n == 0 || n > INT32_MAX) {
-		fprintf(stderr, "forebay reload: \"%s\" is no process id\n", text);
+	if (!slice_to_u64(slice_from(value), &n) || n == 0 || n > INT32_MAX) {
+		buf_printf(why, "\"%s\" is no process id", value);
 		return false;
 	}
-	*out = (pid_t)n;
+	r->pid = (pid_t)n;
 	return true;
 }
 
-static bool
-read_options(int argc, char **argv, struct reload *out)
-{
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-	    {"pid", required_argument, NULL, 'p'}, {"address", required_argument, NULL, 'a'},
-	    {"no-check", no_argument, NULL, 'n'}, {"json", no_argument, NULL, 'j'},
-	    {"help", no_argument, NULL, 'h'}, {0}};
-	int o;
+static const struct option_row rows[] = {
+    DIALOGUE_CONFIG("the file that the daemon was started with; "),
+    {.name = "pid",
+	.value = "PID",
+	.text = "the daemon, when it is not found by asking the admin address of the file",
+	.take = take_pid},
+    {.name = "address",
+	.value = "ADDRESS",
+	.text = "where its admin interface listens now: 127.0.0.1:9090, unix:/path",
+	.at = offsetof(struct dialogue, address)},
+    {.name = "no-check",
+	.text = "leaves the check to the daemon (whose environment may have what is missing here)",
+	.at = offsetof(struct reload, no_check)},
+    DIALOGUE_JSON("{\"result\": \"taken\" | \"told\" | \"refused\" | \"wrong\" | \"unknown\", "
+		  "\"pid\", \"message\"}"),
+};
 
-	optind = 0;
-	while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1)
-		switch (o) {
-		case 'c':
-			out->path = optarg;
-			break;
-		case 'p':
-			if (!read_pid(optarg, &out->pid))
-				return false;
-			break;
-		case 'a':
-			out->address = optarg;
-			break;
-		case 'n':
-			out->no_check = true;
-			break;
-		case 'j':
-			out->json = true;
-			break;
-		case 'h':
-			out->help = true;
-			break;
-		default:
-			return false;
-		}
-	if (optind < argc)
-		fprintf(stderr, "forebay reload: unexpected \"%s\"\n", argv[optind]);
-	return optind == argc;
-}
+static const struct command command = {
+    .name = "reload",
+    .usage = "[-c FILE] [--pid PID] [--address ADDRESS] [--no-check] [--json]",
+    .purpose = "Checks the configuration, has the running Forebay read it, and tells whether it "
+	       "did. Requests under way end as they began, the cache stays. When anything is wrong "
+	       "the old configuration goes on.",
+    .rows = rows,
+    .count = sizeof(rows) / sizeof(*rows),
+    .exits = "0 the new configuration is in use, 1 it is not, 2 misused, nobody to tell, or the "
+	     "outcome is not known.",
+    .examples = "  forebay reload\n"
+		"  forebay reload -c /etc/forebay/forebay.yaml --pid \"$(pidof forebay)\"\n",
+};
 
 /* The file */
 
@@ -136,13 +99,13 @@ is_good(struct reload *r)
 	struct conf_diag *diag = conf_diag_new();
 	size_t errors;
 
-	check_try_out(r->path, diag);
+	check_try_out(r->with.path, diag);
 	errors = conf_diag_errors(diag);
 	conf_diag_text(diag, &r->said);
 	if (errors > 0)
 		buf_printf(&r->said,
 		    "%s has %zu error%s: nothing was sent, the running configuration is kept",
-		    r->path, errors, errors == 1 ? "" : "s");
+		    r->with.path, errors, errors == 1 ? "" : "s");
 	conf_diag_free(&diag);
 	return errors == 0;
 }
@@ -222,7 +185,7 @@ wait_for_outcome(struct reload *r, const struct admin_door *door, const struct d
 		}
 		if (now.pid == before->pid && now.generation > before->generation) {
 			buf_printf(&r->said, "pid %ld has taken %s (generation %lld)",
-			    (long)now.pid, r->path, (long long)now.generation);
+			    (long)now.pid, r->with.path, (long long)now.generation);
 			return RESULT_taken;
 		}
 		nanosleep(&pause, NULL);
@@ -286,7 +249,7 @@ reload(struct reload *r)
 
 	if (!r->no_check && !is_good(r))
 		return RESULT_wrong;
-	if (admin_door_find(r->path, r->address, &r->mem, &door, &why) == 0)
+	if (admin_door_find(r->with.path, r->with.address, &r->mem, &door, &why) == 0)
 		result = reload_with(r, &door);
 	else
 		result = reload_unseen(r, &why);
@@ -299,15 +262,14 @@ tell(const struct reload *r, enum result result)
 {
 	json_t *top;
 
-	if (!r->json) {
+	if (!r->with.json) {
 		fprintf(results[result].code == EXIT_GOOD ? stdout : stderr, "%.*s\n",
 		    SLICE_FMT(buf_slice(&r->said)));
 		return;
 	}
 	top = json_pack("{s:s,s:I,s:s%}", "result", results[result].name, "pid", (json_int_t)r->pid,
 	    "message", r->said.p, r->said.n);
-	json_dumpf(top, stdout, JSON_INDENT(2));
-	putchar('\n');
+	dialogue_print_json(top);
 	json_decref(top);
 }
 
@@ -316,17 +278,12 @@ cli_reload(int argc, char **argv)
 {
 	struct reload r = {0};
 	enum result result;
+	int code = options_read(&command, argc, argv, &r);
 
-	if (!read_options(argc, argv, &r)) {
-		fputs("try: forebay reload --help\n", stderr);
-		return EXIT_MISUSED;
-	}
-	if (r.help) {
-		fputs(usage, stdout);
-		return EXIT_GOOD;
-	}
-	if (r.path == NULL)
-		r.path = server_conf_default_path(&r.mem);
+	if (code >= 0)
+		return code;
+	if (r.with.path == NULL)
+		r.with.path = server_conf_default_path(&r.mem);
 	result = reload(&r);
 	tell(&r, result);
 	buf_fini(&r.said);

@@ -3,25 +3,29 @@
 #include <stdio.h>
 
 #include "cli/exits.h"
+#include "cli/options.h"
 #include "conf/reference.h"
 #include "conf/schema.h"
 #include "server/conf.h"
 
-static const char schema_usage[] = "usage: forebay schema\n"
-				   "\n"
-				   "Prints the JSON Schema of the configuration, for editors: it "
-				   "completes names, knows words and ranges.\n"
-				   "\n"
-				   "  forebay schema > forebay.schema.json\n"
-				   "\n"
-				   "and in the first line of forebay.yaml:\n"
-				   "\n"
-				   "  # yaml-language-server: $schema=forebay.schema.json\n";
+static const struct command command_schema = {
+    .name = "schema",
+    .usage = "",
+    .purpose = "Prints the JSON Schema of the configuration, for editors: it completes names, "
+	       "knows words and ranges.",
+    .examples = "  forebay schema > forebay.schema.json\n"
+		"\n"
+		"and in the first line of forebay.yaml:\n"
+		"\n"
+		"  # yaml-language-server: $schema=forebay.schema.json\n",
+};
 
-static const char reference_usage[] =
-    "usage: forebay reference\n"
-    "\n"
-    "Prints the reference of all directives as a Markdown page.\n";
+static const struct command command_reference = {
+    .name = "reference",
+    .usage = "",
+    .purpose = "Prints the reference of all directives as a Markdown page.",
+    .examples = "  forebay reference > configuration.md\n",
+};
 
 static const char preface[] =
     "# Configuration\n"
@@ -79,29 +83,13 @@ print(struct buf *out)
 	return is_written ? EXIT_GOOD : EXIT_WRONG;
 }
 
-/* True when there is nothing more to do than to return *code_out. */
-static bool
-is_answered(int argc, char **argv, const char *usage, int *code_out)
-{
-	if (argc < 2)
-		return false;
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-		fputs(usage, stdout);
-		*code_out = EXIT_GOOD;
-	} else {
-		fprintf(stderr, "forebay %s: unexpected \"%s\"\n%s", argv[0], argv[1], usage);
-		*code_out = EXIT_MISUSED;
-	}
-	return true;
-}
-
 int
 cli_schema(int argc, char **argv)
 {
 	struct buf out = {0};
-	int code;
+	int code = options_read(&command_schema, argc, argv, NULL);
 
-	if (is_answered(argc, argv, schema_usage, &code))
+	if (code >= 0)
 		return code;
 	conf_schema(&server_table, "Forebay", &out);
 	return print(&out);
@@ -111,9 +99,9 @@ int
 cli_reference(int argc, char **argv)
 {
 	struct buf out = {0};
-	int code;
+	int code = options_read(&command_reference, argc, argv, NULL);
 
-	if (is_answered(argc, argv, reference_usage, &code))
+	if (code >= 0)
 		return code;
 	reference_page(&out);
 	return print(&out);

@@ -1,91 +1,39 @@
 #include "cli/status.h"
 
-#include <getopt.h>
-#include <jansson.h>
 #include <stdio.h>
 
 #include "admin/health.h"
-#include "cli/ask.h"
+#include "cli/dialogue.h"
 #include "cli/exits.h"
 
 #define READY_WAIT_MS (READY_TIMEOUT_MS + 2000) /* it waits for its own dependencies first */
 
-static const char usage[] =
-    "usage: forebay status [-c FILE | --address ADDRESS] [--alive] [--json]\n"
-    "\n"
-    "Asks the Forebay of this machine how it is: whether it may be sent requests, and what it "
-    "depends "
-    "on.\n"
-    "\n"
-    "  -c, --config FILE  whose admin.address is asked; instead of conf/forebay.yaml here or "
-    "beside\n"
-    "                     the binary, or /etc/forebay/forebay.yaml\n"
-    "  --address ADDRESS  asks there and reads no configuration: 127.0.0.1:9090, unix:/path\n"
-    "  --alive            only whether it serves, whatever its upstreams do: for health checks "
-    "that\n"
-    "                     restart what fails\n"
-    "  --json             for programs: the answer as /health/ready (or /health) gives it\n"
-    "\n"
-    "Exit code: 0 ready, 1 not ready, 2 misused, or nobody answers (1 with --alive).\n"
-    "\n"
-    "  forebay status\n"
-    "  forebay status --json | jq .checks\n"
-    "  until forebay status >/dev/null; do sleep 1; done     # wait until it is ready\n";
-
 struct status {
-	const char *path, *address; /* NULL: the usual ones */
-	bool alive, json, help;
+	struct dialogue with;
+	bool alive;
 };
 
-static bool
-read_options(int argc, char **argv, struct status *out)
-{
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-	    {"address", required_argument, NULL, 'a'}, {"alive", no_argument, NULL, 'l'},
-	    {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
-	int o;
+static const struct option_row rows[] = {
+    {.name = "alive",
+	.text = "only whether it serves, whatever its upstreams do: for health checks that restart "
+		"what fails",
+	.at = offsetof(struct status, alive)},
+    DIALOGUE_ROWS("the answer as /health/ready (or /health) gives it"),
+};
 
-	optind = 0;
-	while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1)
-		switch (o) {
-		case 'c':
-			out->path = optarg;
-			break;
-		case 'a':
-			out->address = optarg;
-			break;
-		case 'l':
-			out->alive = true;
-			break;
-		case 'j':
-			out->json = true;
-			break;
-		case 'h':
-			out->help = true;
-			break;
-		default:
-			return false;
-		}
-	if (optind < argc)
-		fprintf(stderr, "forebay status: unexpected \"%s\"\n", argv[optind]);
-	return optind == argc;
-}
-
-/* What the answer says. Members that are missing show as nothing: an older daemon may have fewer. */
-
-static const char *
-text_of(const json_t *object, const char *name)
-{
-	const char *text = json_string_value(json_object_get(object, name));
-
-	return text == NULL ? "" : text;
-}
-
-static double
-number_of(const json_t *object, const char *name)
-{
-	return json_number_value(json_object_get(object, name));
-}
+static const struct command command = {
+    .name = "status",
+    .usage = "[-c FILE | --address ADDRESS] [--alive] [--json]",
+    .purpose = "Asks the Forebay of this machine how it is: whether it may be sent requests, and "
+	       "what it depends on.",
+    .rows = rows,
+    .count = sizeof(rows) / sizeof(*rows),
+    .exits = "0 ready, 1 not ready, 2 misused, or nobody answers (1 with --alive).",
+    .examples =
+	"  forebay status\n"
+	"  forebay status --json | jq .checks\n"
+	"  until forebay status >/dev/null; do sleep 1; done     # wait until it is ready\n",
+};
 
 static void
 print_span(double seconds)
@@ -106,20 +54,20 @@ static void
 print_head(const json_t *top)
 {
 	const json_t *system = json_object_get(top, "system");
-	double refused = number_of(system, "reloads_failed");
+	double refused = member_number(system, "reloads_failed");
 
-	printf("Forebay %s (pid %.0f) is %s, up ", text_of(system, "version"),
-	    number_of(system, "pid"), text_of(top, "status"));
-	print_span(number_of(top, "uptime"));
-	printf("\n  configuration  generation %.0f", number_of(system, "generation"));
+	printf("Forebay %s (pid %.0f) is %s, up ", member_text(system, "version"),
+	    member_number(system, "pid"), member_text(top, "status"));
+	print_span(member_number(top, "uptime"));
+	printf("\n  configuration  generation %.0f", member_number(system, "generation"));
 	if (refused > 0)
 		printf(", %.0f reload%s refused since the start (see the log)", refused,
 		    refused == 1 ? "" : "s");
 	putchar('\n');
 	if (json_object_get(system, "workers") != NULL)
 		printf("  serving        %.0f workers, %.0f connections, %.1f MiB of memory\n",
-		    number_of(system, "workers"), number_of(system, "connections"),
-		    number_of(system, "memory_rss_bytes") / (1 << 20));
+		    member_number(system, "workers"), member_number(system, "connections"),
+		    member_number(system, "memory_rss_bytes") / (1 << 20));
 }
 
 static void
@@ -134,7 +82,7 @@ print_checks(json_t *top)
 
 		printf("  %-14s %s: %s", name,
 		    json_is_true(json_object_get(check, "healthy")) ? "good" : "DOWN",
-		    text_of(check, "message"));
+		    member_text(check, "message"));
 		if (json_is_number(latency))
 			printf(" (%.1f ms)", json_number_value(latency));
 		putchar('\n');
@@ -146,9 +94,9 @@ static bool
 print_answer(const struct status *s, const struct answer *a)
 {
 	json_t *top = json_loadb(a->body.p, a->body.n, 0, NULL);
-	bool is_ours = *text_of(top, "status") != '\0';
+	bool is_ours = *member_text(top, "status") != '\0';
 
-	if (is_ours && s->json) {
+	if (is_ours && s->with.json) {
 		fwrite(a->body.p, 1, a->body.n, stdout);
 		putchar('\n');
 	} else if (is_ours) {
@@ -160,19 +108,21 @@ print_answer(const struct status *s, const struct answer *a)
 }
 
 static int
-ask_and_print(const struct status *s, const struct admin_door *door, struct buf *why)
+ask_and_print(void *call)
 {
+	struct status *s = call;
 	struct answer a;
 	int code = s->alive ? EXIT_WRONG : EXIT_MISUSED;
 
-	if (ask(door, "GET", s->alive ? "/health" : "/health/ready", SLICE_NONE,
-		s->alive ? ASK_TIMEOUT_MS : READY_WAIT_MS, &a, why) != 0)
+	if (ask(&s->with.door, "GET", s->alive ? "/health" : "/health/ready", SLICE_NONE,
+		s->alive ? ASK_TIMEOUT_MS : READY_WAIT_MS, &a, &s->with.why) != 0)
 		return code;
 	if (print_answer(s, &a))
 		code = a.status == 200 ? EXIT_GOOD : EXIT_WRONG;
 	else
-		buf_printf(why, "%s: it answers %u, and not as Forebay's admin interface does",
-		    door->name, a.status);
+		buf_printf(&s->with.why,
+		    "%s: it answers %u, and not as Forebay's admin interface does",
+		    s->with.door.name, a.status);
 	answer_fini(&a);
 	return code;
 }
@@ -181,24 +131,7 @@ int
 cli_status(int argc, char **argv)
 {
 	struct status s = {0};
-	struct arena mem = {0};
-	struct admin_door door;
-	struct buf why = {0};
-	int code = EXIT_MISUSED;
+	int code = options_read(&command, argc, argv, &s);
 
-	if (!read_options(argc, argv, &s)) {
-		fputs("try: forebay status --help\n", stderr);
-		return EXIT_MISUSED;
-	}
-	if (s.help) {
-		fputs(usage, stdout);
-		return EXIT_GOOD;
-	}
-	if (admin_door_find(s.path, s.address, &mem, &door, &why) == 0)
-		code = ask_and_print(&s, &door, &why);
-	if (why.n > 0)
-		fprintf(stderr, "forebay status: %.*s\n", SLICE_FMT(buf_slice(&why)));
-	buf_fini(&why);
-	arena_fini(&mem);
-	return code;
+	return code < 0 ? dialogue_run(&command, &s, ask_and_print) : code;
 }

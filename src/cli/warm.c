@@ -1,76 +1,38 @@
 #include "cli/warm.h"
 
 #include <errno.h>
-#include <getopt.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/ask.h"
+#include "cli/dialogue.h"
 #include "cli/exits.h"
 
 #define LOOK_MS 200
 #define BAR_CELLS 30
 
-static const char usage[] =
-    "usage: forebay warm [ADDRESS...] [--sitemap ADDRESS]... [--file FILE] [--base URL]\n"
-    "                    [--rate N] [--concurrency N] [--time S] [--no-wait] [--json]\n"
-    "       forebay warm --status | --stop [--json]\n"
-    "\n"
-    "Has the Forebay of this machine ask for pages before clients do, so that they find them in\n"
-    "the cache. Without addresses: what cache.warm of its configuration names. How far it is, is\n"
-    "shown on standard error: as a bar on a terminal, else as a line for each tenth.\n"
-    "\n"
-    "  ADDRESS            https://www.example.com/page, or /page on --base\n"
-    "  --sitemap ADDRESS  all pages of this sitemap, also of those it names\n"
-    "  --file FILE        one address in each line; - reads standard input\n"
-    "  --base URL         whose paths are meant; else cache.warm.base\n"
-    "  --rate N           at most N requests a second\n"
-    "  --concurrency N    at most N at a time\n"
-    "  --time S           at most S seconds\n"
-    "  --no-wait          returns once it has begun\n"
-    "  --status           how far it is, or what the last run came to\n"
-    "  --stop             stops the run\n"
-    "  --json             for programs: the last answer of GET /warm\n"
-    "  -c, --config FILE  whose admin.address is asked; instead of conf/forebay.yaml here or "
-    "beside\n"
-    "                     the binary, or /etc/forebay/forebay.yaml\n"
-    "  --address ADDRESS  asks there and reads no configuration: 127.0.0.1:9090, unix:/path\n"
-    "\n"
-    "Exit code: 0 every page was reached, 1 some failed or the run was stopped, 2 misused, or "
-    "nobody\n"
-    "answers.\n"
-    "\n"
-    "  forebay warm\n"
-    "  forebay warm --base https://www.example.com / /products /about\n"
-    "  forebay warm --sitemap https://www.example.com/sitemap.xml --rate 20\n"
-    "  cut -d' ' -f7 access.log | sort | uniq -c | sort -rn | head -100 | awk '{print $2}' |\n"
-    "    forebay warm --base https://www.example.com --file -\n";
-
 enum deed { DEED_BEGIN, DEED_STATUS, DEED_STOP };
 
 struct warm_call {
-	const char *path, *address; /* NULL: the usual ones */
+	struct dialogue with;
 	enum deed deed;
-	bool json, help, no_wait;
+	bool no_wait;
 	json_t *plan, *urls, *sitemaps; /* plan holds the others */
-	struct admin_door door;
-	struct buf why;
 };
 
 /* --- what is asked for --- */
 
 static bool
-add_file(struct warm_call *w, const char *path)
+take_file(void *call, const struct option_row *row, const char *path, struct buf *why)
 {
+	struct warm_call *w = call;
 	FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
 	char line[8192];
 
 	if (f == NULL) {
-		fprintf(stderr, "forebay warm: %s: %s\n", path, strerror(errno));
+		buf_printf(why, "%s: %s", path, strerror(errno));
 		return false;
 	}
 	while (fgets(line, sizeof(line), f) != NULL) {
@@ -85,80 +47,98 @@ add_file(struct warm_call *w, const char *path)
 }
 
 static bool
-add_number(struct warm_call *w, const char *name, const char *text)
+take_sitemap(void *call, const struct option_row *row, const char *value, struct buf *why)
 {
+	struct warm_call *w = call;
+
+	json_array_append_new(w->sitemaps, json_string(value));
+	return true;
+}
+
+static bool
+take_base(void *call, const struct option_row *row, const char *value, struct buf *why)
+{
+	struct warm_call *w = call;
+
+	json_object_set_new(w->plan, "base", json_string(value));
+	return true;
+}
+
+static bool
+take_number(void *call, const struct option_row *row, const char *value, struct buf *why)
+{
+	struct warm_call *w = call;
 	uint64_t n;
 
-	if (!slice_to_u64(slice_from(text), &n) || n == 0 || n > 86400) {
-		fprintf(stderr, "forebay warm: --%s %s: a whole number from 1 is expected\n", name,
-		    text);
+	if (!slice_to_u64(slice_from(value), &n) || n == 0 || n > 86400) {
+		buf_printf(why, "--%s %s: a whole number from 1 is expected", row->name, value);
 		return false;
 	}
-	json_object_set_new(w->plan, name, json_integer((json_int_t)n));
+	json_object_set_new(w->plan, row->name, json_integer((json_int_t)n));
 	return true;
 }
 
 static bool
-take_option(struct warm_call *w, int o)
+take_deed(void *call, const struct option_row *row, const char *value, struct buf *why)
 {
-	switch (o) {
-	case 'c':
-		w->path = optarg;
-		return true;
-	case 'a':
-		w->address = optarg;
-		return true;
-	case 'm':
-		json_array_append_new(w->sitemaps, json_string(optarg));
-		return true;
-	case 'f':
-		return add_file(w, optarg);
-	case 'b':
-		json_object_set_new(w->plan, "base", json_string(optarg));
-		return true;
-	case 'r':
-		return add_number(w, "rate", optarg);
-	case 'n':
-		return add_number(w, "concurrency", optarg);
-	case 't':
-		return add_number(w, "time", optarg);
-	case 'w':
-		return w->no_wait = true;
-	case 's':
-		w->deed = DEED_STATUS;
-		return true;
-	case 'x':
-		w->deed = DEED_STOP;
-		return true;
-	case 'j':
-		return w->json = true;
-	case 'h':
-		return w->help = true;
-	default:
-		return false;
-	}
+	struct warm_call *w = call;
+
+	w->deed = strcmp(row->name, "stop") == 0 ? DEED_STOP : DEED_STATUS;
+	return true;
 }
 
 static bool
-read_options(int argc, char **argv, struct warm_call *w)
+take_addresses(void *call, int count, char **words, struct buf *why)
 {
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-	    {"address", required_argument, NULL, 'a'}, {"sitemap", required_argument, NULL, 'm'},
-	    {"file", required_argument, NULL, 'f'}, {"base", required_argument, NULL, 'b'},
-	    {"rate", required_argument, NULL, 'r'}, {"concurrency", required_argument, NULL, 'n'},
-	    {"time", required_argument, NULL, 't'}, {"no-wait", no_argument, NULL, 'w'},
-	    {"status", no_argument, NULL, 's'}, {"stop", no_argument, NULL, 'x'},
-	    {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
-	int o;
+	struct warm_call *w = call;
 
-	optind = 0;
-	while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1)
-		if (!take_option(w, o))
-			return false;
-	for (int i = optind; i < argc; i++)
-		json_array_append_new(w->urls, json_string(argv[i]));
+	for (int i = 0; i < count; i++)
+		json_array_append_new(w->urls, json_string(words[i]));
 	return true;
 }
+
+#define ROW(name_, value_, taker, text_)                                     \
+	{                                                                    \
+		.name = name_, .value = value_, .text = text_, .take = taker \
+	}
+
+static const struct option_row rows[] = {
+    {.value = "ADDRESS", .text = "https://www.example.com/page, or /page on --base"},
+    ROW("sitemap", "ADDRESS", take_sitemap, "all pages of this sitemap, also of those it names"),
+    ROW("file", "FILE", take_file, "one address in each line; - reads standard input"),
+    ROW("base", "URL", take_base, "whose paths are meant; else cache.warm.base"),
+    ROW("rate", "N", take_number, "at most N requests a second"),
+    ROW("concurrency", "N", take_number, "at most N at a time"),
+    ROW("time", "S", take_number, "at most S seconds"),
+    {.name = "no-wait",
+	.text = "returns once it has begun",
+	.at = offsetof(struct warm_call, no_wait)},
+    ROW("status", NULL, take_deed, "how far it is, or what the last run came to"),
+    ROW("stop", NULL, take_deed, "stops the run"),
+    DIALOGUE_ROWS("the last answer of GET /warm"),
+};
+
+static const struct command command = {
+    .name = "warm",
+    .usage = "[ADDRESS...] [--sitemap ADDRESS]... [--file FILE] [--base URL]\n"
+	     "                    [--rate N] [--concurrency N] [--time S] [--no-wait] [--json]\n"
+	     "       forebay warm --status | --stop [--json]",
+    .purpose =
+	"Has the Forebay of this machine ask for pages before clients do, so that they find them "
+	"in the cache. Without addresses: what cache.warm of its configuration names. How far it "
+	"is, is shown on standard error: as a bar on a terminal, else as a line for each tenth.",
+    .rows = rows,
+    .count = sizeof(rows) / sizeof(*rows),
+    .exits = "0 every page was reached, 1 some failed or the run was stopped, 2 misused, or "
+	     "nobody answers.",
+    .examples =
+	"  forebay warm\n"
+	"  forebay warm --base https://www.example.com / /products /about\n"
+	"  forebay warm --sitemap https://www.example.com/sitemap.xml --rate 20\n"
+	"  cut -d' ' -f7 access.log | sort | uniq -c | sort -rn | head -100 | awk '{print $2}' |\n"
+	"    forebay warm --base https://www.example.com --file -\n",
+    .take_words = take_addresses,
+};
 
 /* --- the conversation --- */
 
@@ -169,13 +149,14 @@ talk(struct warm_call *w, const char *method, struct slice body, bool *is_yes_ou
 	struct answer a;
 	json_t *top;
 
-	if (ask(&w->door, method, "/warm", body, ASK_TIMEOUT_MS, &a, &w->why) != 0)
+	if (ask(&w->with.door, method, "/warm", body, ASK_TIMEOUT_MS, &a, &w->with.why) != 0)
 		return NULL;
 	top = json_loadb(a.body.p, a.body.n, 0, NULL);
 	*is_yes_out = a.status < 300;
 	if (top == NULL)
-		buf_printf(&w->why, "%s: it answers %u, and not as Forebay's admin interface does",
-		    w->door.name, a.status);
+		buf_printf(&w->with.why,
+		    "%s: it answers %u, and not as Forebay's admin interface does",
+		    w->with.door.name, a.status);
 	answer_fini(&a);
 	return top;
 }
@@ -240,7 +221,7 @@ tell_tenth(const json_t *top, long *told)
 static json_t *
 watch(struct warm_call *w, json_t *top)
 {
-	bool has_bar = isatty(STDERR_FILENO) && !w->json, is_yes;
+	bool has_bar = isatty(STDERR_FILENO) && !w->with.json, is_yes;
 	long told = 0;
 
 	while (top != NULL && (is_in(top, "starting") || is_in(top, "running"))) {
@@ -249,7 +230,7 @@ watch(struct warm_call *w, json_t *top)
 		top = talk(w, "GET", SLICE_NONE, &is_yes);
 		if (has_bar && top != NULL)
 			draw_bar(top);
-		else if (!w->json && top != NULL && is_in(top, "running"))
+		else if (!w->with.json && top != NULL && is_in(top, "running"))
 			tell_tenth(top, &told);
 	}
 	if (has_bar)
@@ -262,9 +243,8 @@ tell(const struct warm_call *w, json_t *top)
 {
 	const char *trouble = json_string_value(json_object_get(top, "trouble"));
 
-	if (w->json) {
-		json_dumpf(top, stdout, JSON_INDENT(2));
-		putchar('\n');
+	if (w->with.json) {
+		dialogue_print_json(top);
 		return;
 	}
 	printf("%s (%.1f s)\n", json_string_value(json_object_get(top, "text")),
@@ -286,13 +266,14 @@ refused(struct warm_call *w, const json_t *top)
 {
 	const char *title = json_string_value(json_object_get(top, "title"));
 
-	buf_printf(&w->why, "%s", title == NULL ? "it was refused" : title);
+	buf_printf(&w->with.why, "%s", title == NULL ? "it was refused" : title);
 	return EXIT_WRONG;
 }
 
 static int
-converse(struct warm_call *w)
+converse(void *call)
 {
+	struct warm_call *w = call;
 	bool is_yes = false;
 	json_t *top = w->deed == DEED_BEGIN ? begin(w, &is_yes)
 	    : w->deed == DEED_STOP	    ? talk(w, "DELETE", SLICE_NONE, &is_yes)
@@ -322,22 +303,13 @@ cli_warm(int argc, char **argv)
 {
 	struct warm_call w = {
 	    .plan = json_object(), .urls = json_array(), .sitemaps = json_array()};
-	struct arena mem = {0};
-	int code = EXIT_MISUSED;
+	int code;
 
 	json_object_set_new(w.plan, "urls", w.urls);
 	json_object_set_new(w.plan, "sitemaps", w.sitemaps);
-	if (!read_options(argc, argv, &w)) {
-		fputs("try: forebay warm --help\n", stderr);
-	} else if (w.help) {
-		fputs(usage, stdout);
-		code = EXIT_GOOD;
-	} else if (admin_door_find(w.path, w.address, &mem, &w.door, &w.why) == 0)
-		code = converse(&w);
-	if (w.why.n > 0)
-		fprintf(stderr, "forebay warm: %.*s\n", SLICE_FMT(buf_slice(&w.why)));
-	buf_fini(&w.why);
+	code = options_read(&command, argc, argv, &w);
+	if (code < 0)
+		code = dialogue_run(&command, &w, converse);
 	json_decref(w.plan);
-	arena_fini(&mem);
 	return code;
 }

@@ -1,7 +1,6 @@
 #include "daemon/serve.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include "base/version.h"
 #include "cache/clerk.h"
 #include "cache/redis.h"
+#include "cli/options.h"
 #include "conf/diagnostic.h"
 #include "daemon/handover.h"
 #include "daemon/instance.h"
@@ -589,48 +589,36 @@ run(struct daemon *d, const sigset_t *set)
 	}
 }
 
-static int
-usage(FILE *to)
-{
-	fprintf(to,
-	    "usage: forebay serve [-c FILE]\n\n"
-	    "Serves with the configuration of FILE (default: conf/forebay.yaml beside the\n"
-	    "binary or here, else /etc/forebay/forebay.yaml). SIGHUP reads it again, SIGUSR1\n"
-	    "opens the logs again, SIGTERM stops.\n\n"
-	    "  forebay serve -c conf/forebay.yaml\n");
-	return to == stdout ? 0 : 2;
-}
+static const struct option_row rows[] = {
+    {.name = "config",
+	.letter = 'c',
+	.value = "FILE",
+	.text = "instead of conf/forebay.yaml here or beside the binary, or "
+		"/etc/forebay/forebay.yaml",
+	.at = offsetof(struct daemon, path)},
+};
 
-static int
-read_options(struct daemon *d, int argc, char **argv)
-{
-	static const struct option longs[] = {
-	    {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
-	int o;
-
-	while ((o = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
-		if (o == 'h')
-			return usage(stdout);
-		if (o != 'c')
-			return usage(stderr);
-		d->path = optarg;
-	}
-	if (optind < argc)
-		return usage(stderr);
-	if (d->path == NULL)
-		d->path = server_conf_default_path(&d->path_mem);
-	return -1;
-}
+static const struct command command = {
+    .name = "serve",
+    .usage = "[-c FILE]",
+    .purpose = "Serves with the configuration of FILE. SIGHUP reads it again, SIGUSR1 opens the "
+	       "logs again, SIGTERM stops.",
+    .rows = rows,
+    .count = sizeof(rows) / sizeof(*rows),
+    .examples = "  forebay serve -c conf/forebay.yaml\n",
+};
 
 int
 daemon_serve(int argc, char **argv)
 {
 	struct daemon d = {0};
 	sigset_t set;
-	int r = read_options(&d, argc, argv);
+	int code = options_read(&command, argc, argv, &d);
 
-	if (r >= 0)
-		return r;
+	if (code >= 0)
+		return code;
+	if (d.path == NULL)
+		d.path = server_conf_default_path(&d.path_mem);
 	block_signals(&set);
 	hash_seed();
 	d.notify = notify_new();

@@ -172,10 +172,38 @@ def test_an_origin_that_is_away_at_the_start_is_no_reason_not_to_start(origin, f
     w1.get("/").expect(200, "ok")
 
 
-@pytest.mark.parametrize("words", [["serve", "--colour"], ["serve", "x"], ["sevre"], []], ids=" ".join)
+@pytest.mark.parametrize("words", [["sevre"], []], ids=" ".join)
 def test_a_misuse_is_told_with_the_usage(cli, words):
     done = cli(*words)
     assert done.returncode == 2 and "usage: forebay" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        ("serve --colour", "there is no option --colour"),
+        ("serve x", 'unexpected "x"'),
+        ("status --jsn", "there is no option --jsn: --json is meant?"),
+        ("purge --tag", "--tag T: its value is missing"),
+        ("drain a/b --json=1", "--json takes no value"),
+        ("undrain a/b --force", "there is no option --force"),
+    ],
+)
+def test_a_misuse_of_a_command_is_told_and_where_its_help_is(cli, words, told):
+    done = cli(*words.split())
+    name = words.split()[0]
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == f"forebay {name}: {told}\ntry: forebay {name} --help\n"
+
+
+def test_every_command_explains_itself(cli):
+    names = re.findall(r"^  (\w+) ", cli("--help").stdout, re.M)
+    assert len(names) > 12
+    for name in names:
+        if name != "version":
+            done = cli(name, "--help")
+            assert done.returncode == 0 and done.stdout.startswith(f"usage: forebay {name}")
+            assert max(map(len, done.stdout.splitlines())) <= 100
 
 
 def test_help_and_version(cli):
