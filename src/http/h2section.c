@@ -73,6 +73,7 @@ end_block(struct h2_session *s)
 		}
 		break;
 	case SECTION_NOBODYS:
+		h2_spend(s, H2_COST_FRAME);
 		break;
 	}
 	h2_head_rest(&s->head);

@@ -131,9 +131,28 @@ def resets_of_nothing(c1):
         yield c1.render(RST_STREAM, 0, 1, u32(CANCEL)) * 20
 
 
+def heads_for_a_stream_that_was_reset(c1):
+    yield c1.render(HEADERS, END_HEADERS, 1, block(c1.head("POST", "/"))) + c1.render(WINDOW_UPDATE, 0, 1, u32(0))
+    for _ in range(200):
+        yield c1.render(HEADERS, END_HEADERS | END_STREAM, 1, block(c1.head("GET", "/"))) * 20
+
+
+def data_for_a_stream_that_was_reset(c1):
+    yield c1.render(HEADERS, END_HEADERS, 1, block(c1.head("POST", "/"))) + c1.render(WINDOW_UPDATE, 0, 1, u32(0))
+    for _ in range(200):
+        yield c1.render(DATA, 0, 1, b"x") * 20
+
+
+def goodbyes(c1):
+    yield c1.render(HEADERS, END_HEADERS, 1, block(c1.head("POST", "/")))
+    for _ in range(200):
+        yield c1.render(GOAWAY, 0, 0, bytes(8)) * 20
+
+
 FLOODS = [rapid_reset, made_you_reset, made_you_reset_by_data, made_you_reset_by_malformed, beyond_the_limit, pings, acknowledged_pings,
           settings, fat_settings, empty_data, padding_alone, window_updates, priorities, priority_updates, unknown,
-          empty_continuations, endless_continuations, resets_of_nothing]
+          empty_continuations, endless_continuations, resets_of_nothing, heads_for_a_stream_that_was_reset,
+          data_for_a_stream_that_was_reset, goodbyes]
 
 
 @pytest.mark.parametrize("what", FLOODS, ids=lambda what: what.__name__)
@@ -146,6 +165,22 @@ def test_a_flood_ends_the_connection_and_troubles_nobody_else(origin, w1, what):
         c2.answer(c2.get("/")).expect(200, "here")
     reason = "head" if what is endless_continuations else "flood"
     w1.wait_metric("forebay_http2_ended_total", 1, reason=reason)
+
+
+def test_heads_that_come_after_the_goodbye_are_paid_for(origin, forebay):
+    gate = origin.on("/held").reply(200, "at last", cache_control="no-store").hold()
+    w1 = forebay("limits: {drain_timeout: 60s}", app=origin)
+    with H2(w1.address) as c1:
+        c1.get("/held")
+        origin.wait_asked(1)
+        w1.terminate()
+        c1.next(PING)                           # which is answered: what was under way is here
+        c1.next(GOAWAY)
+        c1.next(GOAWAY)
+        flood(c1, (c1.render(HEADERS, END_HEADERS | END_STREAM, 2 * i + 101, HEAD) for i in range(4000)))
+        assert c1.ended() in (ENHANCE_YOUR_CALM, None)
+    gate.release()
+    assert w1.wait_exit() == 0
 
 
 def test_a_window_opened_byte_by_byte_makes_only_so_many_frames(origin, w1):
