@@ -11,15 +11,23 @@
 #define LADDER_LEAST_BYTES 2048	 /* first chunk of a stored body of unknown length */
 #define LADDER_PART 3		 /* each next one: this part of what is there already */
 #define INLINE_MOST_BYTES 8192	 /* up to here body and bytes share one allocation */
-#define POOLED_BYTES 32768	 /* chunks of a passing body, header included */
 #define POOLED_LEAST_BYTES 16384 /* a known rest below this is malloc'ed to size instead */
-#define POOL_CHUNKS_MAX 16	 /* that one thread keeps */
 
 /* --- a thread's pool of chunks, so that what streams through costs no malloc --- */
 
+/* Chunks of a passing body, header included: the large are for what streams so fast that a read fills them. */
+enum pooled { POOLED_SMALL, POOLED_LARGE };
+static const struct {
+	size_t bytes;
+	unsigned most; /* that one thread keeps */
+	enum body_memory memory;
+} pooled[] = {{32768, 16, BODY_POOLED}, {131072, 6, BODY_POOLED_LARGE}};
+
 struct chunk_pool {
-	struct body_chunk *free;
-	unsigned count;
+	struct {
+		struct body_chunk *free;
+		unsigned count;
+	} of[2];      /* enum pooled */
 	bool is_over; /* the thread is ending: nothing is kept any more */
 	bool is_known;
 };
@@ -28,20 +36,29 @@ static _Thread_local struct chunk_pool pool;
 static pthread_key_t pool_key;
 static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
 
+static struct body_chunk *
+chunk_pool_take(struct chunk_pool *p, enum pooled kind)
+{
+	struct body_chunk *c = p->of[kind].free;
+
+	if (c == NULL)
+		return NULL;
+	unpoison(c + 1, pooled[kind].bytes - sizeof(*c));
+	p->of[kind].free = atomic_load_explicit(&c->next, memory_order_relaxed);
+	p->of[kind].count--;
+	return c;
+}
+
 static void
 on_pool_thread_exit(void *arg)
 {
 	struct chunk_pool *p = arg;
+	struct body_chunk *c;
 
 	p->is_over = true;
-	while (p->free != NULL) {
-		struct body_chunk *c = p->free;
-
-		unpoison(c + 1, POOLED_BYTES - sizeof(*c));
-		p->free = atomic_load_explicit(&c->next, memory_order_relaxed);
-		free(c);
-	}
-	p->count = 0;
+	for (unsigned kind = 0; kind < 2; kind++)
+		while ((c = chunk_pool_take(p, kind)) != NULL)
+			free(c);
 }
 
 static void
@@ -51,35 +68,22 @@ pool_key_make(void)
 	(void)pthread_key_create(&pool_key, on_pool_thread_exit);
 }
 
-static struct body_chunk *
-chunk_pool_get(void)
-{
-	struct body_chunk *c = pool.free;
-
-	if (c == NULL)
-		return malloc(POOLED_BYTES);
-	unpoison(c + 1, POOLED_BYTES - sizeof(*c));
-	pool.free = atomic_load_explicit(&c->next, memory_order_relaxed);
-	pool.count--;
-	return c;
-}
-
 static void
-chunk_pool_put(struct body_chunk *c)
+chunk_pool_put(struct body_chunk *c, enum pooled kind)
 {
 	if (!pool.is_known && !pool.is_over) {
 		pthread_once(&pool_once, pool_key_make);
 		pool.is_over = pthread_setspecific(pool_key, &pool) != 0;
 		pool.is_known = true;
 	}
-	if (pool.is_over || pool.count >= POOL_CHUNKS_MAX) {
+	if (pool.is_over || pool.of[kind].count >= pooled[kind].most) {
 		free(c);
 		return;
 	}
-	atomic_store_explicit(&c->next, pool.free, memory_order_relaxed);
-	pool.free = c;
-	pool.count++;
-	poison(c + 1, POOLED_BYTES - sizeof(*c));
+	atomic_store_explicit(&c->next, pool.of[kind].free, memory_order_relaxed);
+	pool.of[kind].free = c;
+	pool.of[kind].count++;
+	poison(c + 1, pooled[kind].bytes - sizeof(*c));
 }
 
 /* --- chunks --- */
@@ -104,7 +108,10 @@ chunk_free(const struct body *b, struct body_chunk *c)
 		slab_release(b->chunks->slab, c);
 		return;
 	case BODY_POOLED:
-		chunk_pool_put(c);
+		chunk_pool_put(c, POOLED_SMALL);
+		return;
+	case BODY_POOLED_LARGE:
+		chunk_pool_put(c, POOLED_LARGE);
 		return;
 	}
 }
@@ -149,21 +156,35 @@ slab_chunk_new(const struct body *b, uint64_t have, uint64_t rest)
 }
 
 static struct body_chunk *
-passing_chunk_new(uint64_t rest)
+pooled_chunk_new(enum pooled kind)
 {
-	struct body_chunk *c;
+	struct body_chunk *c = chunk_pool_take(&pool, kind);
 
-	if (rest < POOLED_LEAST_BYTES) {
-		if ((c = malloc(sizeof(*c) + rest)) != NULL)
-			chunk_init(c, sizeof(*c) + rest, BODY_MALLOC);
-	} else if ((c = chunk_pool_get()) != NULL)
-		chunk_init(c, POOLED_BYTES, BODY_POOLED);
+	if (c == NULL)
+		c = malloc(pooled[kind].bytes);
+	if (c != NULL)
+		chunk_init(c, pooled[kind].bytes, pooled[kind].memory);
 	return c;
 }
 
-/* Links one more chunk behind all room. known is what is certain to come, at least. */
+/* rest is what there is room for at most, hint what comes at once. */
 static struct body_chunk *
-chunk_link(struct body *b, size_t known)
+passing_chunk_new(uint64_t rest, size_t hint)
+{
+	size_t large = pooled[POOLED_LARGE].bytes;
+	struct body_chunk *c;
+
+	if (rest >= POOLED_LEAST_BYTES)
+		return pooled_chunk_new(
+		    hint >= large && rest >= large ? POOLED_LARGE : POOLED_SMALL);
+	if ((c = malloc(sizeof(*c) + rest)) != NULL)
+		chunk_init(c, sizeof(*c) + rest, BODY_MALLOC);
+	return c;
+}
+
+/* Links one more chunk behind all room. known is what is certain to come, at least; hint what is likely to. */
+static struct body_chunk *
+chunk_link(struct body *b, size_t known, size_t hint)
 {
 	uint64_t have = room_end(b), rest = BODY_LENGTH_UNKNOWN;
 	struct body_chunk *c, *tail = b->chunks->last;
@@ -175,7 +196,7 @@ chunk_link(struct body *b, size_t known)
 	c = b->is_passing ? NULL : slab_chunk_new(b, have, rest);
 	if (c == NULL) {
 		b->is_passing = true;
-		c = passing_chunk_new(rest);
+		c = passing_chunk_new(rest, hint);
 	}
 	if (c == NULL)
 		return NULL;
@@ -297,7 +318,7 @@ space(struct body *b, struct iovec iov[2], size_t hint, size_t known)
 		return n;
 	spare = last == NULL ? NULL : atomic_load_explicit(&last->next, memory_order_relaxed);
 	if (spare == NULL)
-		spare = chunk_link(b, known > room ? known - room : 0);
+		spare = chunk_link(b, known > room ? known - room : 0, hint);
 	if (spare != NULL)
 		iov[n++] = (struct iovec){spare->data, spare->cap};
 	return n == 0 ? -1 : n;

@@ -38,6 +38,7 @@ enum body_memory {
 	BODY_MALLOC, /* malloc */
 	BODY_SLAB,   /* the cache's memory */
 	BODY_POOLED, /* a thread's pool of equal chunks */
+	BODY_POOLED_LARGE,
 };
 
 struct body_chunk {
@@ -97,7 +98,7 @@ void body_unref(struct body **bp);
 
 /* Writer: up to two places (the rest of the tail, a new chunk) where the next bytes may be
  * received; how many, or -1 when there is no memory. hint is how much is likely to come: the second
- * place is given when the first has less. */
+ * place is given when the first has less, and a passing body's chunks are larger where it is 128 KiB. */
 int body_space(struct body *b, struct iovec iov[2], size_t hint);
 /* Writer: n bytes were received there. They are readable from now on. */
 void body_publish(struct body *b, size_t n);

@@ -4,6 +4,9 @@
 #include "upstream/secure.h"
 
 #define TURN_BYTES (512 * 1024) /* received in one turn before others have theirs */
+/* Asked for in one read of a body: doubled where that much came, halved where less did. */
+#define READ_LEAST_BYTES (16 * 1024)
+#define READ_MOST_BYTES (128 * 1024)
 
 /* --- sending --- */
 
@@ -200,6 +203,7 @@ static enum fed
 begin_body(struct fetch *f)
 {
 	f->left = f->framing.length;
+	f->read_bytes = READ_LEAST_BYTES;
 	h1_chunked_init(&f->chunked);
 	if (f->framing.kind == FRAMING_NONE) {
 		f->keep &= f->in.n == 0;
@@ -252,8 +256,8 @@ receive_space(struct fetch *f, bool direct, struct iovec iov[2])
 		return 1;
 	}
 	if (f->framing.kind != FRAMING_LENGTH)
-		return body_space(f->body, iov, 65536);
-	n = body_space(f->body, iov, (size_t)f->left);
+		return body_space(f->body, iov, f->read_bytes);
+	n = body_space(f->body, iov, f->left < f->read_bytes ? (size_t)f->left : f->read_bytes);
 	for (int i = 0; i < n;
 	     i++) { /* what lies behind the end stays unread: the pool notices it */
 		if (iov[i].iov_len > room)
@@ -264,8 +268,12 @@ receive_space(struct fetch *f, bool direct, struct iovec iov[2])
 }
 
 static enum fed
-took_direct(struct fetch *f, size_t got)
+took_direct(struct fetch *f, size_t got, size_t room)
 {
+	if (got == room && f->read_bytes < READ_MOST_BYTES)
+		f->read_bytes *= 2;
+	else if (got < room && f->read_bytes > READ_LEAST_BYTES)
+		f->read_bytes /= 2;
 	body_publish(f->body, got);
 	if (f->framing.kind != FRAMING_LENGTH)
 		return FED;
@@ -297,7 +305,7 @@ receive_some(struct fetch *f, size_t *total)
 	f->started_reading = true;
 	*total += (size_t)got;
 	if (direct)
-		fed = took_direct(f, (size_t)got);
+		fed = took_direct(f, (size_t)got, room);
 	else {
 		f->in.n += (size_t)got;
 		fed = f->step == FETCH_RECEIVING ? feed(f) : read_heads(f);

@@ -48,8 +48,9 @@ struct fetch {
 	struct buf trailers;
 	unsigned interims;
 	struct body *body;
-	uint64_t left; /* of a body with a length */
-	size_t held;   /* of HTTP/2, not yet given back to the stream's window */
+	uint64_t left;	     /* of a body with a length */
+	uint32_t read_bytes; /* that the next read asks for */
+	size_t held;	     /* of HTTP/2, not yet given back to the stream's window */
 	bool paused, keep;
 	/* Large, and not cleared */
 	struct head head;

@@ -191,6 +191,39 @@ room_that_was_not_needed_is_given_back_at_the_end(void **state)
 	slab_free_all(&slab);
 }
 
+/* Room for the next bytes, where those before it were read and let go of. */
+static size_t
+room_for(struct body *b, size_t hint)
+{
+	struct iovec iov[2];
+	int n = body_space(b, iov, hint);
+
+	assert_true(n > 0);
+	return iov[n - 1].iov_len;
+}
+
+static void
+what_only_passes_comes_in_larger_pieces_where_as_much_is_likely_to_come_at_once(void **state)
+{
+	const uint64_t lengths[] = {BODY_LENGTH_UNKNOWN, 4 * MIB};
+
+	for (int i = 0; i < 2; i++) {
+		struct body *b = body_new(NULL, lengths[i]);
+
+		assert_in_range(room_for(b, 16384), 16384, 32768);
+		receive(b, room_for(b, 16384));
+		assert_in_range(room_for(b, 65536), 16384, 32768);
+		receive(b, room_for(b, 65536));
+		assert_in_range(room_for(b, 131072), 130000, 131072);
+		receive(b, 130000);
+		/* what is left of it does, until more is likely again */
+		assert_true(room_for(b, 512) < 2000);
+		assert_in_range(room_for(b, 16384), 16384, 32768);
+		read_all(b);
+		body_unref(&b);
+	}
+}
+
 static void
 a_body_for_which_the_slab_has_no_room_goes_on_as_a_passing_one(void **state)
 {
@@ -395,6 +428,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_is_received_is_read_back),
 	    cmocka_unit_test(an_empty_body_holds_no_chunk),
+	    cmocka_unit_test(
+		what_only_passes_comes_in_larger_pieces_where_as_much_is_likely_to_come_at_once),
 	    cmocka_unit_test(an_announced_length_takes_memory_only_as_it_comes),
 	    cmocka_unit_test(a_stored_body_wastes_little),
 	    cmocka_unit_test(an_appended_body_takes_what_it_needs),
