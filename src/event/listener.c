@@ -21,7 +21,8 @@ struct listener {
 	struct event readable;
 	struct timer resume; /* after a shortage of descriptors */
 	bool paused, starved;
-	bool told;		  /* of the shortage that lasts */
+	bool told;     /* of the shortage that lasts */
+	bool inherits; /* whoever is accepted comes without delay (TCP_NODELAY) by itself */
 	bool in_callback, closed; /* freed in a callback: its memory goes when that ends */
 	void (*accepted)(void *arg, int fd, const struct address *peer);
 	void *arg;
@@ -78,8 +79,10 @@ listener_trouble(struct listener *ls, int e)
 {
 	if (is_lost_connection(e))
 		return true;
-	if (e == EAGAIN || e == EWOULDBLOCK)
+	if (e == EAGAIN || e == EWOULDBLOCK) {
+		ls->inherits = true; /* nobody is left who came before the socket was told */
 		return false;
+	}
 	if (!ls->told)
 		log_warn("accept: %s; trying again every %d ms", strerror(e), SHORTAGE_PAUSE_MS);
 	ls->told = true;
@@ -89,19 +92,26 @@ listener_trouble(struct listener *ls, int e)
 	return false;
 }
 
+static void
+send_without_delay(int fd)
+{
+	const int one = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* only slower without */
+}
+
 /* False: no more for now. */
 static bool
 accept_one(struct listener *ls)
 {
 	struct address peer = {.len = sizeof(peer.u)};
 	int fd = accept4(ls->fd, &peer.u.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	const int one = 1;
 
 	if (fd < 0)
 		return listener_trouble(ls, errno);
 	ls->told = false;
-	if (peer.u.sa.sa_family != AF_UNIX) /* only slower without */
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (!ls->inherits && peer.u.sa.sa_family != AF_UNIX)
+		send_without_delay(fd);
 	ls->accepted(ls->arg, fd, &peer);
 	return true;
 }
@@ -140,6 +150,7 @@ listener_new(struct loop *l, int fd,
 	ls->fd = fd;
 	ls->accepted = accepted;
 	ls->arg = arg;
+	send_without_delay(fd);
 	timer_init(&ls->resume, on_listener_resume, ls);
 	event_assign(
 	    &ls->readable, loop_base(l), fd, EV_READ | EV_PERSIST, on_listener_readable, ls);

@@ -2,6 +2,7 @@
 #include "event/listener.h"
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -28,10 +30,20 @@ struct door {
 	struct listener *listener;
 	struct address at;
 	int listening, clients[CLIENTS];
-	int fds[CLIENTS];
+	int fds[2 * CLIENTS];
 	unsigned accepted;
 	unsigned pauses_after, frees_after; /* so many; 0: never */
 };
+
+static unsigned settings;
+
+/* In the place of libc's. */
+int
+setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	settings++;
+	return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
+}
 
 static void
 on_turn_over(void *arg)
@@ -53,9 +65,13 @@ static void
 on_accepted(void *arg, int fd, const struct address *peer)
 {
 	struct door *d = arg;
+	int hurries = 0;
+	socklen_t len = sizeof(hurries);
 
 	assert_int_equal(peer->u.sa.sa_family, AF_INET);
 	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &hurries, &len), 0);
+	assert_true(hurries);
 	d->fds[d->accepted++] = fd;
 	if (d->accepted == d->pauses_after)
 		listener_pause(d->listener, true);
@@ -66,6 +82,7 @@ on_accepted(void *arg, int fd, const struct address *peer)
 static void
 open_door(struct door *d)
 {
+	settings = 0;
 	*d = (struct door){.at.len = sizeof(d->at.u.in4)};
 	d->at.u.in4.sin_family = AF_INET;
 	d->at.u.in4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -102,6 +119,28 @@ a_flood_is_taken_in_turns(void **state)
 	assert_in_range(d.accepted, 1, CLIENTS - 1);
 	turn();
 	assert_int_equal(d.accepted, CLIENTS);
+	close_door(&d);
+}
+
+/* on_accepted looks. */
+static void
+nobody_s_bytes_are_held_back_and_only_who_came_early_has_to_be_told(void **state)
+{
+	struct door d;
+
+	open_door(&d);
+	for (int i = 0; i < 3; i++)
+		turn();
+	assert_int_equal(settings, CLIENTS + 1); /* they were there before the listener was */
+	for (int i = 0; i < CLIENTS; i++) {
+		close(d.clients[i]);
+		d.clients[i] = socket(AF_INET, SOCK_STREAM, 0);
+		assert_int_equal(connect(d.clients[i], &d.at.u.sa, d.at.len), 0);
+	}
+	for (int i = 0; i < 3; i++)
+		turn();
+	assert_int_equal(d.accepted, 2 * CLIENTS);
+	assert_int_equal(settings, CLIENTS + 1);
 	close_door(&d);
 }
 
@@ -219,6 +258,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_flood_is_taken_in_turns),
+	    cmocka_unit_test(nobody_s_bytes_are_held_back_and_only_who_came_early_has_to_be_told),
 	    cmocka_unit_test(a_pause_within_a_batch_holds_at_once),
 	    cmocka_unit_test(a_listener_may_be_freed_by_whom_it_calls),
 	    cmocka_unit_test(a_shortage_of_descriptors_is_told_once_and_waited_for),
