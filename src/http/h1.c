@@ -1,5 +1,6 @@
 #include "http/h1.h"
 
+#include "http/headrules.h"
 #include "http/scan.h"
 
 const struct h1_fault_row h1_faults[H1_FAULT_COUNT] = {
@@ -48,29 +49,24 @@ take_version(
 	return true;
 }
 
-/* Bytes. partial() relies on it that only the target can make a request line long. */
-#define METHOD_MAX 32
-
+/* partial() relies on it that only the target can make a request line long. */
 static bool
 take_request_line(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t end)
 {
 	size_t n = scan_plain(b + at, end - at, SCAN_TOKEN), target;
+	enum h1_fault fault = head_put_method(h, at, n);
 
-	if (n == 0 || n > METHOD_MAX || at + n >= end || b[at + n] != ' ')
+	if (fault != H1_FAULT_none || at + n >= end || b[at + n] != ' ')
 		return bad(p, H1_FAULT_start_line, at + n);
-	h->method_at = (uint32_t)at;
-	h->method_len = (uint16_t)n;
-	h->method = method_of(slice_of(b + at, n));
 	target = at + n + 1;
 	n = scan_target(b + target, p->have - target); /* at most to the CR */
-	if (n > p->limits.target_bytes)
-		return bad(p, H1_FAULT_target_too_long, target);
-	if (n == 0 || target + n >= end)
+	fault = head_put_target(h, target, n, p->limits.target_bytes);
+	if (fault != H1_FAULT_none)
+		return bad(p, fault, target);
+	if (target + n >= end)
 		return bad(p, H1_FAULT_start_line, target);
 	if (b[target + n] != ' ')
 		return bad(p, H1_FAULT_target, target + n);
-	h->target_at = (uint32_t)target;
-	h->target_len = (uint32_t)n;
 	at = target + n + 1;
 	return take_version(p, h, b + at, end - at, at, H1_FAULT_start_line);
 }
@@ -103,14 +99,12 @@ static bool
 take_field(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t end)
 {
 	size_t name = scan_plain(b + at, end - at, SCAN_TOKEN), value = at + name + 1, bad_at;
-	struct field *f;
+	enum h1_fault fault;
 
 	if (b[at] == ' ' || b[at] == '\t')
 		return bad(p, H1_FAULT_folded, at);
-	if (name == 0 || name > UINT16_MAX || at + name >= end || b[at + name] != ':')
+	if (at + name >= end || b[at + name] != ':')
 		return bad(p, H1_FAULT_field_name, at + name);
-	if (h->count == HEAD_FIELDS_MAX)
-		return bad(p, H1_FAULT_too_many_fields, at);
 	bad_at = p->is_clean ? end : value + scan_value(b + value, end - value);
 	if (bad_at != end)
 		return bad(p, H1_FAULT_field_value, bad_at);
@@ -118,18 +112,9 @@ take_field(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t
 		value++;
 	while (end > value && (b[end - 1] == ' ' || b[end - 1] == '\t'))
 		end--;
-	if (end - value > UINT16_MAX)
-		return bad(p, H1_FAULT_head_too_large, value);
-	f = &h->fields[h->count];
-	f->name_at = (uint32_t)at;
-	f->name_len = (uint16_t)name;
-	f->value_at = (uint32_t)value;
-	f->value_len = (uint16_t)(end - value);
-	f->id = (uint8_t)field_id_of(slice_of(b + at, name));
-	f->is_hop = field_is((enum field_id)f->id, F_HOP);
-	h->count++;
-	head_index_last(h);
-	return true;
+	fault =
+	    head_put_field(h, field_id_of(slice_of(b + at, name)), at, name, value, end - value);
+	return fault == H1_FAULT_none || bad(p, fault, at);
 }
 
 /* --- the whole head --- */
@@ -176,18 +161,14 @@ mark_hops(struct h1_parser *p, struct head *h)
 static bool
 judge_whole(struct h1_parser *p, struct head *h)
 {
-	const struct field *host;
+	enum h1_fault fault;
 
 	if (!mark_hops(p, h))
 		return false;
 	if (p->kind == H1_RESPONSE)
 		return true;
-	host = head_find(h, FIELD_HOST);
-	if (host == NULL)
-		return h->minor == 0 || bad(p, H1_FAULT_no_host, 0);
-	if (head_next(h, host) != NULL)
-		return bad(p, H1_FAULT_repeated_host, host->name_at);
-	return true;
+	fault = head_judge_host(h);
+	return fault == H1_FAULT_none || bad(p, fault, 0);
 }
 
 void

@@ -1,45 +1,83 @@
 #include "http/h2head.h"
 
-#include "http/h1.h"
+#include <stdlib.h>
 
-const struct h2_fault_row h2_faults[] = {
-#define X(name, status, text) [H2_FAULT_##name] = {status, text},
-    H2_FAULTS(X)
-#undef X
-};
+#include "base/mem.h"
+#include "http/headrules.h"
+#include "http/scan.h"
 
 #define BYTES_KEPT 8192
-#define PER_FIELD_BYTES 4 /* ": " and CR LF */
+#define PER_FIELD_BYTES 4 /* beside name and value, as HTTP/1.1 writes them */
 
-/* --- in --- */
+/* --- beginning and end --- */
 
 void
-h2_head_begin(struct h2_head *h, bool is_trailers, size_t limit_bytes)
+h2_head_begin(struct h2_head *h, bool is_trailers, size_t limit_bytes, size_t target_bytes)
 {
 	h->is_trailers = is_trailers;
 	h->limit_bytes = limit_bytes;
+	h->target_bytes = target_bytes;
 	h->bytes = 0;
 	h->fault = H2_FAULT_none;
-	h->text.n = h->cookie.n = h->pseudo.n = 0;
+	h->shared = H1_FAULT_none;
+	h->text.n = h->cookie.n = 0;
 	memset(h->parts, 0, sizeof(h->parts));
 	h->has_line = h->is_connect = h->has_length = false;
 	h->length = 0;
 	h->priority = priority_usual;
+	if (is_trailers)
+		return;
+	if (h->head == NULL)
+		h->head = must_malloc(sizeof(*h->head));
+	memset(h->head, 0, offsetof(struct head, fields));
 }
 
 void
 h2_head_rest(struct h2_head *h)
 {
-	if (h->text.cap + h->cookie.cap + h->pseudo.cap > BYTES_KEPT)
+	if (h->text.cap + h->cookie.cap > BYTES_KEPT)
 		h2_head_fini(h);
+}
+
+void
+h2_head_sleep(struct h2_head *h)
+{
+	free(h->head);
+	h->head = NULL;
 }
 
 void
 h2_head_fini(struct h2_head *h)
 {
+	h2_head_sleep(h);
 	buf_fini(&h->text);
 	buf_fini(&h->cookie);
-	buf_fini(&h->pseudo);
+}
+
+/* --- faults --- */
+
+unsigned
+h2_fault_status(enum h2_fault fault, enum h1_fault shared)
+{
+	static const unsigned statuses[] = {
+#define X(name, status, text) [H2_FAULT_##name] = status,
+	    H2_FAULTS(X)
+#undef X
+	};
+
+	return fault == H2_FAULT_as_http1 ? h1_faults[shared].status : statuses[fault];
+}
+
+const char *
+h2_fault_text(enum h2_fault fault, enum h1_fault shared)
+{
+	static const char *const texts[] = {
+#define X(name, status, text) [H2_FAULT_##name] = text,
+	    H2_FAULTS(X)
+#undef X
+	};
+
+	return fault == H2_FAULT_as_http1 ? h1_faults[shared].text : texts[fault];
 }
 
 static void
@@ -49,6 +87,16 @@ fail(struct h2_head *h, enum h2_fault fault)
 		h->fault = fault;
 }
 
+/* What HTTP/1.1 says of it. */
+static void
+fail_as_http1(struct h2_head *h, enum h1_fault shared)
+{
+	if (shared == H1_FAULT_none || h->fault != H2_FAULT_none)
+		return;
+	h->fault = H2_FAULT_as_http1;
+	h->shared = shared;
+}
+
 static struct slice
 part(const struct h2_head *h, enum h2_pseudo which)
 {
@@ -56,7 +104,7 @@ part(const struct h2_head *h, enum h2_pseudo which)
 
 	if (!p->is_there)
 		return SLICE_NONE;
-	return p->n == 0 ? SLICE_LIT("") : slice_of(h->pseudo.p + p->at, p->n);
+	return p->n == 0 ? SLICE_LIT("") : slice_of(h->text.p + p->at, p->n);
 }
 
 static bool
@@ -65,26 +113,61 @@ has(const struct h2_head *h, enum h2_pseudo which)
 	return h->parts[which].is_there;
 }
 
-static bool
-is_lower_token(struct slice name)
+/* --- one field --- */
+
+static const struct slice host_name = SLICE_LIT("host");
+
+static uint8_t
+pseudo_of(struct slice name)
 {
+	static const struct slice names[H2_PSEUDO_COUNT] = {
+	    [H2_PSEUDO_method] = SLICE_LIT(":method"),
+	    [H2_PSEUDO_scheme] = SLICE_LIT(":scheme"),
+	    [H2_PSEUDO_authority] = SLICE_LIT(":authority"),
+	    [H2_PSEUDO_path] = SLICE_LIT(":path"),
+	    [H2_PSEUDO_protocol] = SLICE_LIT(":protocol"),
+	};
+	uint8_t i = 0;
+
+	while (i < H2_PSEUDO_COUNT && !slice_eq(name, names[i]))
+		i++;
+	return i;
+}
+
+/* A token in lower case (RFC 9113 section 8.2.1). */
+void
+h2_field_judge_name(struct h2_field *f)
+{
+	struct slice name = f->name;
+	bool has_upper = false;
+
+	f->pseudo = H2_PSEUDO_none;
+	f->id = FIELD_OTHER;
+	f->has_good_name = true;
+	if (name.n > 0 && name.p[0] == ':') {
+		f->pseudo = pseudo_of(name);
+		return;
+	}
 	for (size_t i = 0; i < name.n; i++)
-		if (name.p[i] >= 'A' && name.p[i] <= 'Z')
-			return false;
-	return h1_is_token(name);
+		has_upper |= name.p[i] >= 'A' && name.p[i] <= 'Z';
+	f->has_good_name = h1_is_token(name) && !has_upper;
+	f->id = (uint8_t)field_id_of(name);
+}
+
+static inline bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
 }
 
 /* RFC 9113 section 8.2.1, and no other control characters either. */
-static bool
-is_good_value(struct slice v)
+void
+h2_field_judge_value(struct h2_field *f)
 {
-	for (size_t i = 0; i < v.n; i++) {
-		unsigned char c = (unsigned char)v.p[i];
+	struct slice v = f->value;
 
-		if ((c < ' ' && c != '\t') || c == 127)
-			return false;
-	}
-	return v.n == 0 || slice_trim(v).n == v.n;
+	f->has_good_value = v.n == 0 ||
+	    (scan_value(v.p, v.n) == v.n && !is_blank(v.p[0]) && !is_blank(v.p[v.n - 1]));
 }
 
 static bool
@@ -97,29 +180,22 @@ is_visible(struct slice v)
 }
 
 static void
-take_pseudo(struct h2_head *h, struct slice name, struct slice value)
+take_pseudo(struct h2_head *h, const struct h2_field *f)
 {
-	static const struct slice names[H2_PSEUDO_COUNT] = {
-	    [H2_PSEUDO_method] = SLICE_LIT(":method"),
-	    [H2_PSEUDO_scheme] = SLICE_LIT(":scheme"),
-	    [H2_PSEUDO_authority] = SLICE_LIT(":authority"),
-	    [H2_PSEUDO_path] = SLICE_LIT(":path"),
-	    [H2_PSEUDO_protocol] = SLICE_LIT(":protocol"),
-	};
-	unsigned i = 0;
+	struct h2_part *p = &h->parts[f->pseudo];
 
-	while (i < H2_PSEUDO_COUNT && !slice_eq(name, names[i]))
-		i++;
-	if (i == H2_PSEUDO_COUNT || h->is_trailers)
+	if (f->pseudo == H2_PSEUDO_COUNT || h->is_trailers)
 		fail(h, H2_FAULT_pseudo_unknown);
 	else if (h->has_line)
 		fail(h, H2_FAULT_pseudo_late);
-	else if (h->parts[i].is_there)
+	else if (p->is_there)
 		fail(h, H2_FAULT_pseudo_repeated);
 	if (h->fault != H2_FAULT_none)
 		return;
-	h->parts[i] = (struct h2_part){true, (uint32_t)h->pseudo.n, (uint32_t)value.n};
-	buf_add_slice(&h->pseudo, value);
+	if (f->pseudo == H2_PSEUDO_authority)
+		buf_add_slice(&h->text, host_name);
+	*p = (struct h2_part){true, (uint32_t)h->text.n, (uint32_t)f->value.n};
+	buf_add_slice(&h->text, f->value);
 }
 
 /* RFC 9113 sections 8.3.1 and 8.5, RFC 8441 section 4. */
@@ -156,36 +232,59 @@ judge_pseudo(struct h2_head *h)
 	return H2_FAULT_none;
 }
 
+/* Puts a field whose name and value stand in text already, or are put there. */
 static void
-write_line(struct h2_head *h)
+put_field(struct h2_head *h, enum field_id id, struct slice name, struct slice value)
 {
-	struct slice method = part(h, H2_PSEUDO_method);
-	bool is_plain_connect = !h->is_connect && !has(h, H2_PSEUDO_path);
+	size_t at = h->text.n;
+	char *p = buf_room(&h->text, name.n + value.n);
 
-	if (h->is_connect)
-		method = SLICE_LIT("GET");
-	buf_add_slice(&h->text, method);
-	buf_add_char(&h->text, ' ');
-	buf_add_slice(&h->text, part(h, is_plain_connect ? H2_PSEUDO_authority : H2_PSEUDO_path));
-	buf_add_lit(&h->text, " HTTP/1.1\r\n");
-	if (!has(h, H2_PSEUDO_authority))
-		return;
-	buf_add_lit(&h->text, "host: ");
-	buf_add_slice(&h->text, part(h, H2_PSEUDO_authority));
-	buf_add_lit(&h->text, "\r\n");
+	memcpy(p, name.p, name.n);
+	if (value.n > 0)
+		memcpy(p + name.n, value.p, value.n);
+	h->text.n += name.n + value.n;
+	h->head->base = h->text.p;
+	fail_as_http1(h, head_put_field(h->head, id, at, name.n, at + name.n, value.n));
+}
+
+/* The request line, and Host of :authority. */
+static void
+put_line(struct h2_head *h)
+{
+	const struct h2_part *method = &h->parts[H2_PSEUDO_method];
+	const struct h2_part *host = &h->parts[H2_PSEUDO_authority];
+	const struct h2_part *target = has(h, H2_PSEUDO_path) ? &h->parts[H2_PSEUDO_path] : host;
+	struct h2_part get = {true, (uint32_t)h->text.n, 3};
+
+	if (h->is_connect) {
+		buf_add_lit(&h->text, "GET");
+		method = &get;
+	}
+	h->head->base = h->text.p;
+	h->head->minor = 1;
+	fail_as_http1(h, head_put_method(h->head, method->at, method->n));
+	fail_as_http1(h, head_put_target(h->head, target->at, target->n, h->target_bytes));
+	if (scan_target(h->text.p + target->at, target->n) != target->n)
+		fail_as_http1(h, H1_FAULT_target);
+	if (host->is_there)
+		fail_as_http1(h,
+		    head_put_field(h->head, FIELD_HOST, host->at - host_name.n, host_name.n,
+			host->at, host->n));
 }
 
 /* The pseudo-fields are over: what they say stands first. */
 static void
-begin_fields(struct h2_head *h)
+end_pseudo(struct h2_head *h)
 {
 	if (h->has_line || h->is_trailers)
 		return;
 	h->has_line = true;
 	fail(h, judge_pseudo(h));
 	if (h->fault == H2_FAULT_none)
-		write_line(h);
+		put_line(h);
 }
+
+/* --- fields --- */
 
 static void
 take_length(struct h2_head *h, struct slice value)
@@ -197,7 +296,7 @@ take_length(struct h2_head *h, struct slice value)
 
 /* Whether the field stands as it is. What does not was seen to, or is at fault. */
 static bool
-judge_field(struct h2_head *h, enum field_id id, struct slice name, struct slice value)
+judge_field(struct h2_head *h, enum field_id id, struct slice value)
 {
 	switch (id) {
 	case FIELD_CONNECTION:
@@ -218,7 +317,7 @@ judge_field(struct h2_head *h, enum field_id id, struct slice name, struct slice
 			fail(h, H2_FAULT_host);
 		return false;
 	case FIELD_COOKIE:
-		if (h->cookie.n > 0)
+		if (h->cookie.n > 0 && value.n > 0)
 			buf_add_lit(&h->cookie, "; ");
 		buf_add_slice(&h->cookie, value);
 		return false;
@@ -236,55 +335,61 @@ judge_field(struct h2_head *h, enum field_id id, struct slice name, struct slice
 }
 
 static void
-add_line(struct buf *text, struct slice name, struct slice value)
+put_trailer(struct h2_head *h, const struct h2_field *f)
 {
-	buf_add_slice(text, name);
-	buf_add_lit(text, ": ");
-	buf_add_slice(text, value);
-	buf_add_lit(text, "\r\n");
+	if (!h1_trailer_passes((enum field_id)f->id))
+		return;
+	buf_add_slice(&h->text, f->name);
+	buf_add_lit(&h->text, ": ");
+	buf_add_slice(&h->text, f->value);
+	buf_add_lit(&h->text, "\r\n");
 }
 
 void
-h2_head_field(struct h2_head *h, struct slice name, struct slice value)
+h2_head_field(struct h2_head *h, const struct h2_field *f)
 {
-	enum field_id id;
-
-	h->bytes += name.n + value.n + PER_FIELD_BYTES;
+	h->bytes += f->name.n + f->value.n + PER_FIELD_BYTES;
 	if (h->bytes > h->limit_bytes)
 		fail(h, H2_FAULT_too_large);
-	if (h->fault != H2_FAULT_none)
-		return;
-	if (!is_good_value(value)) {
+	if (!f->has_good_value)
 		fail(h, H2_FAULT_field_value);
-		return;
-	}
-	if (name.n > 0 && name.p[0] == ':') {
-		take_pseudo(h, name, value);
-		return;
-	}
-	begin_fields(h);
 	if (h->fault != H2_FAULT_none)
 		return;
-	if (!is_lower_token(name)) {
-		fail(h, H2_FAULT_field_name);
+	if (f->pseudo != H2_PSEUDO_none) {
+		take_pseudo(h, f);
 		return;
 	}
-	id = field_id_of(name);
-	if (h->is_trailers ? h1_trailer_passes(id) : judge_field(h, id, name, value))
-		add_line(&h->text, name, value);
+	end_pseudo(h);
+	if (!f->has_good_name)
+		fail(h, H2_FAULT_field_name);
+	if (h->fault != H2_FAULT_none)
+		return;
+	if (h->is_trailers)
+		put_trailer(h, f);
+	else if (judge_field(h, (enum field_id)f->id, f->value))
+		put_field(h, (enum field_id)f->id, f->name, f->value);
+}
+
+/* What HTTP/1.1 has of an extended CONNECT. */
+static void
+put_upgrade(struct h2_head *h, struct slice key)
+{
+	put_field(h, FIELD_CONNECTION, SLICE_LIT("connection"), SLICE_LIT("upgrade"));
+	put_field(h, FIELD_UPGRADE, SLICE_LIT("upgrade"), SLICE_LIT("websocket"));
+	put_field(h, FIELD_SEC_WEBSOCKET_KEY, SLICE_LIT("sec-websocket-key"), key);
 }
 
 void
 h2_head_end(struct h2_head *h, struct slice upgrade_key)
 {
-	begin_fields(h);
+	end_pseudo(h);
 	if (h->fault != H2_FAULT_none || h->is_trailers)
 		return;
 	if (h->cookie.n > 0)
-		add_line(&h->text, SLICE_LIT("cookie"), buf_slice(&h->cookie));
-	if (h->is_connect) {
-		buf_add_lit(&h->text, "connection: upgrade\r\nupgrade: websocket\r\n");
-		add_line(&h->text, SLICE_LIT("sec-websocket-key"), upgrade_key);
-	}
-	buf_add_lit(&h->text, "\r\n");
+		put_field(h, FIELD_COOKIE, SLICE_LIT("cookie"), buf_slice(&h->cookie));
+	if (h->is_connect)
+		put_upgrade(h, upgrade_key);
+	fail_as_http1(h, head_judge_host(h->head));
+	h->head->base = h->text.p;
+	h->head->size = (uint32_t)h->text.n;
 }

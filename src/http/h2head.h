@@ -1,13 +1,15 @@
-/* http/h2head.h - header sections of HTTP/2 coming in: a request's fields become the text of HTTP/1.1 (RFC 9113 section 8).
+/* http/h2head.h - header sections of HTTP/2 coming in, field by field: a request's head, or trailers (RFC 9113 section 8).
  *
- * A request becomes the head that HTTP/1.1 would have sent, and goes through its strict parser like all others: what the
- * exchange, the log and the origin see has one form. What could mean two things is refused before: pseudo-fields, names
- * in upper case, fields of a connection, Host beside another :authority. No I/O, no clock.
+ * A request becomes a head as http/head.h has it, the one that HTTP/1.1 would have sent: Host first, from :authority; Cookie last,
+ * of its crumbs; extended CONNECT as an upgrade. What could mean two things is refused by the rows below, and what HTTP/1.1
+ * refuses as well by the rules that both share (http/headrules.h): so what the exchange, the log and the origin see has
+ * one form and one strictness. No I/O, no clock.
  */
 #ifndef HTTP_H2HEAD_H
 #define HTTP_H2HEAD_H
 
 #include "base/buf.h"
+#include "http/h1.h"
 #include "http/priority.h"
 
 /* clang-format off */
@@ -28,56 +30,70 @@
 	X(field_value,       400, "a field's value has a control character, or blanks around it") \
 	X(connection,        400, "a field that concerns an HTTP/1.1 connection")                 \
 	X(length,            400, "Content-Length is not one decimal number, or not the body's length") \
-	X(too_large,         431, "the head is larger than limits.head_size")
+	X(too_large,         431, "the head is larger than limits.head_size")                     \
+	X(as_http1,          400, "what HTTP/1.1 refuses as well: its status and text")
 /* clang-format on */
 enum h2_fault {
 #define X(name, status, text) H2_FAULT_##name,
 	H2_FAULTS(X)
 #undef X
 };
-struct h2_fault_row {
-	unsigned status;
-	const char *text;
-};
-extern const struct h2_fault_row h2_faults[];
-
 enum h2_pseudo {
 	H2_PSEUDO_method,
 	H2_PSEUDO_scheme,
 	H2_PSEUDO_authority,
 	H2_PSEUDO_path,
 	H2_PSEUDO_protocol,
-	H2_PSEUDO_COUNT
+	H2_PSEUDO_COUNT, /* begins with a colon, but is none of these */
+	H2_PSEUDO_none	 /* an ordinary field */
+};
+
+/* A field as it comes, with what is judged of name and value alone: a table may keep that. */
+struct h2_field {
+	struct slice name, value;
+	uint8_t pseudo; /* enum h2_pseudo */
+	uint8_t id;	/* enum field_id */
+	bool has_good_name, has_good_value;
 };
 
 /* A header section coming in, field by field. {0} until h2_head_begin. */
 struct h2_head {
 	bool is_trailers;
-	size_t limit_bytes;
+	size_t limit_bytes, target_bytes;
 	size_t bytes; /* of names and values so far */
 	enum h2_fault fault;
-	struct buf text;   /* the request's head as HTTP/1.1 tells it, or trailers' lines */
-	struct buf cookie; /* its crumbs, joined */
-	struct buf pseudo; /* values of: */
+	enum h1_fault shared; /* with H2_FAULT_as_http1 */
+	struct head *head;    /* the request's; its base is text */
+	struct buf text;      /* what head's positions are of, or trailers' lines */
+	struct buf cookie;    /* its crumbs, joined */
 	struct h2_part {
 		bool is_there;
-		uint32_t at, n;
+		uint32_t at, n; /* of the value, in text */
 	} parts[H2_PSEUDO_COUNT];
-	bool has_line;	 /* the request line stands in text: no more pseudo-fields */
+	bool has_line;	 /* pseudo-fields are over, and judged */
 	bool is_connect; /* extended CONNECT (RFC 8441): a WebSocket, told as an upgrade */
 	bool has_length;
 	uint64_t length;
 	struct priority priority;
 };
 
-/* Ready for a section of that kind; keeps memory. */
-void h2_head_begin(struct h2_head *h, bool is_trailers, size_t limit_bytes);
-/* One field. After a fault, fields are taken and forgotten. */
-void h2_head_field(struct h2_head *h, struct slice name, struct slice value);
-/* All fields are in. A request's text is whole now unless there is a fault. upgrade_key: for Sec-WebSocket-Key. */
+/* What is judged of name and value, from f->name and f->value. */
+void h2_field_judge_name(struct h2_field *f);
+void h2_field_judge_value(struct h2_field *f);
+
+/* Ready for a section of that kind; keeps memory. limit_bytes: of names and values; target_bytes: of a request's target. */
+void h2_head_begin(struct h2_head *h, bool is_trailers, size_t limit_bytes, size_t target_bytes);
+/* One field, judged. After a fault, fields are taken and forgotten. */
+void h2_head_field(struct h2_head *h, const struct h2_field *f);
+/* All fields are in. A request's head is whole now unless there is a fault. upgrade_key: for Sec-WebSocket-Key. */
 void h2_head_end(struct h2_head *h, struct slice upgrade_key);
+/* How to answer a fault. */
+unsigned h2_fault_status(enum h2_fault fault, enum h1_fault shared);
+const char *h2_fault_text(enum h2_fault fault, enum h1_fault shared);
 /* The section has been dealt with: memory beyond the ordinary is given back. */
 void h2_head_rest(struct h2_head *h);
+/* No section is to come soon: more is given back. */
+void h2_head_sleep(struct h2_head *h);
 void h2_head_fini(struct h2_head *h);
 
 #endif

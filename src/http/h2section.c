@@ -4,7 +4,8 @@
 static void
 open_stream(struct h2_session *s)
 {
-	struct h2_request r = {.text = buf_slice(&s->head.text), .fault = s->head.fault};
+	struct h2_request r = {
+	    .head = s->head.head, .fault = s->head.fault, .shared = s->head.shared};
 	struct h2_stream *st = s->handler->on_open(s->arg, s->block_id);
 
 	if (st == NULL) {
@@ -86,6 +87,7 @@ inflate(struct h2_session *s, struct slice bytes, bool final)
 {
 	for (;;) {
 		nghttp2_nv nv;
+		struct h2_field f;
 		int flags = 0;
 		ssize_t used = nghttp2_hd_inflate_hd2(
 		    s->inflater, &nv, &flags, (const uint8_t *)bytes.p, bytes.n, final);
@@ -93,9 +95,13 @@ inflate(struct h2_session *s, struct slice bytes, bool final)
 		if (used < 0)
 			return false;
 		bytes = slice_skip(bytes, (size_t)used);
-		if (flags & NGHTTP2_HD_INFLATE_EMIT)
-			h2_head_field(&s->head, slice_of(nv.name, nv.namelen),
-			    slice_of(nv.value, nv.valuelen));
+		if (flags & NGHTTP2_HD_INFLATE_EMIT) {
+			f.name = slice_of(nv.name, nv.namelen);
+			f.value = slice_of(nv.value, nv.valuelen);
+			h2_field_judge_name(&f);
+			h2_field_judge_value(&f);
+			h2_head_field(&s->head, &f);
+		}
 		if (flags & NGHTTP2_HD_INFLATE_FINAL) {
 			nghttp2_hd_inflate_end_headers(s->inflater);
 			return true;
@@ -148,7 +154,8 @@ begin_block(struct h2_session *s, const struct h2_frame *f)
 	s->block_id = f->id;
 	s->block_flags = f->flags;
 	s->block_bytes = 0;
-	h2_head_begin(&s->head, s->section != SECTION_REQUEST, s->limits.head_bytes);
+	h2_head_begin(
+	    &s->head, s->section != SECTION_REQUEST, s->limits.head_bytes, s->limits.target_bytes);
 }
 
 void

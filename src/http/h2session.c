@@ -101,6 +101,8 @@ h2_feed(struct h2_session *s, const char *p, size_t n, int64_t now_ms)
 		at += H2_FRAME_HEAD_BYTES + length;
 		take_frame(s, &f);
 	}
+	if (s->block_id == 0)
+		h2_head_sleep(&s->head);
 	return s->is_over ? n : at;
 }
 

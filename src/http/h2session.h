@@ -66,8 +66,9 @@ struct h2_stream {
 };
 
 struct h2_request {
-	struct slice text;   /* as HTTP/1.1; the owner may take it over by h2_take_text */
-	enum h2_fault fault; /* not none: to be answered with that, and text is nothing */
+	const struct head *head; /* for the call; its bytes longer, by h2_take_text */
+	enum h2_fault fault;	 /* not none: to be answered with that, and head is nothing */
+	enum h1_fault shared;	 /* with H2_FAULT_as_http1 */
 };
 
 struct h2_handler {
@@ -92,8 +93,9 @@ struct h2_handler {
 };
 
 struct h2_limits {
-	uint32_t streams;    /* open at a time */
-	uint32_t head_bytes; /* of a header section, unfolded */
+	uint32_t streams;      /* open at a time */
+	uint32_t head_bytes;   /* of a header section, unfolded */
+	uint32_t target_bytes; /* of a request's target */
 	uint32_t
 	    connection_window; /* of all requests' bodies together, unless more is lent; a stream has H2_WINDOW_DEFAULT. At least twice that */
 };
@@ -120,7 +122,8 @@ int64_t h2_waits_since_ms(const struct h2_session *s);
 const struct h2_counts *h2_counts(const struct h2_session *s);
 /* What must be sent; the owner appends and eats. */
 struct buf *h2_out(struct h2_session *s);
-/* The text of the request in on_request, which is the caller's from now on; the memory that *text had is the session's. */
+/* The bytes that the head of the request in on_request is of, which are the caller's from now on; the memory that *text had is the
+ * session's. */
 void h2_take_text(struct h2_session *s, struct buf *text);
 
 /* Sending. Frames go to out; the order is the order of calls. */

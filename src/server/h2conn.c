@@ -481,6 +481,7 @@ new_session(struct h2conn *c)
 {
 	struct h2_limits limits = {.streams = h2_site(c)->streams,
 	    .head_bytes = h2_site(c)->head_size,
+	    .target_bytes = h2_site(c)->target_size,
 	    .connection_window = CONNECTION_WINDOW};
 	char key[24];
 

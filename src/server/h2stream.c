@@ -5,13 +5,10 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "http/h1.h"
 #include "http/h2blocks.h"
 #include "server/h2conn_priv.h"
 
 #define HEAD_BYTES_KEPT 4096
-#define HEAD_SLACK_BYTES \
-	1024 /* what the text has beyond what was counted: the request line, a joined Cookie */
 
 static const struct client_ops h2_ops;
 
@@ -197,36 +194,22 @@ begin(struct h2stream *s)
 	on_bury(s);
 }
 
-/* The text goes through the parser of HTTP/1.1: what it does not let pass nobody behind us shall see. */
 static void
 on_request(void *arg, struct h2_stream *wire, const struct h2_request *r)
 {
 	struct h2stream *s = stream_of(wire);
-	const struct site *site = h2_site(s->conn);
-	struct h1_limits limits = {
-	    .head_bytes = site->head_size + site->target_size + HEAD_SLACK_BYTES,
-	    .target_bytes = site->target_size};
-	struct h1_parser parser;
-	enum h1_result result;
+	struct head *head;
 
 	s->x = exchange_new(s->conn->worker, &s->client, s->conn->connection.door->is_admin);
 	if (r->fault != H2_FAULT_none) {
-		refuse(s, h2_faults[r->fault].status, h2_faults[r->fault].text);
+		refuse(s, h2_fault_status(r->fault, r->shared), h2_fault_text(r->fault, r->shared));
 		return;
 	}
 	h2_take_text(s->conn->session, &s->head);
-	h1_parser_init(&parser, H1_REQUEST, &limits);
-	result = h1_parse(&parser, exchange_head(s->x), s->head.p, s->head.n);
-	if (result != H1_WHOLE || exchange_head(s->x)->size != s->head.n) {
-		enum h1_fault fault = result == H1_BAD
-		    ? parser.fault
-		    : H1_FAULT_start_line; /* not whole: never of ours */
-
-		refuse(s, h1_faults[fault].status, h1_faults[fault].text);
-		return;
-	}
+	head = exchange_head(s->x);
+	head_copy(head, r->head);
 	if (!wire->receive_ended && !wire->is_connect)
-		begin_upload(s, exchange_head(s->x));
+		begin_upload(s, head);
 	begin(s);
 }
 

@@ -33,7 +33,8 @@ on_request(void *arg, struct h2_stream *st, const struct h2_request *r)
 
 	buf_add_char(&o->told, r->fault == H2_FAULT_none ? 'R' : 'F');
 	o->text.n = 0;
-	buf_add_slice(&o->text, r->text);
+	if (r->fault == H2_FAULT_none)
+		buf_add(&o->text, r->head->base, r->head->size);
 }
 
 static void
@@ -109,7 +110,7 @@ static void
 owner_init(struct owner *o)
 {
 	const struct h2_limits limits = {
-	    .streams = 3, .head_bytes = 1000, .connection_window = WINDOW};
+	    .streams = 3, .head_bytes = 1000, .target_bytes = 1000, .connection_window = WINDOW};
 
 	*o = (struct owner){.opened = 0};
 	o->session = h2_session_new(&limits, SLICE_LIT("AAAAAAAAAAAAAAAAAAAAAA=="), &handler, o);
