@@ -1,19 +1,14 @@
 #include "server/accessline.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <time.h>
 
 #include "base/utf8.h"
 
-/* Shares of a line, in bytes as written. With what is fixed they stay below ACCESS_LINE_MAX. */
-#define SHARE_NAME 256
-#define SHARE_HOST 512
-#define SHARE_ROUTE 1024
-#define SHARE_AGENT 2048
-#define SHARE_TARGET 6144
 #define SHARE_FIXED 512
-static_assert(
-    12 * SHARE_NAME + SHARE_HOST + 2 * SHARE_ROUTE + 2 * SHARE_AGENT + SHARE_TARGET + SHARE_FIXED <=
+static_assert(12 * ACCESS_SHARE_NAME + ACCESS_SHARE_HOST + 2 * ACCESS_SHARE_ROUTE +
+	    2 * ACCESS_SHARE_AGENT + ACCESS_SHARE_TARGET + SHARE_FIXED <=
 	ACCESS_LINE_MAX,
     "every line fits");
 
@@ -33,14 +28,13 @@ put(char *at, const char *p, size_t n)
 static char *
 put_number(char *at, uint64_t v)
 {
-	char digits[20];
-	size_t i = sizeof(digits);
+	char *end = at + 1;
 
-	do {
-		digits[--i] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v > 0);
-	return put(at, digits + i, sizeof(digits) - i);
+	for (uint64_t rest = v; rest >= 10; rest /= 10)
+		end++;
+	for (char *p = end; p > at; v /= 10)
+		*--p = (char)('0' + v % 10);
+	return end;
 }
 
 static char *
@@ -62,26 +56,48 @@ put_ms(char *at, int64_t us)
 	return put_three_digits(at, (unsigned)(us % 1000));
 }
 
-/* Whether eight bytes are ASCII that stands for itself in both formats. (Now and then it says no to bytes that are,
- * which only costs time.) */
-static inline bool
-are_plain(const char *p)
+/* Most often it is written where it belongs, and not a literal. */
+static char *
+put_client(char *at, const struct client_ip *ip)
 {
-	const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
-	uint64_t x, quote, backslash, del;
+	struct slice s = client_ip_text(at, ip);
 
-	memcpy(&x, p, 8);
-	quote = x ^ ones * '"';
-	backslash = x ^ ones * '\\';
-	del = x ^ ones * 0x7f;
-	return ((x | (x - ones * 0x20) | (quote - ones) | (backslash - ones) | (del - ones)) &
-		   high) == 0;
+	return s.p == at ? at + s.n : put(at, s.p, s.n);
 }
 
-static inline bool
-is_plain(unsigned char c)
+/* The first eight bytes, the first of them lowest; blanks behind the end of s, which is not empty. */
+static inline uint64_t
+first_eight(struct slice s)
 {
-	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+	const uint64_t blanks = 0x2020202020202020u;
+	const unsigned char *p = (const unsigned char *)s.p;
+	uint32_t low, high;
+	uint64_t x;
+
+	if (s.n >= 8) {
+		memcpy(&x, p, 8);
+		return le64toh(x);
+	}
+	if (s.n >= 4) {
+		memcpy(&low, p, 4);
+		memcpy(&high, p + s.n - 4, 4);
+		x = le32toh(low) | (uint64_t)le32toh(high) << (8 * (s.n - 4));
+	} else {
+		x = p[0] | (uint64_t)p[s.n / 2] << (8 * (s.n / 2)) |
+		    (uint64_t)p[s.n - 1] << (8 * (s.n - 1));
+	}
+	return x | blanks << (8 * s.n);
+}
+
+/* The highest bit of the first byte that is not ASCII which stands for itself in both formats; 0: all are. (A borrow may make
+ * bytes behind that one look odd, too.) */
+static inline uint64_t
+odd_ones(uint64_t x)
+{
+	const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+	uint64_t quote = x ^ ones * '"', backslash = x ^ ones * '\\', del = x ^ ones * 0x7f;
+
+	return (x | (x - ones * 0x20) | (quote - ones) | (backslash - ones) | (del - ones)) & highs;
 }
 
 static char *
@@ -122,48 +138,81 @@ put_combined_odd(char *at, struct slice *s)
 	return at;
 }
 
+/* With something odd, or longer than its share: cut to the byte, but for eight plain ones, for which there is room. */
 static inline char *
-put_escaped(char *at, struct slice s, size_t share, char *(*odd)(char *, struct slice *))
+put_odd_text(char *at, struct slice s, char *end, char *(*odd)(char *, struct slice *))
 {
-	char *end = at + share - (sizeof(ELLIPSIS) - 1) - 8;
-
 	while (s.n > 0 && at < end) {
-		if (s.n >= 8 && are_plain(s.p)) {
-			memcpy(at, s.p, 8);
-			at += 8;
-			s = slice_skip(s, 8);
-		} else if (is_plain((unsigned char)s.p[0])) {
-			*at++ = s.p[0];
-			s = slice_skip(s, 1);
-		} else {
-			at = odd(at, &s);
+		uint64_t x = first_eight(s), found = odd_ones(x), written = htole64(x);
+		size_t n = found == 0 ? 8 : (size_t)__builtin_ctzll(found) / 8;
+
+		memcpy(at, &written, 8);
+		if (n < 8 || s.n < 8) {
+			n = n < s.n ? n : s.n;
+			n = n < (size_t)(end - at) ? n : (size_t)(end - at);
 		}
+		at += n;
+		s = slice_skip(s, n);
+		if (found != 0 && s.n > 0 && at < end)
+			at = odd(at, &s);
 	}
 	return s.n == 0 ? at : PUT_LIT(at, ELLIPSIS);
 }
 
+static inline char *
+put_escaped(char *at, struct slice s, size_t share, char *(*odd)(char *, struct slice *))
+{
+	char *end = at + share - (sizeof(ELLIPSIS) - 1) - 8;
+	uint64_t x;
+
+	for (; s.n >= 8 && at < end; at += 8, s = slice_skip(s, 8)) {
+		memcpy(&x, s.p, 8);
+		if (odd_ones(x) != 0)
+			return put_odd_text(at, s, end, odd);
+		memcpy(at, &x, 8);
+	}
+	if (s.n == 0)
+		return at;
+	x = first_eight(s);
+	if (odd_ones(x) != 0 || end - at < 8)
+		return put_odd_text(at, s, end, odd);
+	x = htole64(x);
+	memcpy(at, &x, 8);
+	return at + s.n;
+}
+
 #define SCHEME_MAX 16
 
-/* Without the user and password of an absolute URL. */
-static char *
-put_url(char *at, struct slice s, size_t share, char *(*odd)(char *, struct slice *))
+struct slice
+access_url_user(struct slice url)
 {
 	const char *authority;
 	struct slice rest;
 	size_t n;
 
-	if (s.n == 0 || s.p[0] == '/' || slice_index(s, ':') == s.n ||
-	    (authority = memmem(s.p, s.n, "://", 3)) == NULL || authority - s.p > SCHEME_MAX)
-		return put_escaped(at, s, share, odd);
-	rest = slice_skip(s, (size_t)(authority - s.p) + 3);
+	if (url.n == 0 || url.p[0] == '/' || slice_index(url, ':') == url.n ||
+	    (authority = memmem(url.p, url.n, "://", 3)) == NULL || authority - url.p > SCHEME_MAX)
+		return slice_of(url.p, 0);
+	rest = slice_skip(url, (size_t)(authority - url.p) + 3);
 	for (n = 0; n < rest.n && rest.p[n] != '/' && rest.p[n] != '?' && rest.p[n] != '#';)
 		n++;
 	while (n > 0 && rest.p[n - 1] != '@')
 		n--;
-	if (n == 0)
+	return slice_of(rest.p, n);
+}
+
+/* Without the user and password of an absolute URL. */
+static char *
+put_url(char *at, struct slice s, size_t share, char *(*odd)(char *, struct slice *))
+{
+	struct slice user;
+	size_t before;
+
+	if (s.n == 0 || s.p[0] == '/' || (user = access_url_user(s)).n == 0)
 		return put_escaped(at, s, share, odd);
-	at = put_escaped(at, slice_of(s.p, (size_t)(rest.p - s.p)), SHARE_NAME, odd);
-	return put_escaped(at, slice_skip(rest, n), share - SHARE_NAME, odd);
+	before = (size_t)(user.p - s.p);
+	at = put_escaped(at, slice_of(s.p, before), ACCESS_SHARE_NAME, odd);
+	return put_escaped(at, slice_skip(s, before + user.n), share - ACCESS_SHARE_NAME, odd);
 }
 
 /* Time */
@@ -175,9 +224,10 @@ stamp_second(struct access_stamp *stamp, int64_t second)
 	struct tm tm;
 
 	gmtime_r(&t, &tm);
-	strftime(stamp->iso, sizeof(stamp->iso), "%Y-%m-%dT%H:%M:%S", &tm);
+	stamp->iso_len = strftime(stamp->iso, sizeof(stamp->iso), "%Y-%m-%dT%H:%M:%S", &tm);
 	localtime_r(&t, &tm);
-	strftime(stamp->combined, sizeof(stamp->combined), "%d/%b/%Y:%H:%M:%S %z", &tm);
+	stamp->combined_len =
+	    strftime(stamp->combined, sizeof(stamp->combined), "%d/%b/%Y:%H:%M:%S %z", &tm);
 	stamp->second = second;
 }
 
@@ -202,10 +252,20 @@ put_json_url(char *at, struct slice s, size_t share)
 }
 
 static char *
+put_json_client(char *at, const struct client_ip *ip)
+{
+	*at++ = '"';
+	at = put_client(at, ip);
+	*at++ = '"';
+	return at;
+}
+
+static char *
 put_json_time(char *at, const struct access_stamp *stamp, int64_t wall_ms)
 {
 	*at++ = '"';
-	at = put(at, stamp->iso, strlen(stamp->iso));
+	memcpy(at, stamp->iso, sizeof(stamp->iso));
+	at += stamp->iso_len;
 	*at++ = '.';
 	at = put_three_digits(at, (unsigned)(wall_ms % 1000));
 	return PUT_LIT(at, "Z\"");
@@ -231,11 +291,12 @@ put_json_version(char *at, const struct outcome *out)
 }
 
 #define JSON_time(at, v) put_json_time(at, stamp, v)
-#define JSON_name(at, v) put_json(at, v, SHARE_NAME)
-#define JSON_host(at, v) put_json(at, v, SHARE_HOST)
-#define JSON_route(at, v) put_json(at, v, SHARE_ROUTE)
-#define JSON_agent(at, v) put_json_url(at, v, SHARE_AGENT)
-#define JSON_target(at, v) put_json_url(at, v, SHARE_TARGET)
+#define JSON_client(at, v) put_json_client(at, v)
+#define JSON_name(at, v) put_json(at, v, ACCESS_SHARE_NAME)
+#define JSON_host(at, v) put_json(at, v, ACCESS_SHARE_HOST)
+#define JSON_route(at, v) put_json(at, v, ACCESS_SHARE_ROUTE)
+#define JSON_agent(at, v) put_json_url(at, v, ACCESS_SHARE_AGENT)
+#define JSON_target(at, v) put_json_url(at, v, ACCESS_SHARE_TARGET)
 #define JSON_version(at, v) put_json_version(at, v)
 #define JSON_number(at, v) put_number(at, v)
 #define JSON_ms(at, v) put_ms(at, v)
@@ -272,9 +333,9 @@ put_request_line(char *at, const struct outcome *out)
 	if (out->method_text.n == 0)
 		return PUT_LIT(at, "\"-\"");
 	*at++ = '"';
-	at = put_escaped(at, out->method_text, SHARE_NAME, put_combined_odd);
+	at = put_escaped(at, out->method_text, ACCESS_SHARE_NAME, put_combined_odd);
 	*at++ = ' ';
-	at = put_url(at, out->target, SHARE_TARGET, put_combined_odd);
+	at = put_url(at, out->target, ACCESS_SHARE_TARGET, put_combined_odd);
 	*at++ = ' ';
 	at = put_version(at, out);
 	*at++ = '"';
@@ -284,11 +345,10 @@ put_request_line(char *at, const struct outcome *out)
 static char *
 put_combined_line(char *at, const struct access_stamp *stamp, const struct outcome *out)
 {
-	struct slice client = out->client.n == 0 ? SLICE_LIT("-") : out->client;
-
-	at = put_escaped(at, client, SHARE_NAME, put_combined_odd);
+	at = out->client.kind == CLIENT_IP_NONE ? PUT_LIT(at, "-") : put_client(at, &out->client);
 	at = PUT_LIT(at, " - - [");
-	at = put(at, stamp->combined, strlen(stamp->combined));
+	memcpy(at, stamp->combined, sizeof(stamp->combined));
+	at += stamp->combined_len;
 	at = PUT_LIT(at, "] ");
 	at = put_request_line(at, out);
 	*at++ = ' ';
@@ -296,9 +356,9 @@ put_combined_line(char *at, const struct access_stamp *stamp, const struct outco
 	*at++ = ' ';
 	at = put_number(at, out->bytes_out);
 	*at++ = ' ';
-	at = put_quoted(at, out->referer, SHARE_AGENT);
+	at = put_quoted(at, out->referer, ACCESS_SHARE_AGENT);
 	*at++ = ' ';
-	return put_quoted(at, out->user_agent, SHARE_AGENT);
+	return put_quoted(at, out->user_agent, ACCESS_SHARE_AGENT);
 }
 
 /* Extended */
@@ -306,7 +366,8 @@ put_combined_line(char *at, const struct access_stamp *stamp, const struct outco
 static char *
 put_extra_text(char *at, struct slice s)
 {
-	return s.n == 0 ? PUT_LIT(at, "-") : put_escaped(at, s, SHARE_NAME, put_combined_odd);
+	return s.n == 0 ? PUT_LIT(at, "-")
+			: put_escaped(at, s, ACCESS_SHARE_NAME, put_combined_odd);
 }
 
 #define EXTRA_name(at, v) put_extra_text(at, v)

@@ -15,6 +15,12 @@
 #include "server/observe.h"
 
 #define ACCESS_LINE_MAX 16384
+/* Shares of a line, in bytes as written. With what is fixed they stay below ACCESS_LINE_MAX. */
+#define ACCESS_SHARE_NAME 256
+#define ACCESS_SHARE_HOST 512
+#define ACCESS_SHARE_ROUTE 1024
+#define ACCESS_SHARE_AGENT 2048
+#define ACCESS_SHARE_TARGET 6144
 
 /* clang-format off */
 /* The members of a JSON line, in this order.
@@ -22,7 +28,7 @@
 #define ACCESS_MEMBERS(X)                                                                                             \
 	X(time,         time,    out->started_wall_ms,        "when the request began")                               \
 	X(request_id,   name,    out->request_id,             "the id that the origin was given, too")                \
-	X(client,       name,    out->client,                 "the client's address as seen through trusted proxies") \
+	X(client,       client,  &out->client,                "the client's address as seen through trusted proxies") \
 	X(method,       name,    out->method_text,            "as sent")                                              \
 	X(scheme,       name,    out->scheme,                 "http or https")                                        \
 	X(host,         host,    out->host,                   "of the request's URL")                                 \
@@ -60,9 +66,10 @@
 	X(duration_ms,  ms,      out->total_us,               "from the request's head to the end of its answer")
 /* clang-format on */
 
-/* The second last written out: one per worker. {0} is new. */
+/* The second last written out, for the lines of one worker. {0} is new. */
 struct access_stamp {
 	int64_t second;
+	size_t iso_len, combined_len;
 	char iso[24];	   /* 2026-11-21T02:53:05 */
 	char combined[32]; /* 21/Nov/2026:02:53:05 +0000 */
 };
@@ -70,5 +77,8 @@ struct access_stamp {
 /* Writes the line at `at`, which has room for ACCESS_LINE_MAX bytes; returns its length. */
 size_t access_line(
     char *at, enum access_format format, struct access_stamp *stamp, const struct outcome *out);
+
+/* User, password and the @ behind them in an absolute URL; without length where there are none. */
+struct slice access_url_user(struct slice url);
 
 #endif

@@ -2,16 +2,12 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,46 +15,37 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "server/accessfile.h"
+#include "server/accessrecord.h"
 
 #define GATHER_MS \
 	100 /* a line is in the file after that at the latest, while the file takes lines */
 #define RETRY_MS 1000 /* after a failure */
-#define READER_MS 100 /* how long a pipe's reader is waited for */
 #define DROPS_SAID_MS 10000
-#define LINE 64
 
-/* One worker's lines. Positions only grow; position & (size - 1) is the place. */
-struct ring {
+/* What the log has of one worker. */
+struct source {
+	struct access_ring ring;
 	/* the worker's */
-	_Alignas(LINE) _Atomic uint64_t tail; /* filled up to here */
-	uint64_t head_seen;		      /* head when it was last looked at */
-	_Atomic uint64_t lines, dropped;
-	char *bytes;
-	char *scratch; /* the line being made */
-	struct access_stamp stamp;
+	_Alignas(ACCESS_RING_LINE) _Atomic uint64_t lines, dropped;
+	char *room; /* for texts that are cut */
 	/* the writer's */
-	_Alignas(LINE) _Atomic uint64_t head; /* written up to here */
-	uint64_t until;			      /* what this round writes */
-	bool is_cut;			      /* head stands within a line */
+	_Alignas(ACCESS_RING_LINE) struct access_stamp stamp;
+	uint64_t until; /* what this round writes */
 };
 
 struct accesslog {
 	unsigned workers;
-	size_t ring_bytes;
-	struct ring *rings;
+	struct source *sources;
 	_Atomic int format;
 	_Atomic bool asleep; /* the writer sleeps until it is woken: the next line does it */
 	_Atomic bool urged;  /* a ring is half full, and the writer knows or is about to */
 	_Atomic bool stop;
 	int wake_fd;
 	pthread_t writer;
-	_Atomic uint64_t bytes, errors;
 
-	/* the writer's */
-	int fd;
-	bool is_regular;
-	bool in_trouble;
-	unsigned first; /* ring the next round begins with */
+	/* the writer's, but for its counts */
+	struct accessfile file;
 	uint64_t dropped_said;
 	int64_t dropped_said_ms;
 
@@ -90,47 +77,18 @@ count(_Atomic uint64_t *c, uint64_t n)
 	    c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
-/* How much of the ring is filled, as far as the worker needs to know: exact when n would not fit otherwise. */
-static uint64_t
-ring_used(struct accesslog *a, struct ring *r, uint64_t tail, size_t n)
-{
-	if (tail + n - r->head_seen > a->ring_bytes / 2)
-		r->head_seen = atomic_load_explicit(&r->head, memory_order_acquire);
-	return tail - r->head_seen;
-}
-
-static void
-ring_fill(struct accesslog *a, struct ring *r, uint64_t at, const char *p, size_t n)
-{
-	size_t place = at & (a->ring_bytes - 1);
-	size_t first = n < a->ring_bytes - place ? n : a->ring_bytes - place;
-
-	memcpy(r->bytes + place, p, first);
-	memcpy(r->bytes, p + first, n - first);
-}
-
 void
 accesslog_write(struct accesslog *a, unsigned worker, const struct outcome *out)
 {
-	struct ring *r = &a->rings[worker];
-	uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed), used;
-	size_t n;
+	struct source *s = &a->sources[worker];
+	int format = atomic_load_explicit(&a->format, memory_order_relaxed);
 
-	n = access_line(r->scratch,
-	    (enum access_format)atomic_load_explicit(&a->format, memory_order_relaxed), &r->stamp,
-	    out);
-	count(&r->lines, 1);
-	used = ring_used(a, r, tail, n);
-	if (used + n > a->ring_bytes) {
-		count(&r->dropped, 1);
-		return;
-	}
-	ring_fill(a, r, tail, r->scratch, n);
-	/* Sequentially consistent with the writer's "asleep, then look": one of the two sees the other. */
-	atomic_store(&r->tail, tail + n);
-	if (atomic_load(&a->asleep) && atomic_exchange(&a->asleep, false))
+	count(&s->lines, 1);
+	if (!access_record_put(&s->ring, (enum access_format)format, out, s->room))
+		count(&s->dropped, 1);
+	else if (atomic_load(&a->asleep) && atomic_exchange(&a->asleep, false))
 		wake(a);
-	else if (used + n > a->ring_bytes / 2 &&
+	else if (access_ring_is_half_full(&s->ring) &&
 	    !atomic_load_explicit(&a->urged, memory_order_relaxed) &&
 	    !atomic_exchange(&a->urged, true))
 		wake(a);
@@ -144,7 +102,7 @@ sum_dropped(struct accesslog *a)
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < a->workers; i++)
-		sum += atomic_load_explicit(&a->rings[i].dropped, memory_order_relaxed);
+		sum += atomic_load_explicit(&a->sources[i].dropped, memory_order_relaxed);
 	return sum;
 }
 
@@ -162,106 +120,41 @@ say_drops(struct accesslog *a, int64_t now_ms, bool is_last)
 	a->dropped_said_ms = now_ms;
 }
 
-/* A line that an old file has the beginning of is of no use in the new one. */
-static void
-skip_cut_lines(struct accesslog *a)
-{
-	for (unsigned i = 0; i < a->workers; i++) {
-		struct ring *r = &a->rings[i];
-		uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
-
-		while (r->is_cut)
-			r->is_cut = r->bytes[head++ & (a->ring_bytes - 1)] != '\n';
-		atomic_store_explicit(&r->head, head, memory_order_release);
-	}
-}
-
-static void
-use_fd(struct accesslog *a, int fd)
-{
-	struct stat st;
-
-	if (a->fd >= 0)
-		close(a->fd);
-	a->fd = fd;
-	a->is_regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-	skip_cut_lines(a);
-}
-
-static void
-trouble(struct accesslog *a, const char *what)
-{
-	if (!a->in_trouble)
-		log_error("access log: %s; lines are kept as far as there is room, and tried again",
-		    what);
-	a->in_trouble = true;
-}
-
-/* One write of what lies at head. False when the file takes nothing. */
+/* The lines that a worker has left since, as far as there is room for them. */
 static bool
-write_some(struct accesslog *a, struct ring *r, uint64_t head)
+write_source(struct accesslog *a, struct source *s)
 {
-	size_t place = head & (a->ring_bytes - 1), most = r->until - head;
-	struct pollfd ready = {a->fd, POLLOUT, 0};
-	struct iovec iov[2];
-	size_t first;
-	ssize_t n;
+	const struct access_frame *f;
+	struct outcome out;
 
-	/* A pipe that may be written takes PIPE_BUF bytes without blocking, whatever its flags. */
-	if (!a->is_regular) {
-		most = most < PIPE_BUF ? most : PIPE_BUF;
-		if (poll(&ready, 1, READER_MS) == 0) {
-			trouble(a, "nobody reads it");
-			return false;
+	while ((f = access_ring_first(&s->ring, s->until)) != NULL) {
+		char *at = accessfile_room(&a->file);
+		enum access_format format;
+
+		if (at == NULL) {
+			if (!accessfile_write(&a->file))
+				return false;
+			continue;
 		}
+		format = access_record_read(f, &out);
+		accessfile_add(&a->file, access_line(at, format, &s->stamp, &out));
+		access_ring_drop(&s->ring, f);
 	}
-	first = most < a->ring_bytes - place ? most : a->ring_bytes - place;
-	iov[0] = (struct iovec){r->bytes + place, first};
-	iov[1] = (struct iovec){r->bytes, most - first};
-	do {
-		n = writev(a->fd, iov, most > first ? 2 : 1);
-	} while (n < 0 && errno == EINTR);
-	if (n <= 0) {
-		count(&a->errors, 1);
-		trouble(a, n < 0 ? strerror(errno) : "it takes nothing");
-		return false;
-	}
-	count(&a->bytes, (uint64_t)n);
-	head += (uint64_t)n;
-	r->is_cut = r->bytes[(head - 1) & (a->ring_bytes - 1)] != '\n';
-	atomic_store_explicit(&r->head, head, memory_order_release);
 	return true;
 }
 
-static bool
-write_ring(struct accesslog *a, struct ring *r)
-{
-	uint64_t head;
-
-	while ((head = atomic_load_explicit(&r->head, memory_order_relaxed)) < r->until)
-		if (!write_some(a, r, head))
-			return false;
-	return true;
-}
-
-/* Writes what the rings hold now. False when the file did not take it all. A ring whose line was cut comes first next
- * time, so that no other line gets in between. */
+/* Writes what the rings hold now. False when the file did not take it all. */
 static bool
 write_round(struct accesslog *a)
 {
 	for (unsigned i = 0; i < a->workers; i++)
-		a->rings[i].until = atomic_load(&a->rings[i].tail);
-	for (unsigned i = 0; i < a->workers; i++) {
-		unsigned at = (a->first + i) % a->workers;
-
-		if (!write_ring(a, &a->rings[at])) {
-			a->first = at;
+		a->sources[i].until = access_ring_until(&a->sources[i].ring);
+	for (unsigned i = 0; i < a->workers; i++)
+		if (!write_source(a, &a->sources[i]))
 			return false;
-		}
-	}
-	if (a->in_trouble)
-		log_info("access log: lines are written again");
-	a->in_trouble = false;
+	if (!accessfile_write(&a->file))
+		return false;
+	accessfile_is_well(&a->file);
 	atomic_store_explicit(&a->urged, false, memory_order_relaxed);
 	return true;
 }
@@ -270,9 +163,9 @@ static bool
 has_lines(struct accesslog *a)
 {
 	for (unsigned i = 0; i < a->workers; i++)
-		if (atomic_load(&a->rings[i].tail) != atomic_load(&a->rings[i].head))
+		if (!access_ring_is_empty(&a->sources[i].ring))
 			return true;
-	return false;
+	return !accessfile_is_empty(&a->file);
 }
 
 static bool
@@ -309,7 +202,7 @@ await_work(struct accesslog *a)
 	}
 	if (has_orders(a))
 		return;
-	if (a->in_trouble)
+	if (a->file.in_trouble)
 		rest(a, RETRY_MS);
 	else if (!atomic_load_explicit(&a->urged, memory_order_relaxed))
 		rest(a, GATHER_MS);
@@ -351,7 +244,7 @@ work(struct accesslog *a)
 
 	is_written = write_round(a);
 	if (o.fd >= 0) {
-		use_fd(a, o.fd);
+		accessfile_use(&a->file, o.fd);
 		if (!is_written) /* perhaps this one takes them */
 			is_written = write_round(a);
 	}
@@ -377,27 +270,16 @@ writer_run(void *arg)
 
 /* The control thread's side */
 
-static int
-open_log(const char *path)
-{
-	/* /dev/stdout cannot be opened where it is a socket or another user's pipe. */
-	if (strcmp(path, "-") == 0 || strcmp(path, "stdout") == 0 ||
-	    strcmp(path, "/dev/stdout") == 0)
-		return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-	/* Non-blocking is for a FIFO that nobody reads: it is refused instead of waited for. */
-	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
-}
-
 static void
-rings_init(struct accesslog *a)
+sources_init(struct accesslog *a, size_t ring_bytes)
 {
-	a->rings = aligned_alloc(LINE, a->workers * sizeof(*a->rings));
-	if (a->rings == NULL)
+	a->sources = aligned_alloc(ACCESS_RING_LINE, a->workers * sizeof(*a->sources));
+	if (a->sources == NULL)
 		bug("no memory for the access log's rings");
-	memset(a->rings, 0, a->workers * sizeof(*a->rings));
+	memset(a->sources, 0, a->workers * sizeof(*a->sources));
 	for (unsigned i = 0; i < a->workers; i++) {
-		a->rings[i].bytes = must_malloc(a->ring_bytes);
-		a->rings[i].scratch = must_malloc(ACCESS_LINE_MAX);
+		access_ring_init(&a->sources[i].ring, ring_bytes);
+		a->sources[i].room = must_malloc(ACCESS_RECORD_ROOM);
 	}
 }
 
@@ -405,16 +287,15 @@ static void
 accesslog_destroy(struct accesslog *a)
 {
 	for (unsigned i = 0; i < a->workers; i++) {
-		free(a->rings[i].bytes);
-		free(a->rings[i].scratch);
+		access_ring_fini(&a->sources[i].ring);
+		free(a->sources[i].room);
 	}
-	free(a->rings);
+	free(a->sources);
 	pthread_cond_destroy(&a->done);
 	pthread_mutex_destroy(&a->lock);
 	if (a->next_fd >= 0)
 		close(a->next_fd);
-	if (a->fd >= 0)
-		close(a->fd);
+	accessfile_fini(&a->file);
 	if (a->wake_fd >= 0)
 		close(a->wake_fd);
 	free(a->path);
@@ -436,23 +317,23 @@ locks_init(struct accesslog *a)
 struct accesslog *
 accesslog_new(const struct accesslog_conf *conf)
 {
+	size_t ring_bytes = conf->ring_bytes == 0 ? ACCESS_RING_BYTES : conf->ring_bytes;
 	struct accesslog *a = must_calloc(1, sizeof(*a));
 	int e, fd;
 
 	a->workers = conf->workers;
-	a->ring_bytes = conf->ring_bytes == 0 ? ACCESS_RING_BYTES : conf->ring_bytes;
-	assert((a->ring_bytes & (a->ring_bytes - 1)) == 0 &&
-	    a->ring_bytes >= 2 * (size_t)ACCESS_LINE_MAX);
+	assert(ring_bytes >= 2 * ACCESS_RECORD_MAX);
 	a->format = (int)conf->format;
 	a->path = must_strdup(conf->path);
-	a->fd = a->next_fd = -1;
+	a->next_fd = -1;
 	a->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	locks_init(a);
-	rings_init(a);
-	fd = a->wake_fd < 0 ? -1 : open_log(a->path);
+	sources_init(a, ring_bytes);
+	accessfile_init(&a->file);
+	fd = a->wake_fd < 0 ? -1 : accessfile_open(a->path);
 	if (fd < 0)
 		goto fail;
-	use_fd(a, fd);
+	accessfile_use(&a->file, fd);
 	if (thread_start(&a->writer, "accesslog", THREAD_BEHIND, writer_run, a) < 0)
 		goto fail;
 	return a;
@@ -481,7 +362,7 @@ accesslog_free(struct accesslog **ap)
 static int
 open_next(struct accesslog *a, const char *path)
 {
-	int fd = open_log(path);
+	int fd = accessfile_open(path);
 
 	if (fd < 0)
 		return -1;
@@ -556,9 +437,9 @@ accesslog_counts(struct accesslog *a)
 	struct accesslog_counts c = {0};
 
 	for (unsigned i = 0; i < a->workers; i++)
-		c.lines += atomic_load_explicit(&a->rings[i].lines, memory_order_relaxed);
+		c.lines += atomic_load_explicit(&a->sources[i].lines, memory_order_relaxed);
 	c.dropped = sum_dropped(a);
-	c.bytes = atomic_load_explicit(&a->bytes, memory_order_relaxed);
-	c.errors = atomic_load_explicit(&a->errors, memory_order_relaxed);
+	c.bytes = atomic_load_explicit(&a->file.written, memory_order_relaxed);
+	c.errors = atomic_load_explicit(&a->file.errors, memory_order_relaxed);
 	return c;
 }

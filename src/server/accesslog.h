@@ -1,13 +1,12 @@
-/* server/accesslog.h - one line per finished request, written by a thread of its own.
+/* server/accesslog.h - one line per finished request, made and written by a thread of its own.
  *
- * The story of a line: the worker formats it into its ring, a bounded run of bytes that it alone fills, and goes on; it
- * never waits and takes no lock. One writer thread empties the rings with few large writes: 100 ms after the first line
- * of a batch, at once when a ring is half full. Without lines it sleeps and costs nothing. When the file takes no more
- * (disk full, I/O error, a pipe nobody reads) the lines stay in the rings, and it tries again each second; what
- * does not fit into a ring meanwhile is dropped and counted. Trouble is told to the daemon's log once, and its end, too.
+ * The story of a line: the worker copies what the line tells of the request into its ring (server/accessrecord.h) and goes
+ * on; it never waits and takes no lock. One writer thread makes the lines (server/accessline.h) and hands them to the file
+ * in few large writes (server/accessfile.h): 100 ms after the first of a batch, at once when a ring is half full. Without lines
+ * it sleeps and costs nothing. When the file takes no more, it tries again each second; records stay in the rings meanwhile, and
+ * what does not fit into a ring is dropped and counted.
  *
- * A line is never cut in the file: what a full disk took of it is completed when there is room again, or when the
- * file is opened anew (log rotation) left behind. The order of lines is that of ends within a worker, not over all.
+ * The order of lines is that of ends within a worker, not over all.
  */
 #ifndef SERVER_ACCESSLOG_H
 #define SERVER_ACCESSLOG_H
@@ -23,7 +22,7 @@ struct accesslog_conf {
 	const char *path;
 	enum access_format format;
 	unsigned workers;
-	/* Of each worker, a power of two, at least 2 * ACCESS_LINE_MAX; 0: ACCESS_RING_BYTES. */
+	/* Of each worker, a power of two, at least 2 * ACCESS_RECORD_MAX; 0: ACCESS_RING_BYTES. */
 	size_t ring_bytes;
 };
 

@@ -191,7 +191,7 @@ exchange_record(struct exchange *x)
 	observe_request(x->worker->observer, &out);
 	if (x->worker->commons->access_log == NULL || !x->site->access_log)
 		return;
-	out.client = exchange_client_ip(x);
+	out.client = client_ip_of(&x->client_address);
 	accesslog_write(x->worker->commons->access_log, x->worker->index, &out);
 }
 

@@ -13,6 +13,7 @@
 #include "base/slice.h"
 #include "http/cachestatus.h"
 #include "http/head.h"
+#include "server/clientip.h"
 
 struct observer;
 struct observations;
@@ -142,8 +143,8 @@ struct outcome {
 	const char *detail; /* the same in a word, as Cache-Status has it */
 	const char *hedge;  /* what became of asking a second server; "": none was asked */
 	enum request_end end;
-	const char *fetch_end; /* name of the fetch's end when the origin failed; NULL */
-	struct slice client;   /* the address as seen through trusted proxies */
+	const char *fetch_end;	 /* name of the fetch's end when the origin failed; NULL */
+	struct client_ip client; /* as seen through trusted proxies */
 	struct slice request_id, user_agent, referer, upstream;
 	struct slice server; /* of the upstream: who answered, or failed last */
 	unsigned tries;	     /* times that its servers were asked for this request */

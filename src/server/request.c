@@ -8,6 +8,7 @@
 #include "http/forwarded.h"
 #include "http/offer.h"
 #include "server/affinity.h"
+#include "server/clientip.h"
 
 /* --- who asks --- */
 
@@ -90,45 +91,13 @@ parse_forwarded_address(struct slice s, struct address *out)
 	return true;
 }
 
-/* inet_ntop() prints by a format, which would be a good part of what a hit costs. */
-static struct slice
-ipv4_text(char text[INET6_ADDRSTRLEN], const uint8_t bytes[4])
-{
-	char *at = text;
-
-	for (int i = 0; i < 4; i++) {
-		unsigned v = bytes[i];
-
-		if (i > 0)
-			*at++ = '.';
-		if (v >= 100)
-			*at++ = (char)('0' + v / 100);
-		if (v >= 10)
-			*at++ = (char)('0' + v / 10 % 10);
-		*at++ = (char)('0' + v % 10);
-	}
-	return slice_of(text, (size_t)(at - text));
-}
-
-static struct slice
-write_address(char text[INET6_ADDRSTRLEN], const struct address *a)
-{
-	if (a->u.sa.sa_family == AF_UNIX)
-		return SLICE_LIT("unix");
-	if (a->u.sa.sa_family == AF_INET)
-		return ipv4_text(text, (const uint8_t *)&a->u.in4.sin_addr);
-	if (IN6_IS_ADDR_V4MAPPED(&a->u.in6.sin6_addr))
-		return ipv4_text(text, a->u.in6.sin6_addr.s6_addr + 12);
-	inet_ntop(AF_INET6, &a->u.in6.sin6_addr, text, INET6_ADDRSTRLEN);
-	return slice_from(text);
-}
-
 struct slice
 address_text(struct arena *mem, const struct address *a)
 {
-	char text[INET6_ADDRSTRLEN];
+	struct client_ip ip = client_ip_of(a);
+	char text[CLIENT_IP_TEXT_MAX];
 
-	return arena_copy(mem, write_address(text, a));
+	return arena_copy(mem, client_ip_text(text, &ip));
 }
 
 #define PROXIES_MAX 32 /* between the client and us */
@@ -359,9 +328,10 @@ write_origin_of_request(const struct exchange *x, struct buf *out)
 	bool trusted = x->peer_is_trusted;
 	struct slice proto = head_value(&x->head, FIELD_X_FORWARDED_PROTO);
 	struct slice host = head_value(&x->head, FIELD_X_FORWARDED_HOST);
-	char text[INET6_ADDRSTRLEN];
-	struct slice ip = write_address(text, x->client->peer);
-	bool v6 = slice_index(ip, ':') < ip.n;
+	struct client_ip peer = client_ip_of(x->client->peer);
+	char text[CLIENT_IP_TEXT_MAX];
+	struct slice ip = client_ip_text(text, &peer);
+	bool v6 = peer.kind == CLIENT_IP_V6;
 
 	begin_appended(x, out, FIELD_X_FORWARDED_FOR, trusted);
 	buf_add_slice(out, ip);

@@ -1,4 +1,4 @@
-/* LINK: server/accesslog server/accessline server/observe base/metric base/buf base/mem base/thread base/log base/clock http/cachestatus http/sf http/head http/fields */
+/* LINK: server/accesslog server/accessfile server/accessrecord server/accessring server/accessline server/clientip server/observe base/metric base/buf base/mem base/thread base/log base/clock http/cachestatus http/sf http/head http/fields */
 #include "server/accesslog.h"
 
 #include <errno.h>
@@ -42,7 +42,7 @@ a_request(void)
 	    .reason = "fresh",
 	    .detail = "redis",
 	    .end = END_done,
-	    .client = SLICE_LIT("192.0.2.7"),
+	    .client = {CLIENT_IP_V4, {192, 0, 2, 7}},
 	    .request_id = SLICE_LIT("0a1b"),
 	    .user_agent = SLICE_LIT("curl/8"),
 	    .referer = SLICE_LIT("https://example.com/"),
@@ -118,7 +118,8 @@ a_combined_line_is_what_every_tool_reads(void **state)
 	assert_string_equal(line_of(ACCESS_COMBINED, &out),
 	    "192.0.2.7 - - [21/Nov/2026:12:00:00 +0000] \"GET /news?page=2 HTTP/1.1\" 200 5120 "
 	    "\"https://example.com/\" \"curl/8\"");
-	out.referer = out.user_agent = out.method_text = out.client = SLICE_NONE;
+	out.referer = out.user_agent = out.method_text = SLICE_NONE;
+	out.client.kind = CLIENT_IP_NONE;
 	out.status = 0;
 	assert_string_equal(line_of(ACCESS_COMBINED, &out),
 	    "- - - [21/Nov/2026:12:00:00 +0000] \"-\" 000 5120 \"-\" \"-\"");
@@ -172,8 +173,8 @@ any_bytes_of_any_length_make_a_line_that_parses(void **state)
 		for (size_t i = 0; i < n; i++)
 			noise[i] =
 			    (char)((seed = seed * 1664525 + 1013904223) >> (round % 2 ? 24 : 27));
-		out.target = out.host = out.user_agent = out.referer = out.route = out.client =
-		    out.method_text = out.request_id = out.upstream = slice_of(noise, n);
+		out.target = out.host = out.user_agent = out.referer = out.route = out.method_text =
+		    out.request_id = out.upstream = slice_of(noise, n);
 		out.bytes_in = out.bytes_out = INT64_MAX; /* what JSON readers take */
 		out.total_us = out.wait_us = out.origin_us = INT64_MAX;
 		json_decref(json_of(&out));
@@ -350,6 +351,31 @@ after_a_rotation_the_old_file_has_the_old_lines_and_the_new_the_new(void **state
 	assert_int_equal(st.st_mode & 0777, 0640);
 	free(path);
 	free(old);
+}
+
+static void
+lines_under_way_keep_their_format_when_it_changes(void **state)
+{
+	char *path = in_directory("formats.log"), text[4096];
+	struct accesslog *a = a_log(path, 1, 0);
+	unsigned json = 0, combined = 0;
+	FILE *f;
+
+	for (unsigned i = 0; i < 3; i++)
+		write_numbered(a, 0, i);
+	assert_int_equal(accesslog_change(a, path, ACCESS_COMBINED), 0);
+	for (unsigned i = 0; i < 4; i++)
+		write_numbered(a, 0, i);
+	accesslog_free(&a);
+	f = fopen(path, "r");
+	while (fgets(text, sizeof(text), f) != NULL) {
+		json += text[0] == '{' && combined == 0;
+		combined += text[0] == '1';
+	}
+	assert_int_equal(json, 3);
+	assert_int_equal(combined, 4);
+	fclose(f);
+	free(path);
 }
 
 static void
@@ -533,6 +559,7 @@ main(void)
 	    cmocka_unit_test(a_password_in_a_url_is_not_logged),
 	    cmocka_unit_test(lines_of_all_workers_arrive_whole_and_in_order),
 	    cmocka_unit_test(after_a_rotation_the_old_file_has_the_old_lines_and_the_new_the_new),
+	    cmocka_unit_test(lines_under_way_keep_their_format_when_it_changes),
 	    cmocka_unit_test(a_path_that_cannot_be_opened_changes_nothing),
 	    cmocka_unit_test(a_full_disk_costs_lines_and_nothing_else),
 	    cmocka_unit_test(a_line_cut_by_a_full_disk_is_completed_or_left_behind),
