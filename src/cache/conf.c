@@ -14,7 +14,9 @@ check_tls(
 	char problem[200];
 	struct tls_client *c;
 
-	if (!url->is_tls)
+	if (!url->is_tls || !conf_is_readable(cx->diag, at, name, url->ca) ||
+	    !conf_is_readable(cx->diag, at, name, url->cert) ||
+	    !conf_is_readable(cx->diag, at, name, url->key))
 		return;
 	c = tls_client_get(&conf, problem, sizeof(problem));
 	if (c == NULL)

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "event/resolver.h"
+#include "event/address.h"
 #include "http/h1.h"
 #include "server/conf.h"
 
@@ -18,27 +18,17 @@
 
 /* Whom to ask */
 
-/* Where to knock for a name that one listens on. */
+/* Where to knock for a name that one listens on: any address of the machine has no door, but its loopback. */
 static bool
 address_to_ask(const char *name, struct address *out)
 {
-	const char *colon = strrchr(name, ':');
-	char host[256];
-	uint64_t port;
-
-	if (strncmp(name, "unix:", 5) == 0)
-		return address_of_literal(name, 0, out);
-	if (colon == NULL || !slice_to_u64(slice_from(colon + 1), &port) || port == 0 ||
-	    port > 65535 || (size_t)(colon - name) >= sizeof(host))
+	if (!address_of_listener(name, "127.0.0.1", out))
 		return false;
-	memcpy(host, name, (size_t)(colon - name));
-	host[colon - name] = '\0';
-	if (host[0] == '\0' || strcmp(host, "*") == 0 || strcmp(host, "localhost") == 0 ||
-	    strcmp(host, "0.0.0.0") == 0)
-		strcpy(host, "127.0.0.1");
-	else if (strcmp(host, "[::]") == 0)
-		strcpy(host, "::1");
-	return address_of_literal(host, (uint16_t)port, out);
+	if (out->u.sa.sa_family == AF_INET && out->u.in4.sin_addr.s_addr == INADDR_ANY)
+		out->u.in4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (out->u.sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&out->u.in6.sin6_addr))
+		out->u.in6.sin6_addr = in6addr_loopback;
+	return true;
 }
 
 static int

@@ -9,7 +9,7 @@
 
 struct check {
 	const char *path; /* NULL: the usual one */
-	bool json, strict;
+	bool json, strict, elsewhere;
 };
 
 static const struct option_row rows[] = {
@@ -23,11 +23,16 @@ static const struct option_row rows[] = {
 	.text = "for programs: {\"errors\", \"warnings\", \"diagnostics\": [...]}",
 	.at = offsetof(struct check, json)},
     {.name = "strict", .text = "warnings count as errors", .at = offsetof(struct check, strict)},
+    {.name = "elsewhere",
+	.text =
+	    "the configuration is another machine's: of certificates and keys that are not here "
+	    "it only warns",
+	.at = offsetof(struct check, elsewhere)},
 };
 
 static const struct command command = {
     .name = "check",
-    .usage = "[-c FILE] [--json] [--strict]",
+    .usage = "[-c FILE] [--json] [--strict] [--elsewhere]",
     .purpose = "Reads the configuration and tells everything that is wrong with it, and what is "
 	       "allowed but hardly meant.",
     .rows = rows,
@@ -115,6 +120,7 @@ cli_check(int argc, char **argv)
 		return code;
 	path = c.path != NULL ? c.path : server_conf_default_path(&mem);
 	diag = conf_diag_new();
+	conf_diag_set_sight(diag, c.elsewhere ? CONF_SIGHT_ELSEWHERE : CONF_SIGHT_LOOKS);
 	check_try_out(path, diag);
 	tell(&c, path, diag);
 	is_wrong = conf_diag_errors(diag) > 0 || (c.strict && conf_diag_warnings(diag) > 0);

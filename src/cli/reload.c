@@ -99,6 +99,7 @@ is_good(struct reload *r)
 	struct conf_diag *diag = conf_diag_new();
 	size_t errors;
 
+	conf_diag_set_sight(diag, CONF_SIGHT_LOOKS);
 	check_try_out(r->with.path, diag);
 	errors = conf_diag_errors(diag);
 	conf_diag_text(diag, &r->said);

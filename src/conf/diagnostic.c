@@ -1,9 +1,12 @@
 #include "conf/diagnostic.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "conf/excerpt.h"
@@ -35,6 +38,7 @@ struct conf_diag {
 	size_t given[SEVERITIES], stored[SEVERITIES];
 	const char *secrets[CONF_SECRETS_MAX]; /* in mem */
 	size_t secrets_count;
+	enum conf_sight sight;
 };
 
 struct conf_diag *
@@ -150,6 +154,34 @@ conf_warning(struct conf_diag *d, struct conf_place at, const char *fmt, ...)
 	va_start(ap, fmt);
 	report(d, SEVERITY_WARNING, at, format(d, fmt, ap));
 	va_end(ap);
+}
+
+void
+conf_diag_set_sight(struct conf_diag *d, enum conf_sight sight)
+{
+	d->sight = sight;
+}
+
+void
+conf_unreadable(struct conf_diag *d, struct conf_place at, int error, const char *fmt, ...)
+{
+	bool is_absent = error == ENOENT || error == ENOTDIR;
+	bool is_excused =
+	    is_absent ? d->sight == CONF_SIGHT_ELSEWHERE : d->sight != CONF_SIGHT_SERVES;
+	va_list ap;
+
+	va_start(ap, fmt);
+	report(d, is_excused ? SEVERITY_WARNING : SEVERITY_ERROR, at, format(d, fmt, ap));
+	va_end(ap);
+}
+
+bool
+conf_is_readable(struct conf_diag *d, struct conf_place at, const char *directive, const char *path)
+{
+	if (path == NULL || access(path, R_OK) == 0)
+		return true;
+	conf_unreadable(d, at, errno, "%s: %s: %s", directive, path, strerror(errno));
+	return false;
 }
 
 void

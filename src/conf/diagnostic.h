@@ -32,6 +32,20 @@ void conf_error(struct conf_diag *d, struct conf_place at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void conf_warning(struct conf_diag *d, struct conf_place at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* What the files are that a configuration names, to whom it is told. */
+enum conf_sight {
+	CONF_SIGHT_SERVES,    /* he will need them: each that he cannot read is an error */
+	CONF_SIGHT_LOOKS,     /* of one that is there, but not his to read, he is warned */
+	CONF_SIGHT_ELSEWHERE, /* they are another machine's: so he is of one that is not here */
+};
+/* Before anything is judged; else CONF_SIGHT_SERVES. */
+void conf_diag_set_sight(struct conf_diag *d, enum conf_sight sight);
+/* A file that cannot be read because of error (an errno): an error or a warning. */
+void conf_unreadable(struct conf_diag *d, struct conf_place at, int error, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Tells so, naming directive and path, if path cannot be read; true: it can, or is NULL. */
+bool conf_is_readable(
+    struct conf_diag *d, struct conf_place at, const char *directive, const char *path);
 /* What was expected or what to do, for the error or warning given last: shown behind its caret. */
 void conf_hint(struct conf_diag *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "daemon/instance.h"
-#include "event/resolver.h"
+#include "event/address.h"
 #include "event/tlsexpiry.h"
 #include "event/tlsoffer.h"
 
@@ -52,30 +52,6 @@ sockets_free(struct sockets **sp)
 	free(s->sets);
 	free(s);
 	*sp = NULL;
-}
-
-/* ":8080" is every address of the machine, IPv6 and IPv4; the rest is checked by the configuration. */
-static bool
-parse_address(const char *name, struct address *out)
-{
-	struct slice text = slice_from(name);
-	char host[256];
-	const char *colon;
-	uint64_t port;
-
-	if (slice_starts(text, SLICE_LIT("unix:")))
-		return address_of_literal(name, 0, out);
-	colon = strrchr(name, ':');
-	if (colon == NULL || !slice_to_u64(slice_from(colon + 1), &port) || port == 0 ||
-	    port > 65535 || (size_t)(colon - name) >= sizeof(host))
-		return false;
-	memcpy(host, name, (size_t)(colon - name));
-	host[colon - name] = '\0';
-	if (host[0] == '\0' || strcmp(host, "*") == 0)
-		strcpy(host, "::");
-	else if (strcmp(host, "localhost") == 0)
-		strcpy(host, "127.0.0.1");
-	return address_of_literal(host, (uint16_t)port, out);
 }
 
 static struct socket_set *
@@ -131,7 +107,7 @@ sockets_open(
 	set = must_calloc(1, sizeof(*set));
 	set->name = must_strdup(name);
 	set->tls = tls;
-	if (!parse_address(name, &set->address)) {
+	if (!address_of_listener(name, "::", &set->address)) {
 		buf_printf(why, "%s is not an address to listen on", name);
 		set_free(set);
 		return NULL;

@@ -69,8 +69,4 @@ struct loop *resolver_loop(const struct resolver *r);
 /* No callback will come. Sets *qp to NULL; NULL is allowed. */
 void resolver_cancel(struct resolve **qp);
 
-/* The address that host already is: "192.0.2.1", "2001:db8::1", "[2001:db8::1]", "fe80::1%eth0", or
- * "unix:/path" (port is not used). False when it is a name, or a path too long for a socket. */
-bool address_of_literal(const char *host, uint16_t port, struct address *out);
-
 #endif

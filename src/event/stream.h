@@ -9,13 +9,10 @@
 #ifndef EVENT_STREAM_H
 #define EVENT_STREAM_H
 
-#include <netinet/in.h>
-#include <stdbool.h>
-#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 
+#include "event/address.h"
 #include "event/loop.h"
 
 struct stream;
@@ -25,19 +22,6 @@ struct tls_context;
 enum {
 	STREAM_AGAIN = -1, /* nothing now: the callback comes when there is */
 	STREAM_ERROR = -2, /* broken: stream_error says why */
-};
-
-union sockaddr_any {
-	struct sockaddr sa;
-	struct sockaddr_in in4;
-	struct sockaddr_in6 in6;
-	struct sockaddr_un un;
-	struct sockaddr_storage any;
-};
-
-struct address {
-	union sockaddr_any u;
-	socklen_t len;
 };
 
 struct stream_handler {

@@ -346,6 +346,7 @@ tell_authorities(const char *ca, const struct tls_hearer *to)
 	    .hint = "expected certificates of authorities, PEM"};
 	char why[256];
 
+	f.error = f.weight == TLS_ABSENT ? errno : 0;
 	if (f.weight == TLS_ABSENT)
 		snprintf(f.text, sizeof(f.text), "%s: %s", ca, strerror(errno));
 	else

@@ -16,6 +16,7 @@ enum tls_weight {
 struct tls_finding {
 	enum tls_weight weight;
 	enum tls_file file;
+	int error;	      /* TLS_ABSENT: why, an errno */
 	unsigned certificate; /* of the pairs, which; for their two files */
 	char text[512];	      /* begins with the file's path */
 	char hint[512];	      /* what was expected or what to do; may be empty */

@@ -23,7 +23,10 @@ struct reading {
 static void __attribute__((format(printf, 5, 6))) tell(const struct reading *r, enum tls_file file,
     enum tls_weight weight, const char *hint, const char *fmt, ...)
 {
-	struct tls_finding f = {.weight = weight, .file = file, .certificate = r->number};
+	struct tls_finding f = {.weight = weight,
+	    .file = file,
+	    .error = weight == TLS_ABSENT ? errno : 0,
+	    .certificate = r->number};
 	const char *path = file == TLS_FILE_CERT ? r->files->cert : r->files->key;
 	int n = snprintf(f.text, sizeof(f.text), "%s: ", path);
 	va_list ap;

@@ -5,7 +5,6 @@
 struct hearing {
 	const struct listen_conf *listen;
 	struct conf_diag *diag;
-	bool is_trial;
 };
 
 static struct conf_place
@@ -36,7 +35,9 @@ hear(void *arg, const struct tls_finding *f)
 	const struct hearing *h = arg;
 	struct conf_place at = place_of(&h->listen->tls, f);
 
-	if (f->weight == TLS_DANGER || (f->weight == TLS_ABSENT && h->is_trial))
+	if (f->weight == TLS_ABSENT)
+		conf_unreadable(h->diag, at, f->error, "%s: %s", names[f->file], f->text);
+	else if (f->weight == TLS_DANGER)
 		conf_warning(h->diag, at, "%s: %s", names[f->file], f->text);
 	else
 		conf_error(h->diag, at, "%s: %s", names[f->file], f->text);
@@ -69,10 +70,10 @@ offer_of(const struct listen_conf *l, struct arena *mem, const struct tls_hearer
 	return tls_offer_new(&conf, to);
 }
 
-static struct tls_offer *
-offer(const struct listen_conf *l, struct conf_diag *diag, bool is_trial)
+struct tls_offer *
+certificates_offer(const struct listen_conf *l, struct conf_diag *diag)
 {
-	struct hearing h = {l, diag, is_trial};
+	struct hearing h = {l, diag};
 	struct arena mem = {0};
 	struct tls_offer *o = offer_of(l, &mem, &(struct tls_hearer){hear, &h});
 
@@ -80,18 +81,12 @@ offer(const struct listen_conf *l, struct conf_diag *diag, bool is_trial)
 	return o;
 }
 
-struct tls_offer *
-certificates_offer(const struct listen_conf *l, struct conf_diag *diag)
-{
-	return offer(l, diag, false);
-}
-
 void
 certificates_try(const struct server_conf *c, struct conf_diag *diag)
 {
 	for (size_t i = 0; i < c->listen.count; i++)
 		if (!c->listen.items[i].tls.conf.is_off) {
-			struct tls_offer *o = offer(&c->listen.items[i], diag, true);
+			struct tls_offer *o = certificates_offer(&c->listen.items[i], diag);
 
 			tls_offer_free(&o);
 		}

@@ -10,8 +10,7 @@
 
 /* l has tls. NULL with an error in diag; warnings either way. */
 struct tls_offer *certificates_offer(const struct listen_conf *l, struct conf_diag *diag);
-/* Makes all of c's offers for what there is to be said of them. A file that is not there, or that only who serves may read, is no
- * error then but a warning: it may be another machine's. */
+/* Makes all of c's offers for what there is to be said of them. */
 void certificates_try(const struct server_conf *c, struct conf_diag *diag);
 
 #endif

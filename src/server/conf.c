@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "event/address.h"
 #include "event/nameserver.h"
 
 const struct conf_word auto_words[] = {{"auto", CONF_AUTO, false}, {0}};
@@ -133,6 +134,23 @@ check_redirect(struct conf_context *cx, const struct listen_conf *l)
 		    "https_redirect: this listener speaks https itself; put it on the plain one");
 }
 
+static bool
+is_bindable(const char *address)
+{
+	return address_of_listener(address, "::", &(struct address){0});
+}
+
+/* Of a name nobody knows beforehand what it will be, and whether that is this machine's. */
+static void
+refuse_name(struct conf_context *cx, struct conf_place at, const char *address)
+{
+	conf_error(cx->diag, at, "address: \"%s\" names no address of this machine", address);
+	conf_hint(cx->diag,
+	    "expected %s (all addresses), 127.0.0.1%s, [::1]%s or unix:/path; what a client asks "
+	    "for by name is a route's host",
+	    strrchr(address, ':'), strrchr(address, ':'), strrchr(address, ':'));
+}
+
 static void
 refuse_twice(struct conf_context *cx, struct conf_place at, const char *address)
 {
@@ -175,12 +193,16 @@ check_addresses(struct conf_context *cx, const struct server_conf *c)
 {
 	const char *admin = c->admin.conf.is_off ? "" : c->admin.address;
 
+	if (*admin != '\0' && !is_bindable(admin))
+		refuse_name(cx, conf_place(&admin_table, &c->admin, "address"), admin);
 	for (size_t i = 0; i < c->listen.count; i++) {
 		const struct listen_conf *l = &c->listen.items[i];
 		struct conf_place at = conf_place(&listen_table, l, "address");
 
 		check_redirect(cx, l);
 		check_client_ca(cx, &l->tls);
+		if (!is_bindable(l->address))
+			refuse_name(cx, at, l->address);
 		if (strcmp(l->address, admin) == 0)
 			refuse_twice(cx, at, admin);
 		for (size_t before = 0; before < i; before++)

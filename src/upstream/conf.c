@@ -287,6 +287,13 @@ find_file(struct conf_context *cx, const struct upstream_tls_conf *t, const char
 		*path = arena_printf(cx->mem, "%s/%s", f->dir, *path).p;
 }
 
+static bool
+is_readable(
+    struct conf_context *cx, const struct upstream_tls_conf *c, const char *name, const char *path)
+{
+	return conf_is_readable(cx->diag, conf_place(&upstream_tls_table, c, name), name, path);
+}
+
 /* The files are read here once, so that whoever cannot is told in its place. */
 static void
 check_tls(struct conf_context *cx, const struct conf_table *t, void *target)
@@ -307,6 +314,9 @@ check_tls(struct conf_context *cx, const struct conf_table *t, void *target)
 		    c->cert == NULL ? "cert" : "key");
 		return;
 	}
+	if (!is_readable(cx, c, "ca", c->ca) || !is_readable(cx, c, "cert", c->cert) ||
+	    !is_readable(cx, c, "key", c->key))
+		return;
 	s = secure_of(c);
 	if (secure_problem(s)[0] != '\0')
 		conf_error(cx->diag,
@@ -334,11 +344,33 @@ static const struct conf_directive pool_rows[] = {UPSTREAM_POOL_DIRECTIVES(CONF_
 const struct conf_table upstream_pool_table =
     CONF_TABLE("upstream_connections", struct upstream_pool_conf, pool_rows, );
 
+/* What ends first makes that there is no other try. */
+static void
+check_try(
+    struct conf_context *cx, const struct upstream_timeout_conf *c, const char *other, int64_t ms)
+{
+	if (ms == 0 || c->try_ == 0 || c->try_ < ms)
+		return;
+	conf_warning(cx->diag, conf_place(&upstream_timeout_table, c, "try"),
+	    "try: no other server is ever tried: %s ends the request %s", other,
+	    c->try_ == ms ? "at the same time" : "before");
+	conf_hint(cx->diag, "expected a part of %s", other);
+}
+
+static void
+check_timeouts(struct conf_context *cx, const struct conf_table *t, void *target)
+{
+	const struct upstream_timeout_conf *c = target;
+
+	check_try(cx, c, "total", c->total);
+	check_try(cx, c, "response", c->response);
+}
+
 #define CONF_TARGET struct upstream_timeout_conf
 static const struct conf_directive timeout_rows[] = {UPSTREAM_TIMEOUT_DIRECTIVES(CONF_ROW)};
 #undef CONF_TARGET
-const struct conf_table upstream_timeout_table =
-    CONF_TABLE("upstream_timeouts", struct upstream_timeout_conf, timeout_rows, );
+const struct conf_table upstream_timeout_table = CONF_TABLE(
+    "upstream_timeouts", struct upstream_timeout_conf, timeout_rows, .check = check_timeouts);
 
 static struct upstream_conf
 settings_of(const struct upstream_section *s)

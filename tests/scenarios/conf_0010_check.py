@@ -1,6 +1,7 @@
 """A configuration is judged before it is used: what is wrong, where, and what was meant."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_the_least_is_good(check):
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
 def test_what_we_hand_out_is_good(cli, path):
-    done = cli("check", "-c", path)
+    done = cli("check", "--elsewhere", "-c", path)
     assert done.returncode == 0, done.stderr
 
 
@@ -82,6 +83,48 @@ def test_without_a_name_the_usual_file_is_taken(cli, tmp_path):
 def test_a_misuse_is_told(cli, words):
     done = cli("check", *words)
     assert done.returncode == 2 and "--help" in done.stderr
+
+
+@pytest.mark.parametrize("address", ["example.com:80", "web:8080", "forebay.internal:443"])
+@pytest.mark.parametrize("where", ["listen", "admin"])
+def test_an_address_to_listen_on_is_no_name(check, where, address):
+    listen, admin = (address, "off") if where == "listen" else (":8080", f"'{address}'")
+    done = check(f'listen: "{listen}"\nadmin: {admin}\nupstreams: {{app: "127.0.0.1:3000"}}\nroutes: [{{match: /**}}]\n')
+    line, port = (1 if where == "listen" else 2), address.partition(":")[2]
+    assert done.returncode == 1
+    assert f"site.yaml:{line}:{len(where) + 3}: error: address: \"{address}\" names no address of this machine" in done.stderr
+    assert f"expected :{port} (all addresses), 127.0.0.1:{port}, [::1]:{port} or unix:/path" in done.stderr
+
+
+@pytest.mark.parametrize("address", [":8080", "*:8080", "127.0.0.1:8080", "localhost:8080", "[::1]:8080", "unix:/run/a.sock"])
+def test_what_may_be_listened_on_is_good(check, address):
+    assert check(f'listen: "{address}"\nupstreams: {{app: "127.0.0.1:3000"}}\nroutes: [{{match: /**}}]\n').returncode == 0
+
+
+@pytest.mark.parametrize("timeouts, says", [
+    ("try: 2s, total: 1s", "total ends the request before"),
+    ("total: 2s, try: 2s", "total ends the request at the same time"),
+    ("try: 40s", "response ends the request before"),
+    ("try: 2s, total: 3s", None),
+    ("total: 1s", None),
+])
+def test_a_try_that_lasts_as_long_as_all_tries_is_warned_of(check, timeouts, says):
+    done = check(f'listen: ":8080"\nupstreams:\n  app: {{servers: ["127.0.0.1:1", "127.0.0.1:2"], timeouts: {{{timeouts}}}}}\nroutes: [{{match: /**}}]\n')
+    assert done.returncode == 0
+    column = f'  app: {{servers: ["127.0.0.1:1", "127.0.0.1:2"], timeouts: {{{timeouts}'.index("try:") + 6 if says else 0
+    assert (f"site.yaml:3:{column}: warning: try: no other server is ever tried: {says}" in done.stderr) if says else done.stderr == ""
+
+
+def test_certificates_that_are_not_there_are_told_alike_of_listeners_and_servers(check):
+    text = ("listen: {address: ':8443', tls: [{cert: /nowhere/site.pem, key: /nowhere/site.key}]}\n"
+            "upstreams:\n  app: {servers: 'app.internal:8443', tls: {ca: /nowhere/ca.pem}}\n"
+            "cache: {redis: {url: 'rediss://127.0.0.1:6379?ca=/nowhere/redis.pem'}}\nroutes: [{match: /**}]\n")
+    for words, weight in ([], "error"), (["--elsewhere"], "warning"):
+        done = check(text, *words)
+        assert done.returncode == (weight == "error")
+        for line, says in (3, "ca: /nowhere/ca.pem"), (4, "url: /nowhere/redis.pem"):
+            assert re.search(rf"site.yaml:{line}:\d+: {weight}: {says}: No such file or directory", done.stderr), done.stderr
+    assert re.search(r"site.yaml:1:\d+: warning: cert: /nowhere/site.pem: No such file or directory", done.stderr), done.stderr
 
 
 def test_a_file_that_is_not_there_is_told(cli, tmp_path):

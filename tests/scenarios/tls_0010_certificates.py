@@ -261,8 +261,11 @@ def test_what_is_wrong_with_a_pair_is_told_where_it_is_written(origin, forebay, 
     said = str(told.value)
     line = int(place[0]) + w1.config_path.read_text().partition("listen:")[0].count("\n")
     assert f"forebay.yaml:{line}:{place[2:]}: error: {says.format(bad)}" in said and hint in said
-    weight = "warning" if "No such file" in says else "error"       # what is checked may be another machine's
-    assert f"forebay.yaml:{line}:{place[2:]}: {weight}: {says.format(bad)}" in cli("check", "-c", w1.config_path).stderr
+    for words in ([], ["--elsewhere"]):
+        weight = "warning" if words and "No such file" in says else "error"
+        done = cli("check", *words, "-c", w1.config_path)
+        assert f"forebay.yaml:{line}:{place[2:]}: {weight}: {says.format(bad)}" in done.stderr
+        assert done.returncode == (weight == "error")
 
 
 def test_a_file_without_the_intermediate_is_warned_of(origin, forebay, cli, pair, tmp_path):

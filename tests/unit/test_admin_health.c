@@ -1,4 +1,4 @@
-/* LINK: admin/health upstream/health upstream/latency upstream/target upstream/drains base/hash base/log admin/probe admin/process admin/timestamp server/handler event/loop event/stream event/resolver event/srvanswer event/lookup event/redisurl event/tlsexpiry base/buf base/mem base/clock */
+/* LINK: admin/health upstream/health upstream/latency upstream/target upstream/drains base/hash base/log admin/probe admin/process admin/timestamp server/handler event/loop event/stream event/resolver event/address event/srvanswer event/lookup event/redisurl event/tlsexpiry base/buf base/mem base/clock */
 #include "admin/health.h"
 
 #include <arpa/inet.h>

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <jansson.h>
 
 #include "conf/diagnostic.h"
@@ -163,6 +164,45 @@ only_a_near_word_is_proposed(void **state)
 	assert_null(guess(""));
 }
 
+static void
+a_file_that_cannot_be_read_weighs_what_it_means_for_who_looks(void **state)
+{
+	static const struct {
+		enum conf_sight sight;
+		int error;
+		size_t errors;
+	} cases[] = {{CONF_SIGHT_SERVES, ENOENT, 1}, {CONF_SIGHT_SERVES, EACCES, 1},
+	    {CONF_SIGHT_LOOKS, ENOENT, 1}, {CONF_SIGHT_LOOKS, EACCES, 0},
+	    {CONF_SIGHT_ELSEWHERE, ENOENT, 0}, {CONF_SIGHT_ELSEWHERE, EACCES, 0}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct said s = {0};
+		const struct conf_file *f = file(&s, "ca: a.pem\n");
+
+		conf_diag_set_sight(s.d, cases[i].sight);
+		conf_unreadable(s.d, conf_place_of(f, 4, 9), cases[i].error, "it is not read");
+		assert_int_equal(conf_diag_errors(s.d), cases[i].errors);
+		assert_int_equal(conf_diag_warnings(s.d), 1 - cases[i].errors);
+		forget(&s);
+	}
+}
+
+static void
+a_file_is_named_with_the_reason(void **state)
+{
+	struct said s = {0};
+	struct conf_place at = conf_place_of(file(&s, "ca: a.pem\n"), 4, 9);
+
+	assert_true(conf_is_readable(s.d, at, "ca", NULL));
+	assert_true(conf_is_readable(s.d, at, "ca", "/proc/self/exe"));
+	assert_false(conf_is_readable(s.d, at, "ca", "/nowhere/a.pem"));
+	assert_string_equal(text_of(&s),
+	    "f.yaml:1:5: error: ca: /nowhere/a.pem: No such file or directory\n"
+	    "     1 | ca: a.pem\n"
+	    "             ^~~~~\n");
+	forget(&s);
+}
+
 int
 main(void)
 {
@@ -172,6 +212,8 @@ main(void)
 	    cmocka_unit_test(nothing_that_steers_a_terminal_gets_through),
 	    cmocka_unit_test(they_are_sorted_said_once_and_bounded),
 	    cmocka_unit_test(programs_read_them_as_json),
+	    cmocka_unit_test(a_file_that_cannot_be_read_weighs_what_it_means_for_who_looks),
+	    cmocka_unit_test(a_file_is_named_with_the_reason),
 	    cmocka_unit_test(only_a_near_word_is_proposed),
 	};
 

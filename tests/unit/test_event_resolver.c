@@ -1,4 +1,4 @@
-/* LINK: event/resolver event/srvanswer event/lookup event/loop base/clock base/mem */
+/* LINK: event/resolver event/address event/srvanswer event/lookup event/loop base/clock base/mem */
 #include "event/resolver.h"
 
 #include <arpa/inet.h>
@@ -323,24 +323,6 @@ questions_under_way_are_bounded(void **state)
 }
 
 static void
-literals_are_told_from_names(void **state)
-{
-	static const char *const names[] = {"", "example.org", "1.2.3", "0x7f.1", "1.2.3.4.5",
-	    "::1]", "[::1", "[]", "unix:", "fe80::1%no-such-interface", "12345"};
-	struct address a;
-	char path[200] = "unix:/";
-
-	assert_true(address_of_literal("unix:/run/app.sock", 0, &a));
-	assert_string_equal(a.u.un.sun_path, "/run/app.sock");
-	assert_true(address_of_literal("::1%lo", 8080, &a));
-	assert_int_not_equal(a.u.in6.sin6_scope_id, 0);
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		assert_false(address_of_literal(names[i], 80, &a));
-	memset(path + 6, 'a', sizeof(path) - 7);
-	assert_false(address_of_literal(path, 0, &a));
-}
-
-static void
 a_bad_list_of_servers_is_refused(void **state)
 {
 	struct stage *s = *state;
@@ -422,7 +404,6 @@ main(void)
 	    STAGED(a_question_may_be_cancelled_in_the_answer_to_another),
 	    STAGED(a_resolver_freed_in_an_answer_forgets_the_other_questions),
 	    STAGED(questions_under_way_are_bounded),
-	    STAGED(literals_are_told_from_names),
 	    STAGED(a_bad_list_of_servers_is_refused),
 	    STAGED(questions_under_way_are_asked_anew_of_other_servers),
 	    STAGED(one_kind_of_address_may_be_asked_for_alone),

@@ -1,4 +1,4 @@
-/* LINK: upstream/names upstream/balance upstream/health upstream/latency base/log upstream/target upstream/drains upstream/pool event/resolver event/srvanswer event/lookup event/stream event/mailbox event/loop base/clock base/mem base/hash base/buf */
+/* LINK: upstream/names upstream/balance upstream/health upstream/latency base/log upstream/target upstream/drains upstream/pool event/resolver event/address event/srvanswer event/lookup event/stream event/mailbox event/loop base/clock base/mem base/hash base/buf */
 #include "upstream/names.h"
 
 #include <arpa/inet.h>
