@@ -15,19 +15,22 @@
 
 /* --- a thread's pool of chunks, so that what streams through costs no malloc --- */
 
-/* Chunks of a passing body, header included: the large are for what streams so fast that a read fills them. */
-enum pooled { POOLED_SMALL, POOLED_LARGE };
+/* Chunks of a passing body, header included: the large are for what streams so fast that a read fills them. And passing
+ * bodies with their bytes, larger than what malloc keeps at hand itself. */
+enum pooled { POOLED_SMALL, POOLED_LARGE, POOLED_INLINE, POOLED_COUNT };
 static const struct {
 	size_t bytes;
 	unsigned most; /* that one thread keeps */
 	enum body_memory memory;
-} pooled[] = {{32768, 16, BODY_POOLED}, {131072, 6, BODY_POOLED_LARGE}};
+} pooled[] = {
+    {32768, 16, BODY_POOLED}, {131072, 6, BODY_POOLED_LARGE}, {4096, 32, BODY_POOLED_INLINE}};
+#define INLINE_POOLED_LEAST_BYTES 1024
 
 struct chunk_pool {
 	struct {
 		struct body_chunk *free;
 		unsigned count;
-	} of[2];      /* enum pooled */
+	} of[POOLED_COUNT];
 	bool is_over; /* the thread is ending: nothing is kept any more */
 	bool is_known;
 };
@@ -56,7 +59,7 @@ on_pool_thread_exit(void *arg)
 	struct body_chunk *c;
 
 	p->is_over = true;
-	for (unsigned kind = 0; kind < 2; kind++)
+	for (unsigned kind = 0; kind < POOLED_COUNT; kind++)
 		while ((c = chunk_pool_take(p, kind)) != NULL)
 			free(c);
 }
@@ -113,6 +116,8 @@ chunk_free(const struct body *b, struct body_chunk *c)
 	case BODY_POOLED_LARGE:
 		chunk_pool_put(c, POOLED_LARGE);
 		return;
+	case BODY_POOLED_INLINE:
+		return; /* no chunk's */
 	}
 }
 
@@ -232,10 +237,39 @@ body_free(struct body *b)
 {
 	if (!b->is_inline)
 		chunks_free(b);
-	if (b->memory == BODY_SLAB)
+	switch ((enum body_memory)b->memory) {
+	case BODY_SLAB:
 		slab_release(slab_of(b), b);
-	else
+		return;
+	case BODY_POOLED_INLINE:
+		chunk_pool_put((struct body_chunk *)(void *)b, POOLED_INLINE);
+		return;
+	default:
 		free(b);
+	}
+}
+
+static enum body_memory
+struct_memory(const struct slab *slab, size_t bytes)
+{
+	if (slab != NULL)
+		return BODY_SLAB;
+	return bytes >= INLINE_POOLED_LEAST_BYTES && bytes <= pooled[POOLED_INLINE].bytes
+	    ? BODY_POOLED_INLINE
+	    : BODY_MALLOC;
+}
+
+static void *
+struct_alloc(struct slab *slab, size_t bytes, enum body_memory memory)
+{
+	void *p;
+
+	if (memory == BODY_SLAB)
+		return slab_alloc(slab, bytes);
+	if (memory == BODY_MALLOC)
+		return malloc(bytes);
+	p = chunk_pool_take(&pool, POOLED_INLINE);
+	return p == NULL ? malloc(pooled[POOLED_INLINE].bytes) : p;
 }
 
 struct body *
@@ -244,13 +278,14 @@ body_new(struct slab *slab, uint64_t expected)
 	bool is_inline = expected <= INLINE_MOST_BYTES;
 	size_t bytes =
 	    sizeof(struct body) + (is_inline ? (size_t)expected : sizeof(struct body_chunks));
-	struct body *b = slab == NULL ? malloc(bytes) : slab_alloc(slab, bytes);
+	enum body_memory memory = struct_memory(slab, bytes);
+	struct body *b = struct_alloc(slab, bytes, memory);
 
 	if (b == NULL)
 		return NULL;
 	memset(b, 0, is_inline ? sizeof(*b) : bytes);
 	atomic_init(&b->refs, 1);
-	b->memory = slab == NULL ? BODY_MALLOC : BODY_SLAB;
+	b->memory = (uint8_t)memory;
 	b->is_passing = slab == NULL;
 	b->expected = expected;
 	b->is_inline = is_inline;

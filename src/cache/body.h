@@ -39,6 +39,7 @@ enum body_memory {
 	BODY_SLAB,   /* the cache's memory */
 	BODY_POOLED, /* a thread's pool of equal chunks */
 	BODY_POOLED_LARGE,
+	BODY_POOLED_INLINE, /* another of bodies with their bytes */
 };
 
 struct body_chunk {
@@ -64,7 +65,7 @@ struct body_chunks {
 struct body {
 	_Atomic uint32_t refs;
 	_Atomic uint8_t state; /* enum body_state */
-	uint8_t memory;	       /* where the struct lies: BODY_MALLOC or BODY_SLAB */
+	uint8_t memory;	       /* enum body_memory: where the struct lies */
 	bool is_inline;	       /* short, its length announced: the bytes stand behind the struct */
 	bool
 	    is_passing; /* new chunks do not come from the slab: none was asked for, or it was full */

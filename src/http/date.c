@@ -214,6 +214,24 @@ date_parse(struct slice s, int64_t now_s)
 	return DATE_NONE;
 }
 
+/* Only of the form that is the same date at any time. */
+int64_t
+date_parse_again(struct date_memo *memo, struct slice s, int64_t now_s)
+{
+	int64_t date_s;
+
+	if (s.n != DATE_LEN)
+		return date_parse(s, now_s);
+	if (memo->text[0] != '\0' && memcmp(memo->text, s.p, DATE_LEN) == 0)
+		return memo->s;
+	date_s = date_parse(s, now_s);
+	if (date_s != DATE_NONE) {
+		memcpy(memo->text, s.p, DATE_LEN);
+		memo->s = date_s;
+	}
+	return date_s;
+}
+
 static void
 put_digits(char *p, int n, int v)
 {

@@ -14,6 +14,13 @@
 /* Seconds since 1970, or DATE_NONE. now_s decides the century of a two-digit year (at most 50 years ahead). The
  * day of the week must be one, but need not be the right one. */
 int64_t date_parse(struct slice s, int64_t now_s);
+/* A date read before: the same text is the same date. {0}: none. */
+struct date_memo {
+	int64_t s;
+	char text[DATE_LEN];
+};
+/* As date_parse; memo, the caller's, spares the reading of what it holds, and holds s from then on. */
+int64_t date_parse_again(struct date_memo *memo, struct slice s, int64_t now_s);
 /* Writes exactly DATE_LEN bytes of IMF-fixdate, no NUL. Years outside 0 to 9999 are clamped. */
 void date_format(int64_t s, char out[DATE_LEN]);
 

@@ -68,14 +68,16 @@ initial_age_ms(const struct head *h, int64_t date_s, const struct arrival *arriv
 
 /* The date of a field that must stand alone; several lines count if they are equal. */
 static int64_t
-date_of_field(const struct head *h, enum field_id id, int64_t now_s)
+date_of_field(const struct head *h, enum field_id id, struct date_memo *memo, int64_t now_s)
 {
 	const struct field *first = head_find(h, id);
 
 	for (const struct field *f = first; f != NULL; f = head_next(h, f))
 		if (!slice_eq(field_value(h, f), field_value(h, first)))
 			return DATE_NONE;
-	return first == NULL ? DATE_NONE : date_parse(field_value(h, first), now_s);
+	return first == NULL ? DATE_NONE
+	    : memo == NULL   ? date_parse(field_value(h, first), now_s)
+			     : date_parse_again(memo, field_value(h, first), now_s);
 }
 
 /* Section 4.2.2. What was modified after its Date was modified now. */
@@ -90,7 +92,7 @@ heuristic_ms(const struct life *life)
 static int64_t
 life_of_expires(const struct head *h, const struct life *life, int64_t now_s)
 {
-	int64_t expires_s = date_of_field(h, FIELD_EXPIRES, now_s);
+	int64_t expires_s = date_of_field(h, FIELD_EXPIRES, NULL, now_s);
 
 	if (expires_s == DATE_NONE || expires_s <= life->date_s)
 		return 0;
@@ -186,10 +188,10 @@ life_of_response(const struct head *response, const struct cache_control *cc,
 	int64_t now_s = arrival->now_ms / S_MS;
 
 	*out = (struct life){.no_cache = cc->no_cache, .immutable = cc->immutable};
-	out->date_s = date_of_field(response, FIELD_DATE, now_s);
+	out->date_s = date_of_field(response, FIELD_DATE, arrival->dates, now_s);
 	if (out->date_s == DATE_NONE)
 		out->date_s = now_s;
-	out->modified_s = date_of_field(response, FIELD_LAST_MODIFIED, now_s);
+	out->modified_s = date_of_field(response, FIELD_LAST_MODIFIED, NULL, now_s);
 	out->age_ms = initial_age_ms(response, out->date_s, arrival);
 	choose_life(response, cc, policy, now_s, out);
 	/* The origin's word that it is for everybody: then for requests with credentials too. */

@@ -57,8 +57,9 @@ struct life_policy {
 
 /* When and how a response came. */
 struct arrival {
-	int64_t now_ms;	  /* wall clock when its head had been received */
-	int64_t delay_ms; /* since the request was sent (response_delay of section 4.2.3) */
+	int64_t now_ms;		 /* wall clock when its head had been received */
+	int64_t delay_ms;	 /* since the request was sent (response_delay of section 4.2.3) */
+	struct date_memo *dates; /* of Dates that came before; may be NULL */
 };
 
 struct life {

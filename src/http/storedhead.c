@@ -1,6 +1,7 @@
 #include "http/storedhead.h"
 
 #include "http/date.h"
+#include "http/fieldrun.h"
 
 bool
 field_is_stored(const struct field *f, struct slice name, const struct cache_control *cc,
@@ -13,11 +14,14 @@ field_is_stored(const struct field *f, struct slice name, const struct cache_con
 	return cc->name_lists == 0 || !cache_control_names(cc, name);
 }
 
+#define LINES_BYTES 96 /* a head may become longer by: its status line, a Date */
+
 /* as is what is being written, as a parser would see it when it is done: nobody has to look at it again. */
 static void
 write_start(const struct head *h, struct buf *b, struct head *as)
 {
 	memset(as, 0, offsetof(struct head, fields));
+	buf_room(b, h->size + LINES_BYTES);
 	as->minor = 1;
 	as->status = h->status;
 	buf_add_lit(b, "HTTP/1.1 ");
@@ -54,6 +58,20 @@ write_field(const struct head *h, const struct field *f, struct buf *b, struct h
 	write_line(field_name(h, f), f->id, field_value(h, f), b, as);
 }
 
+/* The same, as it will be when the run has ended. A head has no more fields than another has room for. */
+static void
+run_field(struct field_run *run, const struct field *f, struct head *as)
+{
+	uint32_t at = field_run_add(run, f);
+
+	as->fields[as->count++] = (struct field){.name_at = at,
+	    .name_len = f->name_len,
+	    .value_at = at + f->name_len + 2,
+	    .value_len = f->value_len,
+	    .id = f->id};
+	head_index_last(as);
+}
+
 /* False: it has more fields than a head can. */
 static bool
 write_end(struct buf *b, struct head *as)
@@ -80,10 +98,13 @@ bool
 stored_head_write(const struct head *response, const struct cache_control *cc,
     const struct stored_rules *r, struct buf *b, struct head *as)
 {
+	struct field_run run = {response, b, 0, 0};
+
 	write_start(response, b, as);
 	for (const struct field *f = response->fields; f < response->fields + response->count; f++)
 		if (field_is_stored(f, field_name(response, f), cc, r))
-			write_field(response, f, b, as);
+			run_field(&run, f, as);
+	field_run_end(&run);
 	if (!head_has(response, FIELD_DATE))
 		write_date(r, b, as);
 	return write_end(b, as);
@@ -92,10 +113,13 @@ stored_head_write(const struct head *response, const struct cache_control *cc,
 void
 passing_head_write(const struct head *response, struct buf *b, struct head *as)
 {
+	struct field_run run = {response, b, 0, 0};
+
 	write_start(response, b, as);
 	for (const struct field *f = response->fields; f < response->fields + response->count; f++)
 		if (!f->is_hop && f->id != FIELD_AGE)
-			write_field(response, f, b, as);
+			run_field(&run, f, as);
+	field_run_end(&run);
 	write_end(b, as);
 }
 

@@ -12,6 +12,8 @@
 #include "server/request.h"
 #include "server/segments.h"
 
+#define REQUEST_KEPT_BYTES 4096 /* a larger one is not kept for the next fill */
+
 static const struct fetch_handler fill_fetch_handler;
 
 /* --- beginning and end --- */
@@ -27,6 +29,16 @@ note_verdict(struct fill *f)
 
 	if (f->status != 0 && f->key.text.n > 0)
 		verdicts_note(c->verdicts, f->key.hash, &note);
+}
+
+void
+fill_scrap(void *p)
+{
+	struct fill *f = p;
+
+	arena_fini(&f->mem);
+	buf_fini(&f->request);
+	free(f);
 }
 
 void
@@ -56,18 +68,16 @@ fill_free(struct fill *f)
 	object_unref(&f->segment.outline);
 	if (f->body != NULL)
 		body_unref(&f->body);
-	buf_fini(&f->request);
 	buf_fini(&f->tags);
 	buf_fini(&f->all_tags);
 	purge_set_drop(&f->purges, w);
 	purge_set_fini(&f->purges);
-	free(f->head_bytes);
-	free(f->affinity);
-	free(f->key_text);
-	free(f->exact_text);
 	site_unref(&f->site);
+	if (f->request.cap > REQUEST_KEPT_BYTES)
+		buf_fini(&f->request);
+	arena_reset(&f->mem);
 	if (!spare_keep(&w->spare_fills, f))
-		free(f);
+		fill_scrap(f);
 	w->exchanges--;
 	worker_note_quiet(w);
 }
@@ -98,10 +108,11 @@ on_fill_cut(struct errand *e)
 static void
 copy_request(struct fill *f, const struct exchange *x)
 {
+	char *bytes = arena_alloc(&f->mem, x->head.size);
+
 	head_copy(&f->head, &x->head);
-	f->head_bytes = must_malloc(x->head.size);
-	memcpy(f->head_bytes, x->head.base, x->head.size);
-	f->head.base = f->head_bytes;
+	memcpy(bytes, x->head.base, x->head.size);
+	f->head.base = bytes;
 	f->cc = x->cc;
 	f->has_authorization = x->has_authorization;
 	f->has_cookie = x->has_cookie;
@@ -110,14 +121,10 @@ copy_request(struct fill *f, const struct exchange *x)
 	f->keeps_post = x->keeps_post;
 	f->key = x->key;
 	f->keyed = x->keyed;
-	if (x->key.text.n > 0) {
-		f->exact_text = must_strndup(x->keyed.exact.text.p, x->keyed.exact.text.n);
-		f->keyed.exact.text.p = f->key.text.p = f->exact_text;
-	}
-	if (x->key.text.p != x->keyed.exact.text.p) {
-		f->key_text = must_strndup(x->key.text.p, x->key.text.n);
-		f->key.text.p = f->key_text;
-	}
+	if (x->key.text.n > 0)
+		f->keyed.exact.text.p = f->key.text.p = arena_copy(&f->mem, x->keyed.exact.text).p;
+	if (x->key.text.p != x->keyed.exact.text.p)
+		f->key.text = arena_copy(&f->mem, x->key.text);
 	buf_add_slice(&f->tags, x->tags);
 }
 
@@ -126,9 +133,7 @@ fill_rename(struct fill *f, const struct cache_key *key, struct slice tags)
 {
 	note_verdict(f);
 	fetchlock_free(&f->lock); /* whoever waits for what it was about finds that stored */
-	free(f->key_text);
-	f->key_text = must_strndup(key->text.p, key->text.n);
-	f->key = (struct cache_key){key->hash, slice_of(f->key_text, key->text.n)};
+	f->key = (struct cache_key){key->hash, arena_copy(&f->mem, key->text)};
 	f->tags.n = 0;
 	buf_add_slice(&f->tags, tags);
 }
@@ -147,8 +152,9 @@ fill_new(
 	struct slice wanted = affinity_of_request(x);
 
 	if (f == NULL)
-		f = must_malloc(sizeof(*f));
-	memset(f, 0, offsetof(struct fill, head));
+		f = must_calloc(1, sizeof(*f));
+	memset(f, 0, offsetof(struct fill, mem));
+	f->request.n = 0;
 	f->stale_head.base = NULL;
 	f->worker = x->worker;
 	f->worker->exchanges++;
@@ -164,7 +170,7 @@ fill_new(
 	copy_request(f, x);
 	f->balance_key = balance_key_of(x);
 	if (wanted.n > 0)
-		f->affinity = must_strndup(wanted.p, wanted.n);
+		f->affinity = arena_copy(&f->mem, wanted);
 	exchange_announce(x, &f->announce);
 	f->log_pos = flight_log_pos(flight);
 	purge_set_expand(&f->purges, x);
@@ -265,7 +271,7 @@ fill_ask_origin(struct fill *f)
 		: NULL,
 	    .head_limit = f->site->head_size,
 	    .key = f->balance_key,
-	    .affinity = f->affinity == NULL ? SLICE_NONE : slice_from(f->affinity),
+	    .affinity = f->affinity,
 	    .announce = f->announce,
 	};
 

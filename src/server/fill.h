@@ -30,5 +30,7 @@ void fill_start_segment(struct exchange *x, struct flight *f, const struct cache
 void fill_leader_left(struct flight *f, struct exchange *x);
 /* The leader's upload has more, or its end. */
 void fill_upload_ready(struct flight *f);
+/* Memory that a worker keeps for the next fill (worker's spare_fills). */
+void fill_scrap(void *p);
 
 #endif

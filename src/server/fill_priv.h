@@ -24,19 +24,16 @@ struct fill {
 	struct exchange *x;    /* the leader, while it rides; NULL for a refresh */
 	struct fetch *fetch;
 	struct hedge hedge; /* of that fetch; {0} where it has none */
-	struct buf request; /* the head that goes upstream */
 	/* What the request was, for the verdicts */
-	char *head_bytes; /* of head, below */
 	struct cache_control cc;
 	bool has_authorization, has_cookie, is_shared;
 	bool keeps_post; /* its answer is kept for GET, if it says so */
 	enum method method;
-	char *affinity;		    /* the token the client brought, or NULL */
+	struct slice affinity;	    /* the token the client brought, or none */
 	uint64_t balance_key;	    /* which server it belongs to */
 	struct proxy_line announce; /* for whom, to the server */
-	struct request_key keyed;   /* own text */
-	struct cache_key key;	    /* what is flown for; own text, or keyed's */
-	char *exact_text, *key_text;
+	struct request_key keyed;
+	struct cache_key key;	 /* what is flown for */
 	struct buf tags;	 /* the route's */
 	struct buf all_tags;	 /* and the response's */
 	struct purge_set purges; /* what the route declared, expanded before the request went out */
@@ -68,6 +65,9 @@ struct fill {
 	bool has_asked_lock;
 	struct l2_stamp l2_stamp; /* {0}: what is fetched is not written there */
 	struct task start;	  /* from a clean stack */
+	/* Not cleared: the memory goes to the next one */
+	struct arena mem;   /* of the texts above, and of head */
+	struct buf request; /* the head that goes upstream */
 	/* Large, and not cleared */
 	struct head head;	/* the request's */
 	struct head stale_head; /* base NULL: there is none */

@@ -60,8 +60,6 @@ facts_of(
 	    .life_by_route = life->by_route,
 	    .immutable = life->immutable,
 	    .encoding = (uint8_t)encoding_of_body(h),
-	    .is_text =
-		compress_type_is_listed(&f->route->compress, head_value(h, FIELD_CONTENT_TYPE)),
 	    .no_transform = f->response_cc.no_transform,
 	};
 	set_life(&f->route->cache, life, out);
@@ -105,6 +103,8 @@ fill_make_object(struct fill *f, const struct head *h, const struct life *life, 
 	if (!vary_key(h, &f->head, &vary) && slab != NULL)
 		goto out;
 	if (slab != NULL) {
+		parts.facts.is_text =
+		    compress_type_is_listed(&f->route->compress, head_value(h, FIELD_CONTENT_TYPE));
 		settle_key(f, h, &key, &parts);
 		parts.tags = buf_slice(&f->all_tags);
 	}
@@ -130,8 +130,9 @@ fill_judge(
     struct fill *f, const struct head *h, enum method method, int64_t body_bytes, struct life *life)
 {
 	const struct route_cache *rc = &f->route->cache;
-	struct arrival arrival = {
-	    .now_ms = loop_wall_ms(fill_loop(f)), .delay_ms = (f->head_us - f->sent_us) / 1000};
+	struct arrival arrival = {.now_ms = loop_wall_ms(fill_loop(f)),
+	    .delay_ms = (f->head_us - f->sent_us) / 1000,
+	    .dates = &f->worker->origin_dates};
 	struct store_ask ask = {.method = method,
 	    .has_authorization = f->has_authorization,
 	    .has_cookie = f->has_cookie && rc->cookies == COOKIES_GUARD,
@@ -217,7 +218,7 @@ take_response(
 							    : BODY_LENGTH_UNKNOWN;
 	bool own_for_leader = !keep || f->response_cc.name_lists > 0;
 	struct object *passing = NULL;
-	struct buf text = {0};
+	struct buf *text = &f->worker->scratch;
 
 	f->body = body_new(keep ? slab : NULL, expected);
 	if (f->body == NULL && keep) {
@@ -236,10 +237,10 @@ take_response(
 		}
 	}
 	if (own_for_leader) {
-		passing_head_write(h, &text, &f->own_head);
+		text->n = 0;
+		passing_head_write(h, text, &f->own_head);
 		passing = fill_make_object(f, &f->own_head, life, NULL, f->body);
 	}
-	buf_fini(&text);
 	f->windowed = f->object == NULL;
 	if (f->x != NULL)
 		f->x->verdict = f->verdict;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "http/conditional.h"
+#include "http/fieldrun.h"
 #include "http/forwarded.h"
 #include "http/offer.h"
 #include "server/affinity.h"
@@ -388,6 +389,25 @@ write_reduced(const struct exchange *x, struct buf *out)
 		write_cookies(x, out);
 }
 
+/* The client's, that is. */
+static void
+write_fields(const struct exchange *x, struct buf *out)
+{
+	struct field_run run = {&x->head, out, 0, 0};
+
+	for (const struct field *f = x->head.fields; f < x->head.fields + x->head.count; f++) {
+		if (stays_behind(x, f))
+			continue;
+		if (f->id != FIELD_COOKIE) {
+			field_run_add(&run, f);
+			continue;
+		}
+		field_run_end(&run);
+		affinity_write_cookies(x, f, out);
+	}
+	field_run_end(&run);
+}
+
 void
 request_render(const struct exchange *x, const struct head *validate, const struct byte_range *part,
     struct buf *out)
@@ -400,20 +420,7 @@ request_render(const struct exchange *x, const struct head *validate, const stru
 	write_target(x, out);
 	buf_add_lit(out, " HTTP/1.1\r\n");
 	write_line(out, "Host", x->url.authority);
-	for (unsigned i = 0; i < x->head.count; i++) {
-		const struct field *f = &x->head.fields[i];
-
-		if (stays_behind(x, f))
-			continue;
-		if (f->id == FIELD_COOKIE) {
-			affinity_write_cookies(x, f, out);
-			continue;
-		}
-		buf_add(out, x->head.base + f->name_at, f->name_len);
-		buf_add_lit(out, ": ");
-		buf_add(out, x->head.base + f->value_at, f->value_len);
-		buf_add_lit(out, "\r\n");
-	}
+	write_fields(x, out);
 	if (x->asks_identity)
 		buf_add_lit(out, "Accept-Encoding: identity\r\n");
 	if (x->is_reduced)

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "http/incremental.h"
 #include "http/conditional.h"
+#include "http/fieldrun.h"
 #include "http/vary.h"
 #include "server/exchange_priv.h"
 #include "server/rendered.h"
@@ -283,6 +284,7 @@ static void
 copy_fields(struct exchange *x, const struct compress_plan *plan, bool for_304, bool own_type)
 {
 	const struct head *h = &x->origin;
+	struct field_run run = {h, &x->out, 0, 0};
 
 	for (unsigned i = 0; i < h->count; i++) {
 		const struct field *f = &h->fields[i];
@@ -315,11 +317,9 @@ copy_fields(struct exchange *x, const struct compress_plan *plan, bool for_304, 
 		    (plan != NULL && compress_replaces(plan, (enum field_id)f->id)) ||
 		    (for_304 && !field_goes_in_304(h, f)))
 			continue;
-		buf_add(&x->out, h->base + f->name_at, f->name_len);
-		buf_add_lit(&x->out, ": ");
-		buf_add(&x->out, h->base + f->value_at, f->value_len);
-		buf_add_lit(&x->out, "\r\n");
+		field_run_add(&run, f);
 	}
+	field_run_end(&run);
 }
 
 static void
@@ -428,7 +428,8 @@ choose_coding(struct exchange *x, bool has_range)
 	struct compress_facts facts = {.status = o->facts.status,
 	    .origin_coding = (enum encoding)o->facts.encoding,
 	    .length = source_length(o->body),
-	    .is_listed = compress_type_is_listed(&x->route->compress, type),
+	    .is_listed =
+		x->route->compress.is_on && compress_type_is_listed(&x->route->compress, type),
 	    .is_events = compress_type_is_events(type) || message_is_incremental(&x->origin),
 	    .is_passing = !o->facts.is_in_slab && !(is_head_of_origin(x) && x->route->cache.is_on),
 	    .no_transform = o->facts.no_transform,

@@ -14,6 +14,7 @@
 #include "server/announcement.h"
 #include "server/exchange.h"
 #include "server/connection.h"
+#include "server/fill.h"
 #include "server/h1conn.h"
 #include "server/h2conn.h"
 #include "upstream/check.h"
@@ -127,7 +128,7 @@ worker_free(struct worker **wp)
 	spare_empty(&w->spare_inputs, free);
 	spare_empty(&w->spare_exchanges, exchange_scrap);
 	spare_empty(&w->spare_streams, h2stream_scrap);
-	spare_empty(&w->spare_fills, free);
+	spare_empty(&w->spare_fills, fill_scrap);
 	h2_blocks_free(&w->h2_blocks);
 	buf_fini(&w->spare_out);
 	buf_fini(&w->scratch);

@@ -15,6 +15,7 @@
 #include "event/listener.h"
 #include "event/loop.h"
 #include "event/mailbox.h"
+#include "http/date.h"
 #include "policy/codecpool.h"
 #include "policy/sharedlink.h"
 #include "server/observe.h"
@@ -107,9 +108,10 @@ struct worker {
 	struct timer limit_poll;
 	struct timer drain;
 	struct codec_pool *codecs;
-	struct buf scratch;	   /* for what is made and copied within one function */
-	struct observer *observer; /* this worker's counters */
-	uint64_t dice;		   /* counts throws; seeded hashing makes them random */
+	struct buf scratch;	       /* for what is made and copied within one function */
+	struct date_memo origin_dates; /* the Date that came last */
+	struct observer *observer;     /* this worker's counters */
+	uint64_t dice;		       /* counts throws; seeded hashing makes them random */
 	uint64_t request_prefix, request_serial; /* for request ids: random, then counting */
 	/* What connections that are not idle need, their input buffers (of HTTP/2), exchanges, streams of HTTP/2, fills */
 	struct spare spare_conns, spare_inputs, spare_exchanges, spare_streams, spare_fills;

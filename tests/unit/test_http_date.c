@@ -93,6 +93,21 @@ what_is_written_is_read_back(void **state)
 	}
 }
 
+static void
+a_date_that_was_read_before_is_the_same_again(void **state)
+{
+	static const char *const texts[] = {"Sun, 06 Nov 1994 08:49:37 GMT",
+	    "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT",
+	    "Sun, 06 Nov 1994 08:49:3x GMT", "Sun, 06 Nov 1994 08:49:38 GMT",
+	    "sun, 06 nov 1994 08:49:38 gmt", "Sunday, 06-Nov-94 08:49:37 GMT", "",
+	    "Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 GMT"};
+	struct date_memo memo = {0};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		assert_int_equal(date_parse_again(&memo, slice_from(texts[i]), NOW_S),
+		    date_parse(slice_from(texts[i]), NOW_S));
+}
+
 int
 main(void)
 {
@@ -103,6 +118,7 @@ main(void)
 	    cmocka_unit_test(a_year_of_two_digits_lies_at_most_fifty_years_ahead),
 	    cmocka_unit_test(years_beyond_32_bits_are_understood),
 	    cmocka_unit_test(what_is_written_is_read_back),
+	    cmocka_unit_test(a_date_that_was_read_before_is_the_same_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
