@@ -12,7 +12,7 @@
 #define H2_BUCKETS 64
 #define H2_RECENT 64   /* streams that we have reset: frames under way to them are nobody's fault */
 #define H2_UNOPENED 16 /* priorities of streams that have not come yet */
-#define H2_MOVES_BYTES 1024 /* that many in a frame bring something forward */
+#define H2_MOVES_BYTES 512 /* in a frame: that brings something forward */
 
 enum h2_section { SECTION_REQUEST, SECTION_TRAILERS, SECTION_NOBODYS, SECTION_REFUSED };
 

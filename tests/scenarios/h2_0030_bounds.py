@@ -195,6 +195,13 @@ def test_a_window_opened_byte_by_byte_makes_only_so_many_frames(origin, w1):
     w1.wait_metric("forebay_http2_ended_total", 1, reason="flood")
 
 
+def test_who_has_room_for_less_than_a_kilobyte_at_a_time_is_served(origin, w1):
+    origin.on("/large").reply(200, "x" * 1_000_000, **STORED)
+    with H2(w1.address, settings=[(INITIAL_WINDOW_SIZE, 1000)]) as c1:
+        for _ in range(2):
+            assert len(c1.answer(c1.get("/large")).expect(200).body) == 1_000_000
+
+
 def test_a_flood_of_resets_costs_the_origin_little(origin, forebay):
     origin.on("/*").reply(200, cache_control="no-store")
     w1 = forebay(app=origin)
