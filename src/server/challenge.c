@@ -127,8 +127,10 @@ read_challenge(struct exchange *x, struct slice token)
 	x->step = STEP_respond;
 	exchange_because(x, "challenge", "");
 	buf_add_lit(&x->own_fields, "Cache-Control: no-store\r\n");
-	if (!helpers_take(w->commons->readers, HELPERS_AWAITED, &r->chore))
+	if (!helpers_take(w->commons->readers, HELPERS_AWAITED, &r->chore)) {
+		exchange_add_retry_after(x);
 		reading_back(&r->chore, false);
+	}
 	return x->answer == ANSWER_NONE ? EXCHANGE_WAIT : EXCHANGE_GO;
 }
 

@@ -237,7 +237,9 @@ enum exchange_next step_deliver(struct exchange *x);
 
 /* What the route does, now that the request may pass. */
 enum exchange_next exchange_act(struct exchange *x);
-/* An answer of our own: goes to STEP_respond. why stands in logs (a literal). */
+/* Says when to come back: for an answer that is a 503 for want of room. */
+void exchange_add_retry_after(struct exchange *x);
+/* An answer of our own: goes to STEP_respond. why stands in logs (a literal). A 503 is for want of room. */
 enum exchange_next exchange_own(struct exchange *x, unsigned status, const char *why);
 /* A QUERY's content (query.c). */
 enum query_content { QUERY_IS_HERE, QUERY_IS_COMING, QUERY_PASSES, QUERY_IS_BAD };

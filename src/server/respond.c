@@ -43,9 +43,26 @@ status_phrase(unsigned status)
 
 /* --- answers of our own --- */
 
+#define RETRY_AFTER_LEAST_S 1
+#define RETRY_AFTER_SPREAD_S 3
+
+/* RFC 9110 section 10.2.3. Spread, so that those who were turned away together do not come back together. */
+void
+exchange_add_retry_after(struct exchange *x)
+{
+	size_t n = x->request_id.n;
+	unsigned spread = n == 0 ? 0 : (unsigned char)x->request_id.p[n - 1];
+
+	buf_add_lit(&x->own_fields, "Retry-After: ");
+	buf_add_u64(&x->own_fields, RETRY_AFTER_LEAST_S + spread % RETRY_AFTER_SPREAD_S);
+	buf_add_lit(&x->own_fields, "\r\n");
+}
+
 enum exchange_next
 exchange_own(struct exchange *x, unsigned status, const char *why)
 {
+	if (status == 503)
+		exchange_add_retry_after(x);
 	x->answer = ANSWER_OWN;
 	x->status = status;
 	x->reason = why;

@@ -18,11 +18,33 @@ def test_no_more_wait_for_a_connection_than_may(origin, forebay):
     wait_until(lambda: w1.metric("forebay_upstream_in_flight") == 3, "both in the queue")
     refused = w1.get("/4").expect(503)
     assert "connection_limit_reached" in refused.headers["Proxy-Status"] and origin.count() == 1
+    assert refused.headers["Retry-After"] in ("1", "2", "3")
     gate.release()
     for c in (first, *waiting):
         c.answer().expect(200)
     assert origin.connections == 1
     assert w1.access(path="/4")[0]["fetch_end"] == "no_connection"
+
+
+def test_who_is_turned_away_is_told_when_to_come_back_but_not_all_at_once(origin, forebay):
+    gate = origin.on("/*").reply(200, "ok", cache_control="no-store").hold()
+    w1 = forebay({"upstreams": {"app": {"servers": [str(origin)], "connections": {"requests": 1}}}})
+    first = w1.client().ask("GET", "/1")
+    origin.wait_asked(1)
+    told = {w1.get(f"/other/{n}").expect(503).headers["Retry-After"] for n in range(40)}
+    assert told == {"1", "2", "3"}
+    gate.release()
+    first.answer().expect(200)
+
+
+def test_a_503_that_the_origin_or_the_configuration_gives_stays_as_it_is(origin, forebay):
+    origin.on("/none").reply(503, "down", cache_control="no-store")
+    origin.on("/own").reply(503, "down", cache_control="no-store", retry_after="60")
+    routes = [{"match": "/closed", "respond": {"status": 503}}, {"match": "/**"}]
+    w1 = forebay({"upstreams": {"app": {"servers": [str(origin)]}}, "routes": routes})
+    assert "Retry-After" not in w1.get("/none").expect(503).headers
+    assert w1.get("/own").expect(503).headers["Retry-After"] == "60"
+    assert "Retry-After" not in w1.get("/closed").expect(503).headers
 
 
 def test_under_load_retries_keep_to_their_budget(origins, forebay):
