@@ -117,59 +117,6 @@ has(const struct h2_head *h, enum h2_pseudo which)
 
 static const struct slice host_name = SLICE_LIT("host");
 
-static uint8_t
-pseudo_of(struct slice name)
-{
-	static const struct slice names[H2_PSEUDO_COUNT] = {
-	    [H2_PSEUDO_method] = SLICE_LIT(":method"),
-	    [H2_PSEUDO_scheme] = SLICE_LIT(":scheme"),
-	    [H2_PSEUDO_authority] = SLICE_LIT(":authority"),
-	    [H2_PSEUDO_path] = SLICE_LIT(":path"),
-	    [H2_PSEUDO_protocol] = SLICE_LIT(":protocol"),
-	};
-	uint8_t i = 0;
-
-	while (i < H2_PSEUDO_COUNT && !slice_eq(name, names[i]))
-		i++;
-	return i;
-}
-
-/* A token in lower case (RFC 9113 section 8.2.1). */
-void
-h2_field_judge_name(struct h2_field *f)
-{
-	struct slice name = f->name;
-	bool has_upper = false;
-
-	f->pseudo = H2_PSEUDO_none;
-	f->id = FIELD_OTHER;
-	f->has_good_name = true;
-	if (name.n > 0 && name.p[0] == ':') {
-		f->pseudo = pseudo_of(name);
-		return;
-	}
-	for (size_t i = 0; i < name.n; i++)
-		has_upper |= name.p[i] >= 'A' && name.p[i] <= 'Z';
-	f->has_good_name = h1_is_token(name) && !has_upper;
-	f->id = (uint8_t)field_id_of(name);
-}
-
-static inline bool
-is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-/* RFC 9113 section 8.2.1, and no other control characters either. */
-void
-h2_field_judge_value(struct h2_field *f)
-{
-	struct slice v = f->value;
-
-	f->has_good_value = v.n == 0 ||
-	    (scan_value(v.p, v.n) == v.n && !is_blank(v.p[0]) && !is_blank(v.p[v.n - 1]));
-}
-
 static bool
 is_visible(struct slice v)
 {
@@ -194,8 +141,20 @@ take_pseudo(struct h2_head *h, const struct h2_field *f)
 		return;
 	if (f->pseudo == H2_PSEUDO_authority)
 		buf_add_slice(&h->text, host_name);
-	*p = (struct h2_part){true, (uint32_t)h->text.n, (uint32_t)f->value.n};
+	*p = (struct h2_part){
+	    true, (f->judged & H2_VALUE_USUAL) != 0, (uint32_t)h->text.n, (uint32_t)f->value.n};
 	buf_add_slice(&h->text, f->value);
+}
+
+/* What nearly every request has, and nothing to be judged of it. */
+static bool
+has_usual_pseudo(const struct h2_head *h)
+{
+	const struct h2_part *p = h->parts;
+
+	return p[H2_PSEUDO_method].is_usual && p[H2_PSEUDO_scheme].is_usual &&
+	    p[H2_PSEUDO_path].is_usual && p[H2_PSEUDO_authority].is_usual &&
+	    !p[H2_PSEUDO_protocol].is_there;
 }
 
 /* RFC 9113 sections 8.3.1 and 8.5, RFC 8441 section 4. */
@@ -254,7 +213,7 @@ put_line(struct h2_head *h)
 	const struct h2_part *method = &h->parts[H2_PSEUDO_method];
 	const struct h2_part *host = &h->parts[H2_PSEUDO_authority];
 	const struct h2_part *target = has(h, H2_PSEUDO_path) ? &h->parts[H2_PSEUDO_path] : host;
-	struct h2_part get = {true, (uint32_t)h->text.n, 3};
+	struct h2_part get = {true, true, (uint32_t)h->text.n, 3};
 
 	if (h->is_connect) {
 		buf_add_lit(&h->text, "GET");
@@ -264,7 +223,7 @@ put_line(struct h2_head *h)
 	h->head->minor = 1;
 	fail_as_http1(h, head_put_method(h->head, method->at, method->n));
 	fail_as_http1(h, head_put_target(h->head, target->at, target->n, h->target_bytes));
-	if (scan_target(h->text.p + target->at, target->n) != target->n)
+	if (!target->is_usual && scan_target(h->text.p + target->at, target->n) != target->n)
 		fail_as_http1(h, H1_FAULT_target);
 	if (host->is_there)
 		fail_as_http1(h,
@@ -279,7 +238,8 @@ end_pseudo(struct h2_head *h)
 	if (h->has_line || h->is_trailers)
 		return;
 	h->has_line = true;
-	fail(h, judge_pseudo(h));
+	if (!has_usual_pseudo(h))
+		fail(h, judge_pseudo(h));
 	if (h->fault == H2_FAULT_none)
 		put_line(h);
 }
@@ -351,7 +311,7 @@ h2_head_field(struct h2_head *h, const struct h2_field *f)
 	h->bytes += f->name.n + f->value.n + PER_FIELD_BYTES;
 	if (h->bytes > h->limit_bytes)
 		fail(h, H2_FAULT_too_large);
-	if (!f->has_good_value)
+	if (!(f->judged & H2_VALUE_GOOD))
 		fail(h, H2_FAULT_field_value);
 	if (h->fault != H2_FAULT_none)
 		return;
@@ -360,7 +320,7 @@ h2_head_field(struct h2_head *h, const struct h2_field *f)
 		return;
 	}
 	end_pseudo(h);
-	if (!f->has_good_name)
+	if (!(f->judged & H2_NAME_GOOD))
 		fail(h, H2_FAULT_field_name);
 	if (h->fault != H2_FAULT_none)
 		return;

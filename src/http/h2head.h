@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "http/h1.h"
+#include "http/h2field.h"
 #include "http/priority.h"
 
 /* clang-format off */
@@ -38,24 +39,6 @@ enum h2_fault {
 	H2_FAULTS(X)
 #undef X
 };
-enum h2_pseudo {
-	H2_PSEUDO_method,
-	H2_PSEUDO_scheme,
-	H2_PSEUDO_authority,
-	H2_PSEUDO_path,
-	H2_PSEUDO_protocol,
-	H2_PSEUDO_COUNT, /* begins with a colon, but is none of these */
-	H2_PSEUDO_none	 /* an ordinary field */
-};
-
-/* A field as it comes, with what is judged of name and value alone: a table may keep that. */
-struct h2_field {
-	struct slice name, value;
-	uint8_t pseudo; /* enum h2_pseudo */
-	uint8_t id;	/* enum field_id */
-	bool has_good_name, has_good_value;
-};
-
 /* A header section coming in, field by field. {0} until h2_head_begin. */
 struct h2_head {
 	bool is_trailers;
@@ -67,8 +50,8 @@ struct h2_head {
 	struct buf text;      /* what head's positions are of, or trailers' lines */
 	struct buf cookie;    /* its crumbs, joined */
 	struct h2_part {
-		bool is_there;
-		uint32_t at, n; /* of the value, in text */
+		bool is_there, is_usual; /* H2_VALUE_USUAL */
+		uint32_t at, n;		 /* of the value, in text */
 	} parts[H2_PSEUDO_COUNT];
 	bool has_line;	 /* pseudo-fields are over, and judged */
 	bool is_connect; /* extended CONNECT (RFC 8441): a WebSocket, told as an upgrade */
@@ -76,10 +59,6 @@ struct h2_head {
 	uint64_t length;
 	struct priority priority;
 };
-
-/* What is judged of name and value, from f->name and f->value. */
-void h2_field_judge_name(struct h2_field *f);
-void h2_field_judge_value(struct h2_field *f);
 
 /* Ready for a section of that kind; keeps memory. limit_bytes: of names and values; target_bytes: of a request's target. */
 void h2_head_begin(struct h2_head *h, bool is_trailers, size_t limit_bytes, size_t target_bytes);

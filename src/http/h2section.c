@@ -81,41 +81,29 @@ end_block(struct h2_session *s)
 	s->block_id = 0;
 }
 
-/* False: the block cannot be read. */
-static bool
-inflate(struct h2_session *s, struct slice bytes, bool final)
+/* A whole block. */
+static void
+take_block(struct h2_session *s, struct slice block)
 {
-	for (;;) {
-		nghttp2_nv nv;
-		struct h2_field f;
-		int flags = 0;
-		ssize_t used = nghttp2_hd_inflate_hd2(
-		    s->inflater, &nv, &flags, (const uint8_t *)bytes.p, bytes.n, final);
+	struct h2_field f;
+	enum hpack_result result;
 
-		if (used < 0)
-			return false;
-		bytes = slice_skip(bytes, (size_t)used);
-		if (flags & NGHTTP2_HD_INFLATE_EMIT) {
-			f.name = slice_of(nv.name, nv.namelen);
-			f.value = slice_of(nv.value, nv.valuelen);
-			h2_field_judge_name(&f);
-			h2_field_judge_value(&f);
-			h2_head_field(&s->head, &f);
-		}
-		if (flags & NGHTTP2_HD_INFLATE_FINAL) {
-			nghttp2_hd_inflate_end_headers(s->inflater);
-			return true;
-		}
-		if (!(flags & NGHTTP2_HD_INFLATE_EMIT) && bytes.n == 0)
-			return true;
-	}
+	hpack_begin(&s->table);
+	while ((result = hpack_next(&s->table, &block, &f)) == HPACK_FIELD)
+		h2_head_field(&s->head, &f);
+	if (result == HPACK_BAD)
+		h2_end_for(s, H2_END_compression);
+	else
+		end_block(s);
 }
 
-/* A block is bounded as it comes, too: what is over its limit is read for the table's sake, but not for ever. */
+/* A block is bounded as it comes, too: what is over its limit is read for the table's sake, but not for ever. One that comes in pieces is
+ * gathered. */
 void
 h2_on_continuation(struct h2_session *s, const struct h2_frame *f)
 {
 	bool final = (f->flags & H2_END_HEADERS) != 0;
+	bool is_first = f->type == H2_HEADERS;
 
 	s->block_bytes += f->payload.n;
 	if (s->block_bytes > (size_t)s->limits.head_bytes + H2_PAYLOAD_MAX) {
@@ -124,13 +112,15 @@ h2_on_continuation(struct h2_session *s, const struct h2_frame *f)
 	}
 	if (f->payload.n == 0 && !final && !h2_spend(s, H2_COST_FRAME))
 		return;
-	if (!inflate(s, f->payload, final)) {
-		h2_end_for(s, H2_END_compression);
+	if (is_first && final) {
+		take_block(s, f->payload);
 		return;
 	}
-	if (final)
-		end_block(s);
-	else if (s->waits_since_ms == 0)
+	buf_add_slice(&s->block, f->payload);
+	if (final) {
+		take_block(s, buf_slice(&s->block));
+		buf_fini(&s->block);
+	} else if (s->waits_since_ms == 0)
 		s->waits_since_ms = s->now_ms;
 }
 

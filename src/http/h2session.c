@@ -101,6 +101,7 @@ h2_feed(struct h2_session *s, const char *p, size_t n, int64_t now_ms)
 		at += H2_FRAME_HEAD_BYTES + length;
 		take_frame(s, &f);
 	}
+	hpack_sleep(&s->table);
 	if (s->block_id == 0)
 		h2_head_sleep(&s->head);
 	return s->is_over ? n : at;
@@ -162,10 +163,7 @@ h2_session_new(const struct h2_limits *l, struct slice key, const struct h2_hand
 	assert(l->connection_window >= 2 * H2_WINDOW_DEFAULT);
 	if (s == NULL)
 		return NULL;
-	if (nghttp2_hd_inflate_new(&s->inflater) != 0) {
-		free(s);
-		return NULL;
-	}
+	hpack_init(&s->table);
 	s->handler = h;
 	s->arg = arg;
 	s->limits = *l;
@@ -186,7 +184,8 @@ h2_session_free(struct h2_session **sp)
 	*sp = NULL;
 	if (s == NULL)
 		return;
-	nghttp2_hd_inflate_del(s->inflater);
+	hpack_fini(&s->table);
+	buf_fini(&s->block);
 	h2_head_fini(&s->head);
 	buf_fini(&s->out);
 	free(s);

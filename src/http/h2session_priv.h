@@ -5,9 +5,8 @@
 #ifndef HTTP_H2SESSION_PRIV_H
 #define HTTP_H2SESSION_PRIV_H
 
-#include <nghttp2/nghttp2.h>
-
 #include "http/h2session.h"
+#include "http/hpack.h"
 
 #define H2_BUCKETS 64
 #define H2_RECENT 64   /* streams that we have reset: frames under way to them are nobody's fault */
@@ -36,7 +35,8 @@ struct h2_session {
 	size_t block_bytes;
 	enum h2_section section;
 	struct h2_head head;
-	nghttp2_hd_inflater *inflater;
+	struct buf block; /* what has come of it, when it comes in pieces */
+	struct hpack table;
 	/* out */
 	struct buf out;
 	bool has_sent_head;
