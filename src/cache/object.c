@@ -5,7 +5,7 @@
 
 #include "cache/slab.h"
 
-/* What an object costs beyond key, head and body is bounded: a body's own 24 bytes, two words of the slab's and 12
+/* What an object costs beyond key, head and body is bounded: a body's own 24 bytes, two words of the slab's and 15
  * bytes of the index' come to it. */
 _Static_assert(sizeof(struct object) <= 144, "an object's overhead has grown");
 

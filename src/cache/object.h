@@ -81,29 +81,43 @@ struct object_variant {
 /* VARIANT_STRONGEST: nothing smaller is to be had, or nobody has time for it. */
 enum variant_effort { VARIANT_STREAMED, VARIANT_STRONGEST };
 
+/* What comes last is what a look-up compares, beside the key it compares with: two lines of the processor's cache at most times,
+ * wherever the object lies. */
 struct object {
+	struct link in_queue;	/* the store's */
+	struct object *chain;	/* the store's: next behind the same full bucket of its index */
+	uint32_t charged_bytes; /* the store's: what it was counted with (slots of object, body
+				   chunks, variants) */
+	_Atomic uint16_t
+	    refresh_failed_s; /* when a refresh came to nothing: s since born_ms, cut; 0: never */
+	uint16_t tags_len;
+	struct object_variant *_Atomic variants;
+	_Atomic uint64_t rendered;  /* server's: which rendered heads are its own */
+	_Atomic uint64_t valid_pos; /* found valid up to this position of the purge log */
+	struct object_kept_facts facts;
+	uint32_t head_len;
+	struct body *body; /* own reference */
+	uint64_t hash;	   /* of the key */
 	_Atomic uint32_t refs;
 	_Atomic uint32_t hit_count; /* how often it answered: whoever answers counts */
 	_Atomic uint8_t hits;	    /* S3-FIFO's counter, stops at 3 */
 	uint8_t queue;		    /* the store's: which queue it is in; 0 none */
 	_Atomic bool refreshing;    /* somebody revalidates it behind a stale answer */
 	_Atomic bool soft_purged;   /* counts as stale from now on */
-	uint16_t key_len, vary_len, tags_len;
-	_Atomic uint16_t
-	    refresh_failed_s; /* when a refresh came to nothing: s since born_ms, cut; 0: never */
-	uint32_t head_len;
-	uint32_t charged_bytes; /* the store's: what it was counted with (slots of object, body
-				   chunks, variants) */
-	struct object_kept_facts facts;
-	uint64_t hash;		    /* of the key */
-	struct object *chain;	    /* the store's: next in the index slot */
-	struct link in_queue;	    /* the store's */
-	_Atomic uint64_t valid_pos; /* found valid up to this position of the purge log */
-	struct body *body;	    /* own reference */
-	struct object_variant *_Atomic variants;
-	_Atomic uint64_t rendered; /* server's: which rendered heads are its own */
-	char bytes[];		   /* key, vary key, tags, head; of some a struct object_sliding */
+	uint16_t key_len, vary_len;
+	char bytes[]; /* key, vary key, tags, head; of some a struct object_sliding */
 };
+
+/* That it will be looked at: all of its lines come at once, and not one after the other as each is read. */
+static inline void
+object_prefetch(const struct object *o)
+{
+	const char *p = (const char *)o;
+
+	__builtin_prefetch(p);
+	__builtin_prefetch(p + 64);
+	__builtin_prefetch(p + 128);
+}
 
 static inline struct slice
 object_key(const struct object *o)

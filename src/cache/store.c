@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -32,6 +33,7 @@ struct queue {
 	size_t bytes;
 };
 
+/* A look-up finds all it needs of a shard in its first line. */
 struct shard {
 	_Alignas(64) pthread_mutex_t lock;
 	struct index index;
@@ -39,6 +41,8 @@ struct shard {
 	_Atomic size_t bytes;		     /* of both; written under the lock */
 	uint64_t evictions, ghost_hits, restored;
 };
+
+_Static_assert(offsetof(struct shard, index.objects) <= 64, "the lock has grown");
 
 struct store {
 	struct slab *slab;
@@ -209,11 +213,13 @@ find(struct store *s, const struct cache_key *key, const struct head *request,
     bool *other_variant_out, bool counts)
 {
 	struct shard *sh = shard_of(s, key->hash);
+	struct index_look look;
 	struct object *o;
 	bool others = false;
 
 	pthread_mutex_lock(&sh->lock);
-	for (o = index_chain(&sh->index, key->hash); o != NULL; o = o->chain) {
+	for (o = index_first(&sh->index, key->hash, &look); o != NULL; o = index_next(&look)) {
+		object_prefetch(o);
 		if (!is_of_key(o, key->hash, key->text))
 			continue;
 		if (is_for_request(o, request))
@@ -249,11 +255,12 @@ size_t
 store_list(struct store *s, const struct cache_key *key, struct object **out, size_t most)
 {
 	struct shard *sh = shard_of(s, key->hash);
-	struct object *o;
+	struct index_look look;
 	size_t n = 0;
 
 	pthread_mutex_lock(&sh->lock);
-	for (o = index_chain(&sh->index, key->hash); o != NULL && n < most; o = o->chain)
+	for (struct object *o = index_first(&sh->index, key->hash, &look); o != NULL && n < most;
+	     o = index_next(&look))
 		if (is_of_key(o, key->hash, key->text))
 			out[n++] = object_ref(o);
 	pthread_mutex_unlock(&sh->lock);
@@ -376,19 +383,20 @@ evict_tag(struct store *s, uint32_t tag)
 {
 	struct shard *sh = shard_of(s, (uint64_t)tag << 33);
 	struct leavers l = {.count = 0};
-	struct object *o, *next;
+	struct index_look look;
+	struct object *o;
 	bool any;
 
 	pthread_mutex_lock(&sh->lock);
-	for (o = index_chain(&sh->index, (uint64_t)tag << 33); o != NULL; o = next) {
-		next = o->chain;
-		if (slab_tag_of(o->hash) != tag || l.count == EVICT_BATCH ||
-		    atomic_load_explicit(&o->refs, memory_order_relaxed) != 1)
-			continue;
-		index_ghost_add(&sh->index, o->hash);
-		shard_unlist(s, sh, o);
+	o = index_first(&sh->index, (uint64_t)tag << 33, &look);
+	for (; o != NULL && l.count < EVICT_BATCH; o = index_next(&look))
+		if (slab_tag_of(o->hash) == tag &&
+		    atomic_load_explicit(&o->refs, memory_order_relaxed) == 1)
+			leavers_add(&l, o);
+	for (unsigned i = 0; i < l.count; i++) {
+		index_ghost_add(&sh->index, l.objects[i]->hash);
+		shard_unlist(s, sh, l.objects[i]);
 		sh->evictions++;
-		leavers_add(&l, o);
 	}
 	pthread_mutex_unlock(&sh->lock);
 	any = l.count > 0;
@@ -459,8 +467,10 @@ shard_find_replaced(struct shard *sh, const struct object *o)
 {
 	struct object *oldest = NULL;
 	unsigned variants = 0;
+	struct index_look look;
 
-	for (struct object *x = index_chain(&sh->index, o->hash); x != NULL; x = x->chain) {
+	for (struct object *x = index_first(&sh->index, o->hash, &look); x != NULL;
+	     x = index_next(&look)) {
 		if (!is_of_key(x, o->hash, object_key(o)))
 			continue;
 		if (slice_eq(object_vary(x), object_vary(o)))
@@ -572,19 +582,18 @@ store_remove_key(struct store *s, const struct cache_key *key)
 	size_t count = 0;
 
 	do {
-		struct object *next;
+		struct index_look look;
+		struct object *o;
 
 		leavers_go(s, &l);
 		pthread_mutex_lock(&sh->lock);
-		for (struct object *o = index_chain(&sh->index, key->hash);
-		     o != NULL && l.count < EVICT_BATCH; o = next) {
-			next = o->chain;
-			if (!is_of_key(o, key->hash, key->text))
-				continue;
-			shard_unlist(s, sh, o);
-			leavers_add(&l, o);
-			count++;
-		}
+		o = index_first(&sh->index, key->hash, &look);
+		for (; o != NULL && l.count < EVICT_BATCH; o = index_next(&look))
+			if (is_of_key(o, key->hash, key->text))
+				leavers_add(&l, o);
+		for (unsigned i = 0; i < l.count; i++)
+			shard_unlist(s, sh, l.objects[i]);
+		count += l.count;
 		pthread_mutex_unlock(&sh->lock);
 	} while (l.count > 0);
 	return count;
@@ -618,10 +627,11 @@ struct object *
 store_find_body(struct store *s, uint64_t hash, const struct body *body)
 {
 	struct shard *sh = shard_of(s, hash);
+	struct index_look look;
 	struct object *o;
 
 	pthread_mutex_lock(&sh->lock);
-	for (o = index_chain(&sh->index, hash); o != NULL; o = o->chain)
+	for (o = index_first(&sh->index, hash, &look); o != NULL; o = index_next(&look))
 		if (o->hash == hash && o->body == body)
 			break;
 	if (o != NULL)
@@ -661,22 +671,20 @@ store_swap(struct store *s, struct object *old, struct object *o)
 
 /* --- seeing all --- */
 
-/* Takes references to the objects of slots from *slot on, as many as fit; *slot is then the next.
- * Returns how many, or -1 if the array is too small for one slot. */
+/* Takes references to the objects of buckets from *bucket on, as many as fit; *bucket is then the next.
+ * Returns how many, or -1 if the array is too small for one bucket. */
 static int
-walk_collect(struct shard *sh, size_t *slot, struct object **objects, size_t cap)
+walk_collect(struct shard *sh, size_t *bucket, struct object **objects, size_t cap)
 {
 	size_t count = 0;
 
-	for (; *slot < sh->index.slots; ++*slot) {
-		size_t here = 0;
+	for (; *bucket < sh->index.buckets; ++*bucket) {
+		size_t here = index_bucket_list(&sh->index, *bucket, objects + count, cap - count);
 
-		for (struct object *o = index_slot(&sh->index, *slot); o != NULL; o = o->chain)
-			here++;
 		if (count + here > cap)
 			return count == 0 ? -1 : (int)count;
-		for (struct object *o = index_slot(&sh->index, *slot); o != NULL; o = o->chain)
-			objects[count++] = object_ref(o);
+		for (; here > 0; here--)
+			object_ref(objects[count++]);
 	}
 	return (int)count;
 }
@@ -689,18 +697,18 @@ walk_count(struct shard *sh, int by)
 	pthread_mutex_unlock(&sh->lock);
 }
 
-/* Splits move objects to slots still to come, and merges wait for the walk: none is missed. */
+/* Splits move objects to buckets still to come, and merges wait for the walk: none is missed. */
 static void
 shard_walk(struct shard *sh, void (*see)(struct object *o, void *arg), void *arg)
 {
-	size_t slot = 0, cap = WALK_BATCH;
+	size_t bucket = 0, cap = WALK_BATCH;
 	struct object **objects = must_malloc(cap * sizeof(*objects));
 	int count;
 
 	walk_count(sh, 1);
 	do {
 		pthread_mutex_lock(&sh->lock);
-		count = walk_collect(sh, &slot, objects, cap);
+		count = walk_collect(sh, &bucket, objects, cap);
 		pthread_mutex_unlock(&sh->lock);
 		for (int i = 0; i < count; i++) {
 			see(objects[i], arg);
@@ -804,10 +812,11 @@ void
 store_move_last(struct store *s, uint64_t hash, const struct object *o)
 {
 	struct shard *sh = shard_of(s, hash);
+	struct index_look look;
 	struct object *x;
 
 	pthread_mutex_lock(&sh->lock);
-	for (x = index_chain(&sh->index, hash); x != NULL && x != o; x = x->chain)
+	for (x = index_first(&sh->index, hash, &look); x != NULL && x != o; x = index_next(&look))
 		;
 	if (x != NULL)
 		shard_put_last(sh, x);
@@ -875,7 +884,7 @@ store_usage(struct store *s)
 		u.evictions += sh->evictions;
 		u.ghost_hits += sh->ghost_hits;
 		u.restored += sh->restored;
-		u.index_slots += sh->index.slots;
+		u.index_buckets += sh->index.buckets;
 		pthread_mutex_unlock(&sh->lock);
 	}
 	return u;

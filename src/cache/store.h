@@ -31,7 +31,7 @@ struct store_usage {
 	uint64_t bytes; /* held by objects, bodies, variants, index and ghosts */
 	uint64_t limit_bytes;
 	uint64_t evictions; /* since start */
-	uint64_t index_slots;
+	uint64_t index_buckets;
 	uint64_t ghost_hits;
 	uint64_t restored; /* objects that came from the process before */
 };
