@@ -75,10 +75,13 @@ refuse(struct h1conn *c, enum h1_fault fault)
 
 /* --- from request to request --- */
 
+/* Most are over at once, answered from the cache: whoever asks next, on this connection or another, has their memory while
+ * it is warm. */
 static void
 serve(struct h1conn *c)
 {
-	struct head *h = exchange_head(c->x);
+	struct exchange *x = c->x;
+	struct head *h = exchange_head(x);
 	enum h1_fault fault;
 
 	c->phase = PHASE_SERVING;
@@ -93,7 +96,9 @@ serve(struct h1conn *c)
 		h1_begin_upload(c);
 	c->client.expects_continue =
 	    h->minor >= 1 && head_list_has(h, FIELD_EXPECT, SLICE_LIT("100-continue"));
-	exchange_begin(c->x);
+	exchange_begin(x);
+	if (c->x == NULL && !c->client.has_upload)
+		exchange_bury(x);
 }
 
 /* It speaks HTTP/2: by prior knowledge (RFC 9113 section 3.3), or as TLS has agreed on. */
