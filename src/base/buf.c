@@ -42,17 +42,35 @@ static const char pairs[] =
     "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
     "8081828384858687888990919293949596979899";
 
+/* From the number of bits, which says it but for one: log10(2) is about 1233 / 4096. */
+static unsigned
+digits_of(uint64_t v)
+{
+	static const uint64_t powers[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000,
+	    100000000, 1000000000, 10000000000, 100000000000, 1000000000000, 10000000000000,
+	    100000000000000, 1000000000000000, 10000000000000000, 100000000000000000,
+	    1000000000000000000, 10000000000000000000ull};
+	unsigned n = (64 - (unsigned)__builtin_clzll(v | 1)) * 1233 >> 12;
+
+	return n + ((v | 1) >= powers[n]);
+}
+
+char *
+u64_write(char *at, uint64_t v)
+{
+	char *end = at += digits_of(v);
+
+	for (; v >= 10; v /= 100)
+		memcpy(at -= 2, pairs + 2 * (v % 100), 2);
+	if (v > 0 || at == end)
+		*--at = (char)('0' + v);
+	return end;
+}
+
 void
 buf_add_u64(struct buf *b, uint64_t v)
 {
-	char digits[20];
-	size_t i = sizeof(digits);
-
-	for (; v >= 10; v /= 100)
-		memcpy(digits + (i -= 2), pairs + 2 * (v % 100), 2);
-	if (v > 0 || i == sizeof(digits))
-		digits[--i] = (char)('0' + v);
-	buf_add(b, digits + i, sizeof(digits) - i);
+	b->n = (size_t)(u64_write(buf_room(b, U64_DIGITS), v) - b->p);
 }
 
 void

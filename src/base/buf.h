@@ -37,6 +37,9 @@ buf_add(struct buf *b, const void *p, size_t n)
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define U64_DIGITS 20
+/* Writes v in decimal at at, where there is room for U64_DIGITS; returns where they end. */
+char *u64_write(char *at, uint64_t v);
 void buf_add_u64(struct buf *b, uint64_t v);
 void buf_add_i64(struct buf *b, int64_t v);
 /* Frees the bytes; *b is an empty buf again. */

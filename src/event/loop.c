@@ -217,13 +217,16 @@ wheel_put_fine(struct loop *l, struct timer *t, int64_t at)
 
 /* Puts t where its date falls, seen from turned_ms, and never behind it. The lowest level takes
  * it on which its slot is one of the next 63: a slot that is as far as a whole turn would be taken
- * for the one the wheel stands on. A date beyond the last level is looked at again on the way. */
+ * for the one the wheel stands on. A date beyond the last level is looked at again on the way. What rests has no date any more,
+ * and loses its place. */
 static void
 wheel_place(struct loop *l, struct timer *t)
 {
 	int64_t first = l->turning ? l->turned_ms : l->turned_ms + 1;
 	int64_t at = t->due_ms < first ? first : t->due_ms;
 
+	if (!timer_is_armed(t))
+		return;
 	if (at - l->turned_ms < FINE_SLOTS) {
 		wheel_put_fine(l, t, at);
 		return;

@@ -59,6 +59,13 @@ struct timer {
 void timer_init(struct timer *t, void (*fire)(void *arg), void *arg);
 void timer_arm(struct loop *l, struct timer *t, int64_t due_ms);
 void timer_disarm(struct timer *t);
+/* The same, but its memory stays: it may keep its place in the wheel, so that arming it again for no earlier date costs a
+ * store. timer_disarm before the memory goes. */
+static inline void
+timer_rest(struct timer *t)
+{
+	t->due_ms = INT64_MAX;
+}
 static inline bool
 timer_is_armed(const struct timer *t)
 {

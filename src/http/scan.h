@@ -1,4 +1,4 @@
-/* http/scan.h - how far allowed bytes reach: in a field's value, in a request's target.
+/* http/scan.h - how far allowed bytes reach: in a field's value, in a request's target, in a path.
  *
  * Each scan is there twice, byte by byte and sixteen bytes at a time where the processor has SSE2 (every x86-64 has). The
  * plain one is what is meant and the wide one must say the same of any bytes: tests/unit/test_http_scan.c and
@@ -14,21 +14,27 @@
 #endif
 
 /* What a byte may be part of. Targets as browsers send them: they leave | and in queries { } \ ^ ` as they are. */
-enum { SCAN_TOKEN = 1, SCAN_VALUE = 2, SCAN_TARGET = 4 };
+enum {
+	SCAN_TOKEN = 1,
+	SCAN_VALUE = 2,
+	SCAN_TARGET = 4,
+	SCAN_PATH =
+	    8, /* of a path in normal form (RFC 3986), but for dots, which may be a dot segment's */
+};
 
 /* clang-format off */
 static const uint8_t scan_classes[256] = {
     ['\t'] = SCAN_VALUE,
     [' '] = SCAN_VALUE,
-    ['!'] = 7, ['"'] = SCAN_VALUE, ['#'] = 3, ['$'] = 7, ['%'] = 7, ['&'] = 7, ['\''] = 7,
-    ['('] = 6, [')'] = 6, ['*'] = 7, ['+'] = 7, [','] = 6, ['-'] = 7, ['.'] = 7, ['/'] = 6,
-    ['0' ... '9'] = 7,
-    [':'] = 6, [';'] = 6, ['<'] = SCAN_VALUE, ['='] = 6, ['>'] = SCAN_VALUE, ['?'] = 6, ['@'] = 6,
-    ['A' ... 'Z'] = 7,
-    ['['] = 6, ['\\'] = 6, [']'] = 6, ['^'] = 7, ['_'] = 7,
+    ['!'] = 15, ['"'] = SCAN_VALUE, ['#'] = 3, ['$'] = 15, ['%'] = 7, ['&'] = 15, ['\''] = 15,
+    ['('] = 14, [')'] = 14, ['*'] = 15, ['+'] = 15, [','] = 14, ['-'] = 15, ['.'] = 7, ['/'] = 14,
+    ['0' ... '9'] = 15,
+    [':'] = 14, [';'] = 14, ['<'] = SCAN_VALUE, ['='] = 14, ['>'] = SCAN_VALUE, ['?'] = 6, ['@'] = 14,
+    ['A' ... 'Z'] = 15,
+    ['['] = 6, ['\\'] = 6, [']'] = 6, ['^'] = 7, ['_'] = 15,
     ['`'] = 7,
-    ['a' ... 'z'] = 7,
-    ['{'] = 6, ['|'] = 7, ['}'] = 6, ['~'] = 7,
+    ['a' ... 'z'] = 15,
+    ['{'] = 6, ['|'] = 7, ['}'] = 6, ['~'] = 15,
     [0x80 ... 0xff] = SCAN_VALUE, /* obs-text */
 };
 /* clang-format on */
@@ -72,6 +78,32 @@ scan_no_target(__m128i v)
 	    _mm_or_si128(_mm_or_si128(low, del), _mm_or_si128(quote, angle)));
 }
 
+/* All ones where a byte is from first to last. */
+static inline __m128i
+scan_between(__m128i v, char first, char last)
+{
+	__m128i from = _mm_sub_epi8(v, _mm_set1_epi8(first));
+
+	return _mm_cmpeq_epi8(_mm_min_epu8(from, _mm_set1_epi8((char)(last - first))), from);
+}
+
+/* The same for paths. */
+static inline unsigned
+scan_no_path(__m128i v)
+{
+	__m128i signs = _mm_or_si128(scan_between(v, '&', '-'), scan_between(v, '/', ';'));
+	__m128i letters = _mm_or_si128(scan_between(v, '@', 'Z'), scan_between(v, 'a', 'z'));
+	__m128i lone = _mm_or_si128(
+	    _mm_cmpeq_epi8(v, _mm_set1_epi8('!')), _mm_cmpeq_epi8(v, _mm_set1_epi8('$')));
+
+	lone = _mm_or_si128(lone, _mm_cmpeq_epi8(v, _mm_set1_epi8('=')));
+	lone = _mm_or_si128(lone, _mm_cmpeq_epi8(v, _mm_set1_epi8('_')));
+	lone = _mm_or_si128(lone, _mm_cmpeq_epi8(v, _mm_set1_epi8('~')));
+	return 0xffff ^
+	    (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(signs, letters), lone));
+}
+
+/* The last bytes, fewer than sixteen, are looked at once more with some before them, where there are as many. */
 #define SCAN_WIDE(name, class, stops)                                                    \
 	static inline size_t name(const char *p, size_t n)                               \
 	{                                                                                \
@@ -83,10 +115,17 @@ scan_no_target(__m128i v)
 			if (bad != 0)                                                    \
 				return i + (unsigned)__builtin_ctz(bad);                 \
 		}                                                                        \
+		if (i > 0 && i < n) {                                                    \
+			const __m128i *last = (const __m128i *)(p + n - 16);             \
+			unsigned bad = stops(_mm_loadu_si128(last)) >> (16 - (n - i));   \
+                                                                                         \
+			return bad == 0 ? n : i + (unsigned)__builtin_ctz(bad);          \
+		}                                                                        \
 		return i + scan_plain(p + i, n - i, class);                              \
 	}
 SCAN_WIDE(scan_value, SCAN_VALUE, scan_no_value)
 SCAN_WIDE(scan_target, SCAN_TARGET, scan_no_target)
+SCAN_WIDE(scan_path, SCAN_PATH, scan_no_path)
 #undef SCAN_WIDE
 #else
 static inline size_t
@@ -99,6 +138,12 @@ static inline size_t
 scan_target(const char *p, size_t n)
 {
 	return scan_plain(p, n, SCAN_TARGET);
+}
+
+static inline size_t
+scan_path(const char *p, size_t n)
+{
+	return scan_plain(p, n, SCAN_PATH);
 }
 #endif
 

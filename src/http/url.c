@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 
+#include "http/scan.h"
+
 const char *
 url_fault_text(enum url_fault f)
 {
@@ -25,6 +27,20 @@ static const uint8_t classes[256] = {
     ['!'] = IS_PATH, ['$'] = IS_PATH, ['&'] = IS_PATH, ['\''] = IS_PATH, ['('] = IS_PATH, [')'] = IS_PATH,
     ['*'] = IS_PATH, ['+'] = IS_PATH, [','] = IS_PATH, [';'] = IS_PATH, ['='] = IS_PATH, [':'] = IS_PATH,
     ['@'] = IS_PATH, ['/'] = IS_PATH,
+};
+/* clang-format on */
+
+/* What a host's name may have, in lower case; 0: not that. */
+/* clang-format off */
+static const uint8_t host_chars[256] = {
+#define LETTER(upper, lower) [upper] = lower, [lower] = lower
+    LETTER('A', 'a'), LETTER('B', 'b'), LETTER('C', 'c'), LETTER('D', 'd'), LETTER('E', 'e'), LETTER('F', 'f'), LETTER('G', 'g'),
+    LETTER('H', 'h'), LETTER('I', 'i'), LETTER('J', 'j'), LETTER('K', 'k'), LETTER('L', 'l'), LETTER('M', 'm'), LETTER('N', 'n'),
+    LETTER('O', 'o'), LETTER('P', 'p'), LETTER('Q', 'q'), LETTER('R', 'r'), LETTER('S', 's'), LETTER('T', 't'), LETTER('U', 'u'),
+    LETTER('V', 'v'), LETTER('W', 'w'), LETTER('X', 'x'), LETTER('Y', 'y'), LETTER('Z', 'z'),
+#undef LETTER
+    ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5', ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9',
+    ['-'] = '-', ['.'] = '.', ['_'] = '_',
 };
 /* clang-format on */
 
@@ -120,39 +136,50 @@ remove_dot_segments(char *p, size_t n)
 	return (ssize_t)out;
 }
 
-/* Most paths are in normal form already: then nothing is copied. */
-static bool
-is_normal(struct slice path)
+/* How many of the first bytes are a path in normal form, for certain: what follows may have to be written anew. */
+static size_t
+normal_length(struct slice path)
 {
-	for (size_t i = 0; i < path.n; i++) {
-		unsigned char c = (unsigned char)path.p[i];
+	size_t i = 0;
 
-		if (!is_path_char(c))
-			return false;
-		if (c == '.' && path.p[i - 1] == '/')
-			return false; /* perhaps a dot segment */
+	for (;;) {
+		i += scan_path(path.p + i, path.n - i);
+		/* A dot is none of a dot segment where no slash is before it. */
+		if (i == path.n || path.p[i] != '.' || i == 0 || path.p[i - 1] == '/')
+			return i;
+		i++;
 	}
-	return true;
+}
+
+/* At out, 3 * path.n bytes of room. */
+static enum url_fault
+write_normal(struct slice path, char *out, size_t *n_out)
+{
+	ssize_t n = normal_escapes(path, out);
+
+	if (n < 0)
+		return URL_ESCAPE;
+	n = remove_dot_segments(out, (size_t)n);
+	if (n < 0)
+		return URL_CLIMB;
+	*n_out = (size_t)n;
+	return URL_GOOD;
 }
 
 enum url_fault
 url_path_normal(struct slice path, char *space, struct slice *out)
 {
-	ssize_t n;
+	enum url_fault fault;
+	size_t n;
 
 	if (path.n == 0 || path.p[0] != '/')
 		return URL_FORM;
 	*out = path;
-	if (is_normal(path))
+	if (normal_length(path) == path.n)
 		return URL_GOOD;
-	n = normal_escapes(path, space);
-	if (n < 0)
-		return URL_ESCAPE;
-	n = remove_dot_segments(space, (size_t)n);
-	if (n < 0)
-		return URL_CLIMB;
-	*out = slice_of(space, (size_t)n);
-	return URL_GOOD;
+	if ((fault = write_normal(path, space, &n)) == URL_GOOD)
+		*out = slice_of(space, n);
+	return fault;
 }
 
 /* --- host --- */
@@ -187,10 +214,11 @@ put_host(struct slice s, char *out)
 	if (s.p[0] == '[')
 		return put_ipv6(s, out);
 	for (size_t i = 0; i < s.n; i++) {
-		if (!is_unreserved((unsigned char)s.p[i]) || s.p[i] == '~' ||
-		    (s.p[i] == '.' && s.p[i - 1] == '.'))
+		uint8_t c = host_chars[(unsigned char)s.p[i]];
+
+		if (c == 0 || (c == '.' && s.p[i - 1] == '.'))
 			return 0;
-		out[i] = (char)ascii_lower((unsigned char)s.p[i]);
+		out[i] = (char)c;
 	}
 	return s.p[s.n - 1] == '.' ? s.n - 1 : s.n;
 }
@@ -241,10 +269,11 @@ take_authority(struct slice authority, struct slice scheme, char **space, struct
 
 /* --- the whole --- */
 
+/* The path three times as long, "https://", "localhost", an address in another spelling, "?", NUL. */
 size_t
 url_space(const struct head *h)
 {
-	return 3 * (size_t)h->target_len + head_value(h, FIELD_HOST).n + 16;
+	return 3 * (size_t)h->target_len + head_value(h, FIELD_HOST).n + 32;
 }
 
 static bool
@@ -261,12 +290,52 @@ skip_scheme(struct slice *target)
 	return true;
 }
 
+static char *
+put(char *at, const char *p, size_t n)
+{
+	memcpy(at, p, n);
+	return at + n;
+}
+
+/* The target from its path on, which may be empty: path and query, at space. Most paths are in normal form already. */
+static enum url_fault
+take_path(struct slice target, char **space, struct url *out)
+{
+	size_t n = normal_length(target);
+	char *at = *space;
+	enum url_fault fault;
+
+	if (n == 0) {
+		*at = '/';
+		out->path = slice_of(at, 1);
+	} else if (n == target.n || target.p[n] == '?') {
+		memcpy(at, target.p, n);
+		out->path = slice_of(at, n);
+	} else {
+		size_t written;
+
+		n = slice_index(target, '?');
+		fault = write_normal(slice_of(target.p, n), at, &written);
+		if (fault != URL_GOOD)
+			return fault;
+		out->path = slice_of(at, written);
+	}
+	at += out->path.n;
+	out->has_query = n < target.n;
+	if (out->has_query) {
+		out->query = slice_of(at + 1, target.n - n - 1);
+		at = put(at, target.p + n, target.n - n);
+	}
+	*space = at;
+	return URL_GOOD;
+}
+
 enum url_fault
 url_of_request(const struct head *h, struct slice scheme, char *space, struct url *out)
 {
 	struct slice target = head_target(h), authority = head_value(h, FIELD_HOST);
+	char *at = put(put(space, scheme.p, scheme.n), "://", 3);
 	enum url_fault fault;
-	size_t question;
 
 	*out = (struct url){0};
 	if (target.p[0] != '/' &&
@@ -281,21 +350,13 @@ url_of_request(const struct head *h, struct slice scheme, char *space, struct ur
 		target = slice_skip(target, n);
 	} else if (authority.n == 0 && h->minor == 0)
 		authority = SLICE_LIT("localhost"); /* HTTP/1.0 may come without */
-	fault = take_authority(authority, scheme, &space, out);
+	fault = take_authority(authority, scheme, &at, out);
 	if (fault != URL_GOOD)
 		return fault;
-	question = slice_index(target, '?');
-	out->has_query = question < target.n;
-	if (out->has_query)
-		out->query = slice_skip(target, question + 1);
-	target = slice_of(target.p, question);
-	if (target.n == 0)
-		target = SLICE_LIT("/");
-	if (target.p[0] == '*') {
-		out->path = target;
-		return URL_GOOD;
-	}
-	return url_path_normal(target, space, &out->path);
+	fault = take_path(target, &at, out);
+	out->whole = slice_of(space, (size_t)(at - space));
+	*at = '\0';
+	return fault;
 }
 
 /* --- query --- */

@@ -27,7 +27,9 @@ enum url_fault {
 };
 const char *url_fault_text(enum url_fault f);
 
+/* All of it lies in one piece. */
 struct url {
+	struct slice whole;	/* scheme "://" authority path [ "?" query ], a NUL behind it */
 	struct slice authority; /* host, and port unless it is the scheme's own */
 	struct slice host;	/* without the port; an IPv6 address in its brackets */
 	struct slice path;	/* begins with "/", or is "*" (OPTIONS) */

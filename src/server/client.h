@@ -17,14 +17,14 @@ struct client;
 struct door;
 struct worker;
 
-/* How a response is told. head pieces stay good until all have been sent (client_head_is_sent) or the exchange ends. */
+/* How a response is told. */
 struct reply {
 	unsigned status;
-	struct iovec head
-	    [3]; /* "HTTP/1.1 200 OK" CRLF and the fields, but none that frame the message or concern the connection */
-	int head_count;
+	/* "HTTP/1.1 200 OK" CRLF and the fields, but none that frame the message or concern the connection: those the client may add
+	 * to it. It stays until the exchange ends, and changes no more otherwise. */
+	struct buf *head;
 	size_t
-	    fixed_bytes; /* of head[0]: what is the same for every hit; 0: it is made for this one */
+	    fixed_bytes;   /* of head: what is the same for every hit; 0: it is made for this one */
 	uint64_t length;   /* of the body that will be written; BODY_LENGTH_UNKNOWN */
 	bool has_body;	   /* false: HEAD, 204, 304: nothing will be written whatever length says */
 	bool has_length;   /* tell length though there is no body (HEAD) */

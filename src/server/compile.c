@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "base/mem.h"
+#include "http/cachestatus.h"
 #include "server/compile_priv.h"
 #include "server/rendered.h"
 #include "server/routeindex.h"
@@ -269,6 +270,23 @@ take_over(struct compiling *k)
 	return s;
 }
 
+/* As respond.c writes them for answers of all kinds. */
+static struct slice
+hit_lines(struct arena *mem, const char *name)
+{
+	struct cache_status hit = {
+	    .name = slice_from(name), .fwd = CACHE_FWD_NONE, .ttl_s = CACHE_TTL_NONE};
+	struct buf text = {0};
+	struct slice lines;
+
+	buf_printf(&text, "X-Cache-Status: %s\r\nCache-Status: ", cache_word_name(CACHE_WORD_HIT));
+	cache_status_write(&text, &hit);
+	buf_add_lit(&text, "; ttl=");
+	lines = arena_copy(mem, buf_slice(&text));
+	buf_fini(&text);
+	return lines;
+}
+
 struct site *
 site_compile(const struct server_conf *conf, struct site_world *world, struct conf_diag *diag)
 {
@@ -282,6 +300,7 @@ site_compile(const struct server_conf *conf, struct site_world *world, struct co
 	s->rendered = rendered_table_new(s->generation);
 	s->rate_style = (enum rate_style)conf->ratelimit_headers;
 	s->name = "forebay";
+	s->hit_lines = hit_lines(world->mem, s->name);
 	s->access_log = !conf->log.access.conf.is_off;
 	s->conf = (void *)(uintptr_t)conf;
 	compile_upstreams(&k);

@@ -31,12 +31,10 @@ connection_join(struct connection *c)
 }
 
 void
-connection_count_as(struct connection *c, enum connection_state state)
+connection_recount(struct connection *c, enum connection_state state)
 {
 	struct observer *o = c->door->worker->observer;
 
-	if (c->counted == state)
-		return;
 	observe_connection(o, c->door->slot, c->counted, -1);
 	observe_connection(o, c->door->slot, state, 1);
 	c->counted = state;

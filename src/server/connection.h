@@ -23,9 +23,16 @@ bool connection_admit(struct worker *w);
 void connection_discharge(struct worker *w);
 /* One that was counted in is its worker's from now on; door, retire and cut are set. It counts as idle. */
 void connection_join(struct connection *c);
-void connection_count_as(struct connection *c, enum connection_state state);
+void connection_recount(struct connection *c, enum connection_state state);
 /* It is nobody's any more, and not counted. */
 void connection_leave(struct connection *c);
+
+static inline void
+connection_count_as(struct connection *c, enum connection_state state)
+{
+	if (c->counted != state)
+		connection_recount(c, state);
+}
 
 static inline const struct site *
 connection_site(const struct connection *c)

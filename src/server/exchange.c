@@ -153,14 +153,14 @@ exchange_drop(struct exchange **xp)
 /* --- the end --- */
 
 static void
-exchange_record(struct exchange *x)
+write_to_log(struct exchange *x, int64_t total_us)
 {
+	bool has_head = x->head.base != NULL;
 	struct outcome out = {
-	    .route_slot = x->route == NULL ? 0 : x->route->slot,
 	    .route = slice_from(x->route == NULL ? "" : x->route->name),
 	    .method = x->head.method,
-	    .method_text = x->head.base == NULL ? SLICE_NONE : head_method(&x->head),
-	    .target = x->head.base == NULL ? SLICE_NONE : head_target(&x->head),
+	    .method_text = has_head ? head_method(&x->head) : SLICE_NONE,
+	    .target = has_head ? head_target(&x->head) : SLICE_NONE,
 	    .host = x->url.authority,
 	    .scheme = exchange_scheme(x),
 	    .version_major = x->http_major,
@@ -172,27 +172,41 @@ exchange_record(struct exchange *x)
 	    .detail = x->detail,
 	    .end = x->end,
 	    .fetch_end = x->fetch_end,
+	    .client = client_ip_of(&x->client_address),
 	    .request_id = x->request_id,
-	    .user_agent =
-		x->head.base == NULL ? SLICE_NONE : head_value(&x->head, FIELD_USER_AGENT),
-	    .referer = x->head.base == NULL ? SLICE_NONE : head_value(&x->head, FIELD_REFERER),
+	    .user_agent = has_head ? head_value(&x->head, FIELD_USER_AGENT) : SLICE_NONE,
+	    .referer = has_head ? head_value(&x->head, FIELD_REFERER) : SLICE_NONE,
 	    .upstream = x->upstream_name,
 	    .server = x->server_name,
 	    .tries = x->tries,
 	    .hedge = hedge_outcome_word(x->hedged),
 	    .started_wall_ms = x->started_wall_ms,
-	    .total_us = clock_mono_us() - x->started_us,
+	    .total_us = total_us,
 	    .wait_us = x->queued_us,
 	    .origin_us = x->origin_us,
 	    .bytes_in = x->upload_bytes,
 	    .bytes_out = x->bytes_out,
 	};
 
-	observe_request(x->worker->observer, &out);
-	if (x->worker->commons->access_log == NULL || !x->site->access_log)
-		return;
-	out.client = client_ip_of(&x->client_address);
 	accesslog_write(x->worker->commons->access_log, x->worker->index, &out);
+}
+
+static void
+exchange_record(struct exchange *x)
+{
+	int64_t total_us = clock_mono_us() - x->started_us;
+
+	observe_request(x->worker->observer,
+	    &(struct tally){.route_slot = x->route == NULL ? 0 : x->route->slot,
+		.method = x->head.method,
+		.status = (int)x->status,
+		.cache_word = x->word,
+		.tier = x->tier,
+		.end = x->end,
+		.total_us = total_us,
+		.origin_us = x->origin_us});
+	if (x->worker->commons->access_log != NULL && x->site->access_log)
+		write_to_log(x, total_us);
 }
 
 /* Everything the exchange holds of others is given back. */

@@ -50,19 +50,16 @@ begin_head(struct h1conn *c)
 	const struct site *site = h1_site(c);
 
 	c->phase = PHASE_HEAD;
-	connection_count_as(&c->line->connection, CONNECTION_active);
 	c->client.certificate = stream_tls_client_certificate(c->stream);
 	c->x = exchange_new(c->worker, &c->client, c->client.door->is_admin);
 	c->replying = c->out_ended = c->continued = c->up_ended = false;
 	c->keep = !c->retiring;
-	c->lines.n = 0;
-	c->head_sent = c->head_bytes = 0;
+	c->head_sent = 0;
 	c->chunker = (struct chunker){0};
 	c->up_pace = c->down_pace = (struct pace){0};
 	c->client.has_upload = c->client.expects_continue = false;
 	h1_parser_init(&c->parser, H1_REQUEST,
 	    &(struct h1_limits){.head_bytes = site->head_size, .target_bytes = site->target_size});
-	h1_arm(c, h1_now_ms(c) + site->head_timeout_ms);
 }
 
 static void
@@ -127,9 +124,10 @@ become_h2(struct h1conn *c)
 static bool
 parse_head(struct h1conn *c)
 {
+	bool begins = c->phase == PHASE_IDLE;
 	struct head *h;
 
-	if (c->phase == PHASE_IDLE)
+	if (begins)
 		begin_head(c);
 	h = exchange_head(c->x);
 	switch (h1_parse(&c->parser, h, c->in, c->in_len)) {
@@ -137,6 +135,8 @@ parse_head(struct h1conn *c)
 		serve(c);
 		return true;
 	case H1_PARTIAL:
+		if (begins)
+			h1_arm(c, h1_now_ms(c) + h1_site(c)->head_timeout_ms);
 		return false;
 	case H1_BAD:
 		if (speaks_h2(c)) {
@@ -145,6 +145,7 @@ parse_head(struct h1conn *c)
 		}
 		c->phase = PHASE_SERVING;
 		c->head_len = c->in_len;
+		h1_disarm(c);
 		refuse(c, c->parser.fault);
 		return true;
 	}
@@ -171,7 +172,6 @@ h1_next_request(struct h1conn *c)
 	c->in_len = rest;
 	c->client.served++;
 	c->phase = PHASE_IDLE;
-	connection_count_as(&c->line->connection, CONNECTION_idle);
 	if (rest == 0)
 		h1_arm(c, h1_now_ms(c) + h1_site(c)->keepalive_timeout_ms);
 	if (!stream_wants_read(c->stream))

@@ -58,10 +58,9 @@ struct h1conn {
 	bool up_ended, continued;
 	struct pace up_pace;
 	/* The response */
-	struct reply reply;
+	const struct buf *head; /* the exchange's, complete; while replying */
 	bool replying;
-	struct buf lines; /* what frames it and concerns the connection, with the empty line */
-	size_t head_bytes, head_sent;
+	size_t head_sent;
 	enum outgoing out;
 	uint64_t out_left;
 	struct chunker chunker;
@@ -92,7 +91,7 @@ h1_arm(struct h1conn *c, int64_t due_ms)
 static inline void
 h1_disarm(struct h1conn *c)
 {
-	timer_disarm(&c->line->deadline);
+	timer_rest(&c->line->deadline);
 }
 
 /* h1_walk will come, when the turn ends. */

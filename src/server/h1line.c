@@ -7,8 +7,6 @@
 #include "event/tls.h"
 #include "server/h1conn_priv.h"
 
-#define LINES_BYTES_KEPT 1024
-
 static void on_line_readable(void *arg);
 static void on_line_writable(void *arg);
 static const struct stream_handler line_handler = {on_line_readable, on_line_writable};
@@ -22,7 +20,6 @@ h1conn_scrap(void *memory)
 
 	free(c->in);
 	free(c->raw);
-	buf_fini(&c->lines);
 	buf_fini(&c->trailers);
 	free(c);
 }
@@ -74,16 +71,20 @@ line_drop_conn(struct h1line *l)
 	l->conn = NULL;
 	l->served = c->client.served;
 	c->in_len = 0;
-	if (c->in_cap != INPUT_BYTES_FIRST || c->raw != NULL || c->lines.cap > LINES_BYTES_KEPT ||
-	    c->trailers.cap > 0 || !spare_keep(&c->worker->spare_conns, c))
+	if (c->in_cap != INPUT_BYTES_FIRST || c->raw != NULL || c->trailers.cap > 0 ||
+	    !spare_keep(&c->worker->spare_conns, c))
 		h1conn_scrap(c);
 }
 
+/* After each callback: what is idle holds nothing. A request that was answered within one is nowhere counted as active. */
 static void
 line_rest(struct h1line *l)
 {
+	if (l->is_closed)
+		return;
 	if (l->conn != NULL && h1_is_idle(l->conn))
 		line_drop_conn(l);
+	connection_count_as(&l->connection, l->conn == NULL ? CONNECTION_idle : CONNECTION_active);
 }
 
 /* --- beginning and end --- */

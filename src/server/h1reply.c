@@ -16,7 +16,7 @@ h1_interim(struct client *client, struct slice head)
 }
 
 static void
-frame_reply(struct h1conn *c, const struct reply *r, bool is_11)
+frame_body(struct h1conn *c, const struct reply *r, bool is_11)
 {
 	c->out = OUT_NOTHING;
 	c->out_left = 0;
@@ -27,13 +27,24 @@ frame_reply(struct h1conn *c, const struct reply *r, bool is_11)
 		c->out = is_11 ? OUT_CHUNKED : OUT_UNTIL_CLOSE;
 	if (c->out == OUT_UNTIL_CLOSE)
 		c->keep = false;
+}
+
+/* The lines that frame the message and concern the connection, and the end of the head. */
+static void
+end_head(const struct h1conn *c, const struct reply *r, bool is_11)
+{
 	if (c->out == OUT_CHUNKED)
-		buf_add_lit(&c->lines, "Transfer-Encoding: chunked\r\n");
+		buf_add_lit(r->head, "Transfer-Encoding: chunked\r\n");
 	else if (c->out == OUT_LENGTH || (r->has_length && r->length != BODY_LENGTH_UNKNOWN)) {
-		buf_add_lit(&c->lines, "Content-Length: ");
-		buf_add_u64(&c->lines, r->length);
-		buf_add_lit(&c->lines, "\r\n");
+		buf_add_lit(r->head, "Content-Length: ");
+		buf_add_u64(r->head, r->length);
+		buf_add_lit(r->head, "\r\n");
 	}
+	if (!c->keep)
+		buf_add_lit(r->head, "Connection: close\r\n");
+	else if (!is_11)
+		buf_add_lit(r->head, "Connection: keep-alive\r\n");
+	buf_add_lit(r->head, "\r\n");
 }
 
 static void
@@ -42,41 +53,24 @@ h1_reply(struct client *client, const struct reply *r)
 	struct h1conn *c = (struct h1conn *)client;
 	bool is_11 = exchange_head(c->x)->minor >= 1;
 
-	c->reply = *r;
+	c->head = r->head;
 	c->replying = true;
 	if (r->drops_upload && c->client.has_upload)
 		h1_skip_upload(c);
 	c->keep = c->keep && !r->must_close && h1_upload_is_read(c);
-	frame_reply(c, r, is_11);
-	if (!c->keep)
-		buf_add_lit(&c->lines, "Connection: close\r\n");
-	else if (!is_11)
-		buf_add_lit(&c->lines, "Connection: keep-alive\r\n");
-	buf_add_lit(&c->lines, "\r\n");
-	c->head_bytes = c->lines.n;
-	for (int i = 0; i < r->head_count; i++)
-		c->head_bytes += r->head[i].iov_len;
+	frame_body(c, r, is_11);
+	end_head(c, r, is_11);
 }
 
-/* The head's pieces not yet sent, ending just before *front. Returns how many bytes. */
+/* What is not yet sent of the head, just before *front. Returns how many bytes. */
 static size_t
 put_head(struct h1conn *c, struct iovec **front)
 {
-	struct iovec pieces[4];
-	size_t skip = c->head_sent;
-	int n = c->reply.head_count;
+	size_t left = c->head->n - c->head_sent;
 
-	if (c->head_sent == c->head_bytes)
-		return 0;
-	memcpy(pieces, c->reply.head, (size_t)n * sizeof(*pieces));
-	pieces[n++] = (struct iovec){c->lines.p, c->lines.n};
-	for (int i = n - 1; i >= 0; i--)
-		*--*front = pieces[i];
-	while (skip >= (*front)->iov_len)
-		skip -= (*front)++->iov_len;
-	(*front)->iov_base = (char *)(*front)->iov_base + skip;
-	(*front)->iov_len -= skip;
-	return c->head_bytes - c->head_sent;
+	if (left > 0)
+		*--*front = (struct iovec){c->head->p + c->head_sent, left};
+	return left;
 }
 
 /* Books what was sent: first the head, then the body in its framing. Returns bytes of the body. */
@@ -141,7 +135,7 @@ h1_is_flushed(const struct client *client)
 {
 	const struct h1conn *c = (const struct h1conn *)client;
 
-	if (!c->replying || c->head_sent < c->head_bytes)
+	if (!c->replying || c->head_sent < c->head->n)
 		return false;
 	switch (c->out) {
 	case OUT_NOTHING:

@@ -433,19 +433,18 @@ static struct slice
 fixed_block(const struct h2stream *s)
 {
 	return h2_blocks_find(
-	    s->client.worker->h2_blocks, slice_of(s->reply.head[0].iov_base, s->reply.fixed_bytes));
+	    s->client.worker->h2_blocks, slice_of(s->reply.head->p, s->reply.fixed_bytes));
 }
 
 static void
 send_head(struct h2stream *s, bool end)
 {
 	const struct reply *r = &s->reply;
-	struct slice pieces[4], fixed = fixed_block(s);
+	struct slice pieces[2], fixed = fixed_block(s);
 	struct buf *length = &s->conn->worker->scratch;
 	unsigned n = 0;
 
-	for (int i = 0; i < r->head_count; i++)
-		pieces[n++] = slice_of(r->head[i].iov_base, r->head[i].iov_len);
+	pieces[n++] = buf_slice(r->head);
 	if ((r->has_body || r->has_length) && r->length != BODY_LENGTH_UNKNOWN) {
 		length->n = 0;
 		buf_add_lit(length, "Content-Length: ");

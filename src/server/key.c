@@ -187,12 +187,31 @@ loosen(struct exchange *x)
 		x->key = key_keep(x, text);
 }
 
+/* Nothing counts but the URL, with its query as it came or without: then that is the key, as it lies there. */
+static bool
+key_is_url(const struct exchange *x, const struct route_cache *rc)
+{
+	bool takes_query = rc->query == QUERY_ALL && !rc->query_sorted && !rc->drops_tracking;
+
+	return (takes_query || !x->url.has_query) && !x->peer_is_trusted &&
+	    x->route->conditions_count == 0 && rc->key_headers.count == 0 &&
+	    rc->cookies != COOKIES_KEY && rc->offers_count == 0 && !x->is_query;
+}
+
 void
 exchange_make_key(struct exchange *x)
 {
 	const struct route_cache *rc = &x->route->cache;
 	struct buf key = x->worker->scratch;
 
+	x->is_reduced = true;
+	if (key_is_url(x, rc)) {
+		x->keyed.query_at = (uint32_t)(x->url.path.p + x->url.path.n - x->url.whole.p);
+		x->keyed.query_n = (uint32_t)x->url.whole.n - x->keyed.query_at;
+		x->key = x->keyed.exact = cache_key_of(x->url.whole);
+		loosen(x);
+		return;
+	}
 	key.n = 0;
 	buf_add_slice(&key, exchange_scheme(x));
 	buf_add_lit(&key, "://");
@@ -214,7 +233,6 @@ exchange_make_key(struct exchange *x)
 	add_offers(x, rc, &key);
 	if (x->is_query)
 		exchange_key_add_query(x, &key);
-	x->is_reduced = true;
 	x->key = x->keyed.exact = key_keep(x, &key);
 	x->worker->scratch = key;
 	loosen(x);

@@ -259,22 +259,22 @@ histogram_add(struct histogram *h, int64_t us)
 }
 
 void
-observe_request(struct observer *ob, const struct outcome *out)
+observe_request(struct observer *ob, const struct tally *t)
 {
-	unsigned code = out->status < 0 || out->status > 999 ? 0 : (unsigned)out->status;
+	unsigned code = t->status < 0 || t->status > 999 ? 0 : (unsigned)t->status;
 	struct route_counts *r;
 
-	if (out->route_slot == ROUTE_SLOT_UNCOUNTED)
+	if (t->route_slot == ROUTE_SLOT_UNCOUNTED)
 		return;
-	r = route_counts_of(ob, out->route_slot < ROUTE_SLOTS ? out->route_slot : 0);
-	count(&codes_of(r, out->method, code / CODES_IN_CLASS)->n[code % CODES_IN_CLASS], 1);
-	count(&r->cache[out->cache_word][out->tier], 1);
-	count(&ob->ends[out->end], 1);
-	if (out->end == END_tunnel) /* its life is no response time */
+	r = route_counts_of(ob, t->route_slot < ROUTE_SLOTS ? t->route_slot : 0);
+	count(&codes_of(r, t->method, code / CODES_IN_CLASS)->n[code % CODES_IN_CLASS], 1);
+	count(&r->cache[t->cache_word][t->tier], 1);
+	count(&ob->ends[t->end], 1);
+	if (t->end == END_tunnel) /* its life is no response time */
 		return;
-	histogram_add(&r->duration[out->cache_word], out->total_us);
-	if (out->origin_us > 0)
-		histogram_add(&r->origin, out->origin_us);
+	histogram_add(&r->duration[t->cache_word], t->total_us);
+	if (t->origin_us > 0)
+		histogram_add(&r->origin, t->origin_us);
 }
 
 void

@@ -130,7 +130,6 @@ enum connection_state {
 
 /* One finished request, for the counters and the access log. Everything borrowed, for the call only. */
 struct outcome {
-	unsigned route_slot;
 	struct slice route;
 	enum method method;
 	struct slice method_text, target, host, scheme;
@@ -154,6 +153,17 @@ struct outcome {
 	uint64_t bytes_in, bytes_out;
 };
 
+/* What of it is counted. */
+struct tally {
+	unsigned route_slot;
+	enum method method;
+	int status;
+	enum cache_word cache_word;
+	enum tier tier;
+	enum request_end end;
+	int64_t total_us, origin_us; /* as above */
+};
+
 /* For that many workers; all observers are freed with it. */
 struct observations *observations_new(unsigned workers);
 void observations_free(struct observations **op);
@@ -165,7 +175,7 @@ unsigned observations_route_slot(struct observations *o, const char *name);
 unsigned observations_listener_slot(struct observations *o, const char *name);
 
 /* The observer's own worker only. The first request of a route, and its first of a method and class of status, allocate. */
-void observe_request(struct observer *ob, const struct outcome *out);
+void observe_request(struct observer *ob, const struct tally *t);
 void observe_add(struct observer *ob, enum observer_counter c, int64_t n);
 /* A connection of that listener entered (1) or left (-1) the state. */
 void observe_connection(

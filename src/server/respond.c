@@ -235,8 +235,7 @@ static enum exchange_next
 reply(struct exchange *x, bool has_body, bool has_length, uint64_t length)
 {
 	struct reply r = {.status = x->status,
-	    .head = {{x->out.p, x->out.n}},
-	    .head_count = 1,
+	    .head = &x->out,
 	    .has_body = has_body,
 	    .has_length = has_length,
 	    .length = length,
@@ -724,11 +723,47 @@ respond_object(struct exchange *x)
 
 /* --- answers that have been rendered before --- */
 
+static char *
+put(char *at, const void *p, size_t n)
+{
+	memcpy(at, p, n);
+	return at + n;
+}
+
+#define PUT_LIT(at, s) put((at), (s), sizeof(s) - 1)
+
+/* The same lines as those of add_age and add_own_lines, of a hit of which there is nothing more to say. */
+static void
+add_hit_lines(struct exchange *x)
+{
+	const struct object *o = x->object;
+	struct slice said = x->site->hit_lines, id = x->request_id;
+	int64_t age_ms = object_age_ms(o, loop_now_ms(x->worker->loop));
+	int64_t ttl_s = (object_life_ms(o) - age_ms) / 1000;
+	char *at = buf_room(&x->out, said.n + id.n + 2 * U64_DIGITS + 64);
+
+	at = PUT_LIT(at, "Age: ");
+	at = u64_write(at, (uint64_t)age_to_send_s(age_ms));
+	at = PUT_LIT(at, "\r\n");
+	at = put(at, said.p, said.n);
+	at = u64_write(at, (uint64_t)ttl_s);
+	at = PUT_LIT(at, "\r\n");
+	if (x->met_count > 0) {
+		x->out.n = (size_t)(at - x->out.p);
+		add_limits(x);
+		at = buf_room(&x->out, id.n + 64);
+	}
+	at = PUT_LIT(at, "X-Request-Id: ");
+	at = put(at, id.p, id.n);
+	at = PUT_LIT(at, "\r\n");
+	x->out.n = (size_t)(at - x->out.p);
+}
+
 /* The head as it was rendered for such a request, and the lines that differ. False: there is none yet. */
 static bool
 respond_rendered(struct exchange *x)
 {
-	struct reply reply = {.head_count = 1, .has_body = true};
+	struct reply reply = {.head = &x->out, .has_body = true};
 	struct body *body;
 
 	if (!is_plain_hit(x) ||
@@ -740,10 +775,13 @@ respond_rendered(struct exchange *x)
 	x->status = x->object->facts.status;
 	x->source = body_ref(body);
 	x->send_until = BODY_LENGTH_UNKNOWN;
-	add_age(x);
-	add_own_lines(x);
+	if (*x->detail == '\0' && !x->is_collapsed && !x->has_been_told)
+		add_hit_lines(x);
+	else {
+		add_age(x);
+		add_own_lines(x);
+	}
 	reply.status = x->status;
-	reply.head[0] = (struct iovec){x->out.p, x->out.n};
 	reply.length = source_length(body);
 	reply.must_close = x->closes || x->worker->draining;
 	x->client->ops->reply(x->client, &reply);

@@ -180,6 +180,7 @@ struct site {
 	struct cidr *purgers;
 	enum rate_style rate_style;
 	const char *name;	 /* in Via, Cache-Status and error pages: "forebay" */
+	struct slice hit_lines;	 /* what every hit says of the cache, up to its ttl's number */
 	struct headers *headers; /* for answers that no route gives; owned */
 	struct rendered_table
 	    *rendered; /* heads of hits; owned, and the one thing here that grows */

@@ -246,6 +246,34 @@ a_disarmed_timer_is_silent(void **state)
 }
 
 static void
+a_timer_that_rests_is_silent_until_it_is_armed_again(void **state)
+{
+	struct alarm a, b, c;
+	int64_t now_ms = loop_now_ms(*state);
+
+	alarm_init(&a, *state);
+	alarm_init(&b, *state);
+	alarm_init(&c, *state);
+	for (struct alarm *t = &a; t != NULL; t = t == &a ? &b : t == &b ? &c : NULL) {
+		alarm_set(t, now_ms + 50);
+		timer_rest(&t->timer);
+		assert_false(timer_is_armed(&t->timer));
+	}
+	alarm_set(&b, now_ms + 5 * SECOND_MS); /* behind its place in the wheel */
+	alarm_set(&c, now_ms + 20);	       /* before it */
+	advance(*state, SECOND_MS);
+	assert_int_equal(a.times + b.times, 0);
+	assert_int_equal(c.times, 1);
+	advance(*state, DAY_MS);
+	assert_int_equal(a.times, 0);
+	assert_int_equal(b.times, 1);
+	assert_int_equal(c.times, 1);
+	alarm_set(&a, loop_now_ms(*state) + 50);
+	advance(*state, SECOND_MS);
+	assert_int_equal(a.times, 1);
+}
+
+static void
 a_timer_disarmed_by_another_one_of_the_same_date_is_silent(void **state)
 {
 	struct alarm a, b;
@@ -494,6 +522,7 @@ main(void)
 	    LOOP_TEST(a_timer_moved_nearer_fires_at_the_nearer_date),
 	    LOOP_TEST(a_moved_timer_keeps_its_place_in_the_order),
 	    LOOP_TEST(a_disarmed_timer_is_silent),
+	    LOOP_TEST(a_timer_that_rests_is_silent_until_it_is_armed_again),
 	    LOOP_TEST(a_timer_disarmed_by_another_one_of_the_same_date_is_silent),
 	    LOOP_TEST(a_timer_armed_again_in_its_callback_fires_again_later),
 	    LOOP_TEST(a_timer_due_again_at_once_fires_once_per_turn),

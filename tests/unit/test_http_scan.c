@@ -20,6 +20,7 @@ expect_same(const char *bytes, size_t n)
 	p = realloc(p, n > 0 ? n : 1);
 	assert_int_equal(scan_value(p, n), scan_plain(p, n, SCAN_VALUE));
 	assert_int_equal(scan_target(p, n), scan_plain(p, n, SCAN_TARGET));
+	assert_int_equal(scan_path(p, n), scan_plain(p, n, SCAN_PATH));
 	free(p);
 }
 

@@ -1,6 +1,7 @@
 /* LINK: http/url http/head http/fields base/buf base/mem */
 #include "http_usual.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "http/url.h"
@@ -12,6 +13,19 @@ struct parsed {
 	char text[1024];
 	struct head head;
 };
+
+/* It is its parts, one behind the other. */
+static void
+expect_whole(const struct url *u, const char *scheme)
+{
+	char text[4096];
+	int n = snprintf(text, sizeof text, "%s://%.*s%.*s%s%.*s", scheme, SLICE_FMT(u->authority),
+	    SLICE_FMT(u->path), u->has_query ? "?" : "", SLICE_FMT(u->query));
+
+	assert_int_equal(u->whole.n, n);
+	assert_string_equal(u->whole.p, text);
+	assert_ptr_equal(u->path.p, u->authority.p + u->authority.n);
+}
 
 /* A request for target with that Host (NULL: none), as the parser leaves it. */
 static void
@@ -32,6 +46,8 @@ parse(
 	memset(r->space, '!', sizeof r->space);
 	r->fault = url_of_request(&r->head, slice_from(scheme), r->space, &r->url);
 	assert_int_equal(r->space[url_space(&r->head)], '!');
+	if (r->fault == URL_GOOD)
+		expect_whole(&r->url, scheme);
 }
 
 static void

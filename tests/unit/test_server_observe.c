@@ -52,10 +52,10 @@ assert_not_told(struct observations *o, const char *part)
 		fail_msg("%s in\n%s", part, told(o));
 }
 
-static struct outcome
+static struct tally
 a_hit(unsigned slot)
 {
-	return (struct outcome){.route_slot = slot,
+	return (struct tally){.route_slot = slot,
 	    .method = METHOD_GET,
 	    .status = 200,
 	    .cache_word = CACHE_WORD_HIT,
@@ -68,7 +68,7 @@ static void
 a_request_is_counted_under_its_route_method_and_code(void **state)
 {
 	struct observations *o = observations_new(2);
-	struct outcome hit = a_hit(observations_route_slot(o, "GET /news"));
+	struct tally hit = a_hit(observations_route_slot(o, "GET /news"));
 
 	observe_request(observations_worker(o, 0), &hit);
 	observe_request(observations_worker(o, 1), &hit);
@@ -89,7 +89,7 @@ a_duration_falls_into_its_bucket_and_all_above(void **state)
 {
 	struct observations *o = observations_new(1);
 	struct observer *ob = observations_worker(o, 0);
-	struct outcome out = a_hit(observations_route_slot(o, "/"));
+	struct tally out = a_hit(observations_route_slot(o, "/"));
 
 	out.total_us = 100;
 	observe_request(ob, &out);
@@ -112,7 +112,7 @@ a_tunnel_and_an_admin_request_do_not_spoil_the_response_times(void **state)
 {
 	struct observations *o = observations_new(1);
 	struct observer *ob = observations_worker(o, 0);
-	struct outcome out = a_hit(observations_route_slot(o, "/ws"));
+	struct tally out = a_hit(observations_route_slot(o, "/ws"));
 
 	out.end = END_tunnel;
 	out.status = 101;
@@ -130,7 +130,7 @@ a_name_keeps_its_slot_and_the_surplus_is_other(void **state)
 {
 	struct observations *o = observations_new(1);
 	unsigned slot = observations_route_slot(o, "/a");
-	struct outcome out;
+	struct tally out;
 	char name[32];
 
 	for (int i = 0; i < ROUTE_SLOTS; i++) {
@@ -151,7 +151,7 @@ static void
 any_status_an_origin_invents_is_counted(void **state)
 {
 	struct observations *o = observations_new(1);
-	struct outcome out = a_hit(observations_route_slot(o, "/"));
+	struct tally out = a_hit(observations_route_slot(o, "/"));
 	const int odd[] = {0, 999, -1, 1000};
 
 	for (unsigned i = 0; i < 4; i++) {
@@ -167,7 +167,7 @@ static void
 a_routes_name_cannot_break_the_page(void **state)
 {
 	struct observations *o = observations_new(1);
-	struct outcome out = a_hit(observations_route_slot(o, "/\"\\\n\xff"));
+	struct tally out = a_hit(observations_route_slot(o, "/\"\\\n\xff"));
 
 	observe_request(observations_worker(o, 0), &out);
 	assert_told(o,
@@ -211,7 +211,7 @@ static void *
 serve(void *ob)
 {
 	for (unsigned i = 0; i < EACH; i++) {
-		struct outcome out = a_hit(i % 50);
+		struct tally out = a_hit(i % 50);
 
 		out.status = 200 + (int)(i % 300);
 		observe_request(ob, &out);
@@ -257,7 +257,7 @@ counting_is_cheap(void **state)
 	const int n = 20000000;
 	struct observations *o;
 	struct observer *ob;
-	struct outcome out;
+	struct tally out;
 	int64_t from_us;
 
 	if (getenv("FOREBAY_MEASURE") == NULL)
