@@ -147,12 +147,12 @@ object_free(struct object *o)
 }
 
 void
-object_unref(struct object **op)
+object_drop(struct object **op)
 {
 	struct object *o = *op;
 
 	*op = NULL;
-	if (o != NULL && atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) == 1)
+	if (atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) == 1)
 		object_free(o);
 }
 

@@ -182,9 +182,15 @@ object_ref(struct object *o)
 	atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
 	return o;
 }
-/* Drops the reference and sets *op to NULL; NULL is allowed. The last one lets go of the body and the
- * variants. */
-void object_unref(struct object **op);
+/* Drops the reference and sets *op to NULL. The last one lets go of the body and the variants. */
+void object_drop(struct object **op);
+/* The same, and NULL is allowed. */
+static inline void
+object_unref(struct object **op)
+{
+	if (*op != NULL)
+		object_drop(op);
+}
 
 /* The variant in that coding, or NULL. Its body lives as long as the caller's reference to o. */
 struct object_variant *object_find_variant(const struct object *o, uint8_t encoding);

@@ -22,7 +22,7 @@ struct loop {
 	struct event_base *base;
 	struct event *wake; /* fires when the wheel's next slot is due */
 	int64_t wake_ms;    /* when it will; INT64_MAX: not armed */
-	int64_t now_ms, wall_ms;
+	int64_t now_ms, wall_ms, last_us;
 	bool now_known, wall_known;
 	bool stopping;
 	struct link later;
@@ -121,10 +121,23 @@ int64_t
 loop_now_ms(struct loop *l)
 {
 	if (!l->now_known) {
-		l->now_ms = clock_mono_ms();
+		l->now_ms = loop_read_us(l) / 1000;
 		l->now_known = true;
 	}
 	return l->now_ms;
+}
+
+int64_t
+loop_read_us(struct loop *l)
+{
+	return l->last_us = clock_mono_us();
+}
+
+int64_t
+loop_last_us(struct loop *l)
+{
+	loop_now_ms(l);
+	return l->last_us;
 }
 
 int64_t

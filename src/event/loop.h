@@ -29,6 +29,10 @@ void loop_settle(struct loop *l);
 /* Monotonic and wall clock of this turn, ms. */
 int64_t loop_now_ms(struct loop *l);
 int64_t loop_wall_ms(struct loop *l);
+/* Monotonic microseconds, for measuring: read now; and as the clock was read last in this turn, which is when something before it was
+ * over. What begins in a turn that brought much has waited since. */
+int64_t loop_read_us(struct loop *l);
+int64_t loop_last_us(struct loop *l);
 /* For this room and for the adapters of libraries (c-ares, hiredis) only. */
 struct event_base *loop_base(struct loop *l);
 

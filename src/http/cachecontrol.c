@@ -63,12 +63,17 @@ find_seconds(struct slice name)
 	return NULL;
 }
 
+/* What a message says that says nothing. */
+static const struct cache_control nothing = {
+#define X(member, directive, malformed) .member = CC_NONE,
+    CC_SECONDS(X)
+#undef X
+};
+
 static void
 cache_control_init(struct cache_control *cc)
 {
-	*cc = (struct cache_control){0};
-	for (size_t i = 0; i < ROWS(seconds_rows); i++)
-		*seconds_of(cc, &seconds_rows[i]) = CC_NONE;
+	*cc = nothing;
 }
 
 int32_t
@@ -302,6 +307,10 @@ has_bare_max_stale(const struct head *h)
 void
 cache_control_of_request(const struct head *h, struct cache_control *out)
 {
+	if (!head_has(h, FIELD_CACHE_CONTROL) && !head_has(h, FIELD_PRAGMA)) {
+		*out = nothing;
+		return;
+	}
 	read_cache_control(h, out);
 	if (out->source == CC_FROM_CACHE_CONTROL) {
 		if (out->max_stale_s == CC_NONE && has_bare_max_stale(h))

@@ -41,7 +41,7 @@ static bool
 take_version(
     struct h1_parser *p, struct head *h, const char *s, size_t n, size_t at, enum h1_fault no)
 {
-	int minor = version_of(s, n);
+	int minor = n == 8 && memcmp(s, "HTTP/1.1", 8) == 0 ? 1 : version_of(s, n);
 
 	if (minor < 0)
 		return bad(p, minor == -1 ? H1_FAULT_version : no, at);
@@ -53,7 +53,8 @@ take_version(
 static bool
 take_request_line(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t end)
 {
-	size_t n = scan_plain(b + at, end - at, SCAN_TOKEN), target;
+	bool is_get = end - at > 4 && memcmp(b + at, "GET ", 4) == 0; /* almost every request */
+	size_t n = is_get ? 3 : scan_plain(b + at, end - at, SCAN_TOKEN), target;
 	enum h1_fault fault = head_put_method(h, at, n);
 
 	if (fault != H1_FAULT_none || at + n >= end || b[at + n] != ' ')
@@ -98,9 +99,13 @@ take_status_line(struct h1_parser *p, struct head *h, const char *b, size_t at, 
 static bool
 take_field(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t end)
 {
-	size_t name = scan_plain(b + at, end - at, SCAN_TOKEN), value = at + name + 1, bad_at;
+	size_t name = scan_colon(b + at, end - at, p->have - at), value, bad_at;
+	enum field_id id = field_id_of(slice_of(b + at, name));
 	enum h1_fault fault;
 
+	if (id == FIELD_OTHER) /* the characters of a known name are good */
+		name = scan_plain(b + at, end - at, SCAN_TOKEN);
+	value = at + name + 1;
 	if (b[at] == ' ' || b[at] == '\t')
 		return bad(p, H1_FAULT_folded, at);
 	if (at + name >= end || b[at + name] != ':')
@@ -112,8 +117,7 @@ take_field(struct h1_parser *p, struct head *h, const char *b, size_t at, size_t
 		value++;
 	while (end > value && (b[end - 1] == ' ' || b[end - 1] == '\t'))
 		end--;
-	fault =
-	    head_put_field(h, field_id_of(slice_of(b + at, name)), at, name, value, end - value);
+	fault = head_put_field(h, id, at, name, value, end - value);
 	return fault == H1_FAULT_none || bad(p, fault, at);
 }
 

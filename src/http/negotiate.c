@@ -65,6 +65,8 @@ preference_read(struct slice member, struct preference *out)
 	return out->what.n > 0;
 }
 
+_Static_assert(ENC_IDENTITY == 1, "identity is the first of ENCODINGS");
+
 static int
 index_of(enum encoding e)
 {
@@ -83,6 +85,11 @@ accept_encoding_read(const struct head *request, struct accept_encoding *out)
 	bool listed[ENC_KNOWN] = {false}, has_any = false;
 
 	*out = (struct accept_encoding){.present = head_has(request, FIELD_ACCEPT_ENCODING)};
+	if (!out->present) {
+		out->q[0] = 1; /* identity, as below */
+		out->accepted = ENC_IDENTITY;
+		return;
+	}
 	while (head_list_next(request, FIELD_ACCEPT_ENCODING, &w, &member)) {
 		if (!preference_read(member, &p))
 			continue;

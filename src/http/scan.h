@@ -2,7 +2,7 @@
  *
  * Each scan is there twice, byte by byte and sixteen bytes at a time where the processor has SSE2 (every x86-64 has). The
  * plain one is what is meant and the wide one must say the same of any bytes: tests/unit/test_http_scan.c and
- * tests/fuzz/fuzz_http_scan.c hold them against each other. None reads beyond the n bytes it is given.
+ * tests/fuzz/fuzz_http_scan.c hold them against each other. None reads beyond the bytes it is given.
  */
 #ifndef HTTP_SCAN_H
 #define HTTP_SCAN_H
@@ -127,6 +127,26 @@ SCAN_WIDE(scan_value, SCAN_VALUE, scan_no_value)
 SCAN_WIDE(scan_target, SCAN_TARGET, scan_no_target)
 SCAN_WIDE(scan_path, SCAN_PATH, scan_no_path)
 #undef SCAN_WIDE
+
+/* Where the first colon is, or n. room: bytes that may be read, n of them or more. */
+static inline size_t
+scan_colon(const char *p, size_t n, size_t room)
+{
+	size_t i = 0;
+
+	for (; i < n && room - i >= 16; i += 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *)(p + i));
+		unsigned found = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(':')));
+
+		if (found != 0) {
+			i += (unsigned)__builtin_ctz(found);
+			return i < n ? i : n;
+		}
+	}
+	while (i < n && p[i] != ':')
+		i++;
+	return i < n ? i : n;
+}
 #else
 static inline size_t
 scan_value(const char *p, size_t n)
@@ -144,6 +164,16 @@ static inline size_t
 scan_path(const char *p, size_t n)
 {
 	return scan_plain(p, n, SCAN_PATH);
+}
+
+static inline size_t
+scan_colon(const char *p, size_t n, size_t room)
+{
+	size_t i = 0;
+
+	while (i < n && p[i] != ':')
+		i++;
+	return i;
 }
 #endif
 

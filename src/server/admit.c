@@ -340,9 +340,9 @@ step_admit(struct exchange *x)
 	x->has_authorization =
 	    head_has(&x->head, FIELD_AUTHORIZATION) || x->client->certificate.own.n > 0;
 	x->is_upgrade = is_upgrade(x);
-	if (x->route->limits_count == 0)
-		return exchange_act(x);
-	return exchange_to(x, STEP_limit);
+	if (x->route->limits_count > 0)
+		return exchange_to(x, STEP_limit);
+	return x->route->action == ROUTE_PROXY ? exchange_to(x, STEP_lookup) : exchange_act(x);
 }
 
 /* --- cookies --- */

@@ -46,10 +46,10 @@ is_ours(const struct affinity_conf *c, struct slice pair)
 bool
 affinity_has_other_cookies(const struct exchange *x)
 {
-	const struct affinity_conf *c = conf_of(x);
+	const struct field *f = head_find(&x->head, FIELD_COOKIE);
+	const struct affinity_conf *c = f == NULL ? NULL : conf_of(x);
 
-	for (const struct field *f = head_find(&x->head, FIELD_COOKIE); f != NULL;
-	     f = head_next(&x->head, f)) {
+	for (; f != NULL; f = head_next(&x->head, f)) {
 		struct slice rest = field_value(&x->head, f), pair;
 
 		if (c == NULL)

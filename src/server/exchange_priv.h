@@ -77,13 +77,9 @@ struct exchange {
 
 	/* the request */
 	struct url url;
-	struct captures captures;
 	struct slice client_ip; /* as text, through trusted proxies; in mem */
-	struct address client_address;
 	struct slice request_id;
 	bool peer_is_trusted;
-	struct cache_control cc; /* the request's */
-	struct accept_encoding accept;
 	bool has_cookie, has_authorization;
 	bool is_upgrade;
 	struct upload upload; /* wraps the client's, counting */
@@ -98,7 +94,6 @@ struct exchange {
 
 	/* limits */
 	unsigned met_count; /* of met, below */
-	struct limit_waiter waiter;
 	bool is_queued;
 	bool
 	    waiter_is_out; /* the table still has the waiter: the exchange must stand until its wake */
@@ -203,7 +198,12 @@ struct exchange {
 	struct arena mem;
 	struct buf out; /* the rendered head, without what frames it */
 
-	/* Large, and not cleared: each is written before it is read. */
+	/* Large, and not cleared: each is written before it is read, what STEP_admit writes by nobody before. */
+	struct address client_address;
+	struct captures captures;      /* its count is cleared */
+	struct cache_control cc;       /* the request's; by STEP_admit */
+	struct accept_encoding accept; /* likewise */
+	struct limit_waiter waiter;
 	struct head head;   /* the request's */
 	struct head origin; /* the object's, parsed, unless is_rendered; see exchange_read_head() */
 	struct rate_verdict met[ROUTE_LIMITS_MAX];

@@ -9,6 +9,8 @@ expand_tags(struct exchange *x)
 	const struct route_cache *rc = &x->route->cache;
 	struct buf tags = {0};
 
+	if (rc->tags_count == 0)
+		return;
 	for (unsigned i = 0; i < rc->tags_count; i++) {
 		template_expand(rc->tags[i], &x->captures, &tags);
 		buf_add_char(&tags, '\0');

@@ -159,7 +159,7 @@ new_id(struct exchange *x)
 {
 	char *p = arena_alloc(&x->mem, 32);
 
-	put_hex(p, x->worker->request_prefix);
+	memcpy(p, x->worker->request_prefix, 16);
 	put_hex(p + 16, x->worker->request_serial++);
 	return slice_of(p, 32);
 }

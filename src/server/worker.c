@@ -1,6 +1,7 @@
 #include "server/worker.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
@@ -49,6 +50,7 @@ static void on_drain_deadline(void *arg);
 struct worker *
 worker_new(struct commons *c, unsigned index)
 {
+	uint64_t random;
 	struct worker *w = must_calloc(1, sizeof(*w));
 
 	w->index = index;
@@ -74,7 +76,9 @@ worker_new(struct commons *c, unsigned index)
 	list_init(&w->errands);
 	timer_init(&w->limit_poll, on_limit_poll, w);
 	timer_init(&w->drain, on_drain_deadline, w);
-	random_bytes(&w->request_prefix, sizeof(w->request_prefix));
+	random_bytes(&random, sizeof(random));
+	snprintf(
+	    w->request_prefix, sizeof(w->request_prefix), "%016llx", (unsigned long long)random);
 	return w;
 fail_mailbox:
 	mailbox_free(&w->mailbox);

@@ -112,7 +112,9 @@ struct worker {
 	struct date_memo origin_dates; /* the Date that came last */
 	struct observer *observer;     /* this worker's counters */
 	uint64_t dice;		       /* counts throws; seeded hashing makes them random */
-	uint64_t request_prefix, request_serial; /* for request ids: random, then counting */
+	/* For request ids: sixteen random hex digits, then a count. */
+	char request_prefix[17];
+	uint64_t request_serial;
 	/* What connections that are not idle need, their input buffers (of HTTP/2), exchanges, streams of HTTP/2, fills */
 	struct spare spare_conns, spare_inputs, spare_exchanges, spare_streams, spare_fills;
 	struct h2_blocks *h2_blocks;

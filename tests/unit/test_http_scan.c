@@ -21,6 +21,12 @@ expect_same(const char *bytes, size_t n)
 	assert_int_equal(scan_value(p, n), scan_plain(p, n, SCAN_VALUE));
 	assert_int_equal(scan_target(p, n), scan_plain(p, n, SCAN_TARGET));
 	assert_int_equal(scan_path(p, n), scan_plain(p, n, SCAN_PATH));
+	for (size_t line = 0; line <= n; line++) {
+		const char *colon = memchr(p, ':', line);
+
+		assert_int_equal(
+		    scan_colon(p, line, n), colon == NULL ? line : (size_t)(colon - p));
+	}
 	free(p);
 }
 
