@@ -88,7 +88,7 @@ fill_fail(struct fill *f, enum fetch_end end)
 	if (!f->done) {
 		bool never_sent = end == FETCH_unresolved || end == FETCH_refused ||
 		    end == FETCH_connect_slow || end == FETCH_no_connection ||
-		    end == FETCH_tls_certificate;
+		    end == FETCH_tls_certificate || end == FETCH_no_upgrade;
 
 		if (!never_sent)
 			purge_set_carry_out(

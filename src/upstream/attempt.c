@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 
+#include "base/log.h"
 #include "event/lookup.h"
 #include "event/tls.h"
 #include "upstream/health.h"
@@ -29,11 +30,20 @@ arm_deadline(struct attempt *a)
 
 /* --- where HTTP/2 may be spoken --- */
 
+/* Only ALPN can agree on HTTP/1.1 with a server of HTTP/2. */
+static bool
+may_be_h1(const struct attempt *a)
+{
+	return a->upstream->conf.protocol != PROTOCOL_h2 ||
+	    (a->wants_h1 && a->upstream->secure != NULL);
+}
+
 static bool
 may_be_h2(const struct attempt *a)
 {
-	return a->upstream->conf.protocol == PROTOCOL_h2 ||
-	    (a->upstream->conf.protocol == PROTOCOL_auto && !a->wants_h1);
+	return a->upstream->conf.protocol == PROTOCOL_h2
+	    ? !may_be_h1(a)
+	    : a->upstream->conf.protocol == PROTOCOL_auto && !a->wants_h1;
 }
 
 static struct server_seat *
@@ -79,7 +89,7 @@ protocols_of(const struct attempt *a)
 {
 	if (!may_be_h2(a))
 		return "http/1.1";
-	return a->upstream->conf.protocol == PROTOCOL_h2 ? "h2" : "h2 http/1.1";
+	return may_be_h1(a) ? "h2 http/1.1" : "h2";
 }
 
 static void
@@ -244,10 +254,38 @@ attempt_choose(struct attempt *a)
 	names_refresh(a->pool, a->resolver, a->upstream);
 }
 
+/* --- a change of protocol, where HTTP/2 is what the servers speak --- */
+
+static bool
+is_exception(const struct attempt *a)
+{
+	return a->wants_h1 && a->upstream->conf.protocol == PROTOCOL_h2;
+}
+
+/* No fault of the server's: or clients could have it taken for failing. */
+static void
+attempt_refuse_upgrade(struct attempt *a)
+{
+	if (!atomic_exchange(&a->upstream->has_told_upgrade, true))
+		log_warn("upstream %s: an upgrade (WebSocket) was refused: protocol is h2, and %s",
+		    a->upstream->conf.name,
+		    a->upstream->secure == NULL ? "without tls there is no agreeing on HTTP/1.1"
+						: "the server does not agree to HTTP/1.1 by ALPN");
+	if (a->server == NULL)
+		attempt_fail(a, FETCH_no_upgrade);
+	else
+		attempt_next_server(a, FETCH_no_upgrade);
+}
+
 static void
 on_attempt_look(void *arg)
 {
 	struct attempt *a = arg;
+
+	if (is_exception(a) && a->upstream->secure == NULL) {
+		attempt_refuse_upgrade(a);
+		return;
+	}
 
 	if (a->server == NULL)
 		attempt_choose(a);
@@ -263,7 +301,7 @@ on_attempt_look(void *arg)
 		attempt_succeed(a, true);
 		return;
 	}
-	if (!a->wants_new && a->upstream->conf.protocol != PROTOCOL_h2)
+	if (!a->wants_new && may_be_h1(a))
 		a->conn = pool_borrow_idle(a->pool, a->server,
 		    &(struct pool_wish){&a->announce, &a->owner->stream, a->arg});
 	if (a->conn != NULL)
@@ -292,15 +330,21 @@ attempt_announce(struct attempt *a)
 	    stream_writev(a->conn->stream, &iov, 1, true) == (ssize_t)iov.iov_len;
 }
 
+static bool
+has_agreed(const struct attempt *a, struct slice protocol)
+{
+	struct tls_info info;
+
+	return stream_tls_info(a->conn->stream, &info) && slice_eq(info.protocol, protocol);
+}
+
 /* Whether HTTP/2 is what was agreed on; without TLS it is known. */
 static bool
 is_h2(const struct attempt *a)
 {
-	struct tls_info info;
-
 	if (a->upstream->secure == NULL)
 		return a->upstream->conf.protocol == PROTOCOL_h2;
-	return stream_tls_info(a->conn->stream, &info) && slice_eq(info.protocol, SLICE_LIT("h2"));
+	return has_agreed(a, SLICE_LIT("h2"));
 }
 
 /* The stream speaks now, as it should or plainly. */
@@ -309,7 +353,11 @@ attempt_hand_over(struct attempt *a)
 {
 	bool speaks_h2 = is_h2(a);
 
-	if (!speaks_h2 && a->upstream->conf.protocol == PROTOCOL_h2) {
+	if (is_exception(a) && !has_agreed(a, SLICE_LIT("http/1.1"))) {
+		attempt_refuse_upgrade(a);
+		return;
+	}
+	if (!speaks_h2 && !may_be_h1(a)) {
 		attempt_blame_server(a, FETCH_not_h2);
 		return;
 	}
@@ -356,6 +404,8 @@ on_attempt_writable(void *arg)
 	end = secure_done(a->conn);
 	if (end == FETCH_done)
 		attempt_hand_over(a);
+	else if (is_exception(a) && (end == FETCH_tls_refused || end == FETCH_tls_failed))
+		attempt_refuse_upgrade(a);
 	else
 		attempt_blame_server(a, end);
 }

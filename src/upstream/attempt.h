@@ -45,7 +45,7 @@ struct attempt {
 	struct h2link *h2;   /* where HTTP/2 is spoken, in the place of conn; shared with others */
 	struct h2_call call; /* there, begun by the owner */
 	bool is_opening;     /* counted as such in the seat: others wait for what comes of it */
-	bool wants_h1;	     /* HTTP/1.1, where there is a choice */
+	bool wants_h1;	     /* HTTP/1.1, where there is a choice; for an upgrade there must be */
 	bool is_reused;	     /* conn, or h2, has served before */
 	bool wants_new;	     /* an idle connection will not do */
 	int64_t

@@ -90,7 +90,7 @@
 	X(slow_start, duration, "off", "1s", "1h", "A server that comes back begins with a tenth of its weight, and has all of it after that long", .words = upstream_life_words) \
 	X(host, choice(upstream_host_words), "client", NULL, NULL, "The Host sent to it: what the client asked for, or the server's own name") \
 	X(tls, map(struct upstream_tls_conf, upstream_tls_table), "off", NULL, NULL, "TLS to the servers; their certificates are verified", .may_be_off = true) \
-	X(protocol, choice(upstream_protocol_words), "http1", NULL, NULL, "What is spoken to the servers: `http1`, `h2` (agreed on by ALPN with `tls`, else taken for granted; gRPC needs it), `auto` (with `tls`: HTTP/2 where a server agrees to it)") \
+	X(protocol, choice(upstream_protocol_words), "http1", NULL, NULL, "What is spoken to the servers: `http1`, `h2` (agreed on by ALPN with `tls`, else taken for granted; gRPC needs it; a WebSocket goes by HTTP/1.1 where the server agrees to that by ALPN, else it gets 502), `auto` (with `tls`: HTTP/2 where a server agrees to it)") \
 	X(proxy_protocol, choice(upstream_proxy_words), "off", NULL, NULL, "`v2`: each connection begins by saying, by the PROXY protocol, for which client it is, and serves only him") \
 	X(connections, map(struct upstream_pool_conf, upstream_pool_table), NULL, NULL, NULL, "Connections kept open to it") \
 	X(timeouts, map(struct upstream_timeout_conf, upstream_timeout_table), NULL, NULL, NULL, "How long is waited for it")

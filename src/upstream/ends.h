@@ -18,6 +18,7 @@
 	X(overloaded,        503, "each server has connections.requests on their way",   "connection_limit_reached") \
 	X(turned_away,       503, "the server would not look at the request (REFUSED_STREAM, GOAWAY)", "connection_limit_reached") \
 	X(not_h2,            502, "the server does not speak HTTP/2",                       "http_protocol_error")    \
+	X(no_upgrade,        502, "the server takes no change of protocol: it is spoken to by HTTP/2", "http_upgrade_failed") \
 	X(stream_reset,      502, "the server reset the request's stream",                  "connection_terminated")  \
 	X(send_failed,       502, "the server closed while the request was being sent",     "connection_terminated")  \
 	X(closed_early,      502, "the server closed without a response",                   "connection_terminated")  \

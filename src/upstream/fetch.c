@@ -75,7 +75,8 @@ is_unsent(enum fetch_end end)
 {
 	return end == FETCH_unresolved || end == FETCH_refused || end == FETCH_connect_slow ||
 	    end == FETCH_no_connection || end == FETCH_overloaded || end == FETCH_tls_certificate ||
-	    end == FETCH_tls_refused || end == FETCH_tls_failed || end == FETCH_turned_away;
+	    end == FETCH_tls_refused || end == FETCH_tls_failed || end == FETCH_turned_away ||
+	    end == FETCH_no_upgrade;
 }
 
 void

@@ -299,6 +299,7 @@ struct upstream {
 	int64_t slow_looked_ms;		     /* when latencies were last looked at */
 	struct drains *drains;		     /* whom an operator has taken out; own reference */
 	unsigned drains_seen;		     /* their version that the servers know of */
+	_Atomic bool has_told_upgrade;	     /* in the log: one was refused */
 	struct secure *secure;		     /* upstream/secure.h; NULL: no TLS */
 	void (*on_free)(struct upstream *u); /* gives that back, where it is not NULL */
 };
