@@ -3,11 +3,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
 #include "base/mem.h"
 #include "cache/key.h"
-
-#define SLOTS 65536 /* positions in each table */
+#include "cache/purgetable.h"
 
 enum strength { HARD, SOFT, STRENGTHS };
 
@@ -24,12 +22,12 @@ struct pattern {
  * head it read. It may find later ones too: a purge that is being taken in. */
 struct purgelog {
 	_Atomic uint64_t head;
-	_Atomic uint64_t since[STRENGTHS];	  /* everything that was fetched before */
-	_Atomic uint64_t newest_pattern;	  /* no pattern in the list is later */
-	_Atomic uint64_t exact[STRENGTHS][SLOTS]; /* by hash of the URL, or of its path */
-	_Atomic uint64_t loose[STRENGTHS][SLOTS]; /* likewise, each without its query */
-	_Atomic uint64_t tag[STRENGTHS][SLOTS];	  /* by hash of the tag */
-	pthread_mutex_t writer;			  /* one purge at a time. Before patterns_lock. */
+	_Atomic uint64_t since[STRENGTHS];   /* everything that was fetched before */
+	_Atomic uint64_t newest_pattern;     /* no pattern in the list is later */
+	struct purge_table exact[STRENGTHS]; /* URLs, or their paths */
+	struct purge_table loose[STRENGTHS]; /* likewise, each without its query */
+	struct purge_table tags[STRENGTHS];
+	pthread_mutex_t writer; /* one purge at a time. Before patterns_lock. */
 	void (*see)(void *arg, const struct purge *p, uint64_t pos);
 	void *see_arg;
 	pthread_rwlock_t patterns_lock;
@@ -96,12 +94,6 @@ uint64_t
 purgelog_head(const struct purgelog *l)
 {
 	return load(&l->head);
-}
-
-static unsigned
-slot_of(struct slice what)
-{
-	return (unsigned)(hash_bytes(what.p, what.n) % SLOTS);
 }
 
 static struct slice
@@ -201,15 +193,16 @@ purgelog_add(struct purgelog *l, const struct purge *p)
 	pos = load(&l->head) + 1;
 	switch (p->kind) {
 	case PURGE_EXACT:
-		store(&l->exact[strength][slot_of(cache_key_name(what))], pos);
-		store(&l->loose[strength][slot_of(without_query(cache_key_name(what)))], pos);
+		what = cache_key_name(what);
+		purge_table_note(&l->exact[strength], what, pos);
+		purge_table_note(&l->loose[strength], without_query(what), pos);
 		break;
 	case PURGE_PREFIX:
 	case PURGE_PATTERN:
 		add_pattern(l, p, cache_key_name(what), pos);
 		break;
 	case PURGE_TAG:
-		store(&l->tag[strength][slot_of(what)], pos);
+		purge_table_note(&l->tags[strength], what, pos);
 		break;
 	case PURGE_ALL:
 		store(&l->since[strength], pos);
@@ -356,17 +349,17 @@ is_purged(struct purgelog *l, const struct suspect *x, enum strength strength)
 	struct slice tags = x->tags;
 
 	if (load(&l->since[strength]) > x->pos ||
-	    load(&l->exact[strength][slot_of(x->name)]) > x->pos ||
-	    load(&l->exact[strength][slot_of(x->path)]) > x->pos)
+	    purge_table_knows(&l->exact[strength], x->name, x->pos) ||
+	    purge_table_knows(&l->exact[strength], x->path, x->pos))
 		return true;
 	if (x->is_loose &&
-	    (load(&l->loose[strength][slot_of(without_query(x->name))]) > x->pos ||
-		load(&l->loose[strength][slot_of(without_query(x->path))]) > x->pos))
+	    (purge_table_knows(&l->loose[strength], without_query(x->name), x->pos) ||
+		purge_table_knows(&l->loose[strength], without_query(x->path), x->pos)))
 		return true;
 	while (tags.n > 0) {
 		size_t n = slice_index(tags, '\0');
 
-		if (load(&l->tag[strength][slot_of(slice_of(tags.p, n))]) > x->pos)
+		if (purge_table_knows(&l->tags[strength], slice_of(tags.p, n), x->pos))
 			return true;
 		tags = slice_skip(tags, n < tags.n ? n + 1 : n);
 	}

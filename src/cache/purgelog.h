@@ -3,8 +3,8 @@
  * Each purge is one entry with a number. An object carries the number that was newest when its
  * *fetch began* (facts.log_pos); it is valid only if no later entry matches it. That makes a purge
  * causal: a response that was on its way while the purge was taken is never served again (hard) or
- * counts as stale (soft). Bounded: exact keys and tags live in fixed tables of last positions by
- * hash (a collision only purges too much), prefixes and patterns in a short list that a sweep of
+ * counts as stale (soft). Bounded: exact keys and tags live in fixed tables of last positions
+ * (cache/purgetable.h: they only purge too much), prefixes and patterns in a short list that a sweep of
  * the store retires; when the list is full the oldest are merged into "everything before this
  * position". An object remembers up to where it was found valid (valid_pos), so a hit compares one
  * number with the head of the log. Thread-safe; reading the head is one atomic load.
@@ -57,7 +57,7 @@ enum purge_verdict purgelog_judge_parts(
     struct purgelog *l, struct slice key, struct slice tags, uint64_t log_pos);
 
 /* Whether the purge means what is stored under key with these tags, whenever it was fetched. By the
- * words: what the tables' collisions purge beside is not meant. */
+ * words: what the tables purge beside is not meant. */
 bool purge_means(const struct purge *p, struct slice key, struct slice tags);
 /* see is called for every purge that is taken in, with its position, before that becomes the head; one at
  * a time, on whichever thread takes it; it must not call back. Before the first purge. */

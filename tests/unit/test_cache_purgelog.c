@@ -117,6 +117,50 @@ a_response_on_its_way_during_a_purge_is_gone(void **state)
 }
 
 static void
+purge_many(struct purgelog *l, unsigned from, unsigned count)
+{
+	for (unsigned i = from; i < from + count; i++) {
+		char url[64];
+
+		snprintf(url, sizeof(url), "shop.test/orders/%u", i);
+		purge(l, PURGE_EXACT, url);
+		purge(l, PURGE_TAG, url);
+	}
+}
+
+static void
+what_is_looked_at_now_and_then_outlives_any_number_of_purges_of_others(void **state)
+{
+	struct purgelog *l = purgelog_new();
+	struct object *o = fetched_at(0);
+
+	for (unsigned round = 0; round < 200; round++) {
+		purge_many(l, round * 3000, 3000);
+		assert_int_equal(purgelog_judge(l, o), PURGE_VALID);
+	}
+	object_unref(&o);
+	purgelog_free(&l);
+}
+
+static void
+what_was_purged_stays_so_whatever_is_purged_behind_it(void **state)
+{
+	for (unsigned count = 1; count < 2000000; count *= 8) {
+		struct purgelog *l = purgelog_new();
+
+		purge(l, PURGE_EXACT, "shop.test/products/7?page=2");
+		purge_many(l, 0, count);
+		assert_int_equal(purgelog_judge_parts(l, KEY, SLICE_NONE, 0), PURGE_GONE);
+		purge(l, PURGE_TAG, "vehicle:7");
+		purge_many(l, 0, count);
+		assert_int_equal(
+		    purgelog_judge_parts(l, KEY, TAGS, purgelog_head(l) - 2 * count - 1),
+		    PURGE_GONE);
+		purgelog_free(&l);
+	}
+}
+
+static void
 an_object_found_valid_is_not_judged_again(void **state)
 {
 	struct purgelog *l = purgelog_new();
@@ -451,6 +495,9 @@ main(void)
 	    cmocka_unit_test(a_purge_of_any_query_drops_what_answers_many),
 	    cmocka_unit_test(a_purge_names_what_it_drops),
 	    cmocka_unit_test(a_response_on_its_way_during_a_purge_is_gone),
+	    cmocka_unit_test(
+		what_is_looked_at_now_and_then_outlives_any_number_of_purges_of_others),
+	    cmocka_unit_test(what_was_purged_stays_so_whatever_is_purged_behind_it),
 	    cmocka_unit_test(an_object_found_valid_is_not_judged_again),
 	    cmocka_unit_test(a_soft_purge_makes_stale_until_a_newer_object_comes),
 	    cmocka_unit_test(a_soft_purge_after_a_hard_one_does_not_soften_it),
