@@ -68,6 +68,13 @@ limit_key_add_client(struct limit_key *k, const struct sockaddr *sa)
 	if (sa != NULL && sa->sa_family == AF_INET) {
 		const struct sockaddr_in *v4 = (const void *)sa;
 
+		if (k->n == 0) { /* the same as below: most often it is the only part */
+			k->bytes[0] = LIMIT_KEY_CLIENT;
+			k->bytes[1] = 4;
+			memcpy(k->bytes + 2, &v4->sin_addr, 4);
+			k->n = 6;
+			return;
+		}
 		limit_key_add(k, LIMIT_KEY_CLIENT, slice_of(&v4->sin_addr, 4));
 	} else if (sa != NULL && sa->sa_family == AF_INET6) {
 		key_add_v6(k, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);

@@ -26,6 +26,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/hash.h"
 #include "base/list.h"
 #include "base/slice.h"
 #include "policy/ratelimit.h"
@@ -152,8 +153,17 @@ void limit_wake_all(struct limit_table *t, struct link *woken);
 int limit_shards_init(struct limit_table *t, size_t max_bytes);
 void limit_shards_fini(struct limit_table *t);
 
-uint64_t limit_key_hash(const struct limiter *l, struct slice key);
-struct limit_shard *limit_shard_of(struct limit_table *t, uint64_t hash);
+static inline uint64_t
+limit_key_hash(const struct limiter *l, struct slice key)
+{
+	return hash_more(l->seed, key.p, key.n);
+}
+
+static inline struct limit_shard *
+limit_shard_of(struct limit_table *t, uint64_t hash)
+{
+	return &t->shards[(hash >> 32) & (t->shard_count - 1)];
+}
 
 /* The entry, or NULL. */
 struct limit_entry *limit_shard_find(

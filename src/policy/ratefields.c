@@ -67,6 +67,23 @@ parameter_add(struct buf *b, char name, uint64_t value)
 	buf_add_u64(b, value);
 }
 
+struct rate_label
+rate_label_of(struct arena *mem, const char *name, uint32_t limit, int64_t window_ms)
+{
+	struct rate_label l = {.name = slice_from(name)};
+	struct buf text = {0};
+	size_t quoted;
+
+	sf_string_add(&text, l.name);
+	quoted = text.n;
+	parameter_add(&text, 'q', limit);
+	parameter_add(&text, 'w', seconds_up(window_ms));
+	l.policy = arena_copy(mem, buf_slice(&text));
+	l.quoted = slice_of(l.policy.p, quoted);
+	buf_fini(&text);
+	return l;
+}
+
 /* Who has least left; of equals the one that stays so for longest. */
 static const struct limit_answer *
 tightest(const struct rate_verdict *met, unsigned n)
@@ -81,41 +98,6 @@ tightest(const struct rate_verdict *met, unsigned n)
 			best = a;
 	}
 	return best;
-}
-
-void
-rate_policy_write(struct buf *b, struct slice name, uint32_t limit, int64_t window_ms)
-{
-	sf_string_add(b, name);
-	parameter_add(b, 'q', limit);
-	parameter_add(b, 'w', seconds_up(window_ms));
-}
-
-static void
-value_policy(struct buf *b, const struct rate_verdict *met, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		if (i > 0)
-			buf_add_lit(b, ", ");
-		if (met[i].policy.n > 0)
-			buf_add_slice(b, met[i].policy);
-		else
-			rate_policy_write(
-			    b, met[i].name, met[i].answer.limit, met[i].answer.window_ms);
-	}
-}
-
-static void
-value_state(struct buf *b, const struct rate_verdict *met, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		if (i > 0)
-			buf_add_lit(b, ", ");
-		sf_string_add(b, met[i].name);
-		parameter_add(b, 'r', met[i].answer.remaining);
-		if (met[i].answer.reset_ms > 0)
-			parameter_add(b, 't', seconds_up(met[i].answer.reset_ms));
-	}
 }
 
 static void
@@ -147,23 +129,66 @@ value_reset(struct buf *b, const struct rate_verdict *met, unsigned n)
 	buf_add_u64(b, seconds_up(tightest(met, n)->reset_ms));
 }
 
-static void
-value_retry(struct buf *b, const struct rate_verdict *met, unsigned n)
+static char *
+put(char *at, const void *p, size_t n)
 {
-	buf_add_u64(b, rate_retry_s(met, n));
+	memcpy(at, p, n);
+	return at + n;
 }
 
-struct field_maker {
+#define PUT_LIT(at, s) put((at), (s), sizeof(s) - 1)
+
+static char *
+put_policies(char *at, const struct rate_verdict *met, unsigned n)
+{
+	at = PUT_LIT(at, "RateLimit-Policy: ");
+	for (unsigned i = 0; i < n; i++) {
+		at = i == 0 ? at : PUT_LIT(at, ", ");
+		at = put(at, met[i].label->policy.p, met[i].label->policy.n);
+	}
+	return PUT_LIT(at, "\r\n");
+}
+
+static char *
+put_states(char *at, const struct rate_verdict *met, unsigned n)
+{
+	at = PUT_LIT(at, "RateLimit: ");
+	for (unsigned i = 0; i < n; i++) {
+		const struct limit_answer *a = &met[i].answer;
+
+		at = i == 0 ? at : PUT_LIT(at, ", ");
+		at = put(at, met[i].label->quoted.p, met[i].label->quoted.n);
+		at = u64_write(PUT_LIT(at, ";r="), a->remaining);
+		if (a->reset_ms > 0)
+			at = u64_write(PUT_LIT(at, ";t="), seconds_up(a->reset_ms));
+	}
+	return PUT_LIT(at, "\r\n");
+}
+
+/* Many an answer has these: room is looked for once. */
+static void
+add_draft_11(struct buf *out, const struct rate_verdict *met, unsigned n)
+{
+	size_t most = sizeof("RateLimit-Policy: \r\nRateLimit: \r\n");
+	char *at;
+
+	for (unsigned i = 0; i < n; i++)
+		most += met[i].label->policy.n + met[i].label->quoted.n + 2 * U64_DIGITS +
+		    sizeof(", , ;r=;t=");
+	at = buf_room(out, most);
+	at = put_policies(at, met, n);
+	at = put_states(at, met, n);
+	out->n = (size_t)(at - out->p);
+}
+
+struct line_maker {
 	struct slice name;
 	void (*value)(struct buf *b, const struct rate_verdict *met, unsigned n);
 };
 
+#define OLDER_LINES 3
 /* clang-format off */
-static const struct field_maker makers[RATE_STYLES][RATE_FIELDS_MAX - 1] = {
-	[RATE_STYLE_draft_11] = {
-		{SLICE_LIT("RateLimit-Policy"), value_policy},
-		{SLICE_LIT("RateLimit"), value_state},
-	},
+static const struct line_maker older[RATE_STYLES][OLDER_LINES] = {
 	[RATE_STYLE_draft_03] = {
 		{SLICE_LIT("RateLimit-Limit"), value_limit_policies},
 		{SLICE_LIT("RateLimit-Remaining"), value_remaining},
@@ -177,30 +202,25 @@ static const struct field_maker makers[RATE_STYLES][RATE_FIELDS_MAX - 1] = {
 };
 /* clang-format on */
 
-unsigned
-rate_fields_write(struct buf *b, enum rate_style style, const struct rate_verdict *met, unsigned n,
-    struct rate_field out[RATE_FIELDS_MAX])
+void
+rate_lines_add(struct buf *out, enum rate_style style, const struct rate_verdict *met, unsigned n)
 {
-	static const struct field_maker retry = {SLICE_LIT("Retry-After"), value_retry};
-	const struct field_maker *make[RATE_FIELDS_MAX];
-	size_t begin[RATE_FIELDS_MAX + 1];
-	unsigned count = 0;
+	const struct line_maker *make = older[style];
+	uint64_t retry_s = rate_retry_s(met, n);
 
-	for (unsigned i = 0; n > 0 && i < RATE_FIELDS_MAX - 1 && makers[style][i].value != NULL;
-	     i++)
-		make[count++] = &makers[style][i];
-	if (rate_retry_s(met, n) > 0)
-		make[count++] = &retry;
-	for (unsigned i = 0; i < count; i++) {
-		begin[i] = b->n;
-		make[i]->value(b, met, n);
+	if (n > 0 && style == RATE_STYLE_draft_11)
+		add_draft_11(out, met, n);
+	for (unsigned i = 0; n > 0 && i < OLDER_LINES && make[i].value != NULL; i++) {
+		buf_add_slice(out, make[i].name);
+		buf_add_lit(out, ": ");
+		make[i].value(out, met, n);
+		buf_add_lit(out, "\r\n");
 	}
-	begin[count] = b->n;
-	for (unsigned i = 0; i < count; i++) { /* b may have moved while it grew */
-		out[i].name = make[i]->name;
-		out[i].value = slice_of(b->p + begin[i], begin[i + 1] - begin[i]);
+	if (retry_s > 0) {
+		buf_add_lit(out, "Retry-After: ");
+		buf_add_u64(out, retry_s);
+		buf_add_lit(out, "\r\n");
 	}
-	return count;
 }
 
 /* The bodies. */
@@ -238,7 +258,7 @@ rate_problem_write(struct buf *b, unsigned status, const struct rate_verdict *me
 		if (met[i].answer.verdict != LIMIT_REFUSED)
 			continue;
 		buf_add_slice(b, slice_from(comma));
-		json_string_add(b, met[i].name);
+		json_string_add(b, met[i].label->name);
 		comma = ",";
 	}
 	buf_add_lit(b, "]}\n");

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/slice.h"
 #include "policy/ratelimit.h"
@@ -35,26 +36,25 @@ enum rate_style { RATE_STYLE_TABLE(RATE_STYLE_ENUM) RATE_STYLES };
 /* The style of this name, or RATE_STYLES. */
 enum rate_style rate_style_from(struct slice written);
 
+/* What of a limit's fields is the same for all answers; made with the configuration. */
+struct rate_label {
+	struct slice name;
+	struct slice quoted; /* its name as they have it */
+	struct slice policy; /* its member of RateLimit-Policy */
+};
+/* The name is borrowed, the rest lies in mem. */
+struct rate_label rate_label_of(
+    struct arena *mem, const char *name, uint32_t limit, int64_t window_ms);
+
 /* One limit that the request met, and what it said. */
 struct rate_verdict {
-	struct slice name;
-	struct slice policy; /* by rate_policy_write(), or absent: it is written with the fields */
+	const struct rate_label *label;
 	struct limit_answer answer; /* verdict LIMIT_REFUSED: this one refused it */
 };
 
-/* One field of the response head; name and value lie in the buf given to rate_fields_write(). */
-struct rate_field {
-	struct slice name, value;
-};
-#define RATE_FIELDS_MAX 4
-
-/* The limit's member of RateLimit-Policy, which is the same for all answers. */
-void rate_policy_write(struct buf *b, struct slice name, uint32_t limit, int64_t window_ms);
-
-/* Writes the fields that tell of n limits (0: none) and of the refusal if one of them refused. The
- * values go to the end of b, which must not change while the fields are used. Returns how many. */
-unsigned rate_fields_write(struct buf *b, enum rate_style style, const struct rate_verdict *met,
-    unsigned n, struct rate_field out[RATE_FIELDS_MAX]);
+/* Adds the lines that tell of n limits (0: none) and of the refusal if one of them refused. */
+void rate_lines_add(
+    struct buf *out, enum rate_style style, const struct rate_verdict *met, unsigned n);
 
 /* Seconds for Retry-After: when the last of the limits that refused has permits again; 0 if none
  * did. */

@@ -378,12 +378,11 @@ waiter_refuse(struct visit *v, struct limit_waiter *w, enum limit_end end)
 /* Serves who is next until the next one does not fit (smaller ones behind wait: they would starve
  * it), and refuses who has waited long enough. One found both served and late is served. */
 static void
-visit_settle(struct visit *v)
+settle_queue(struct visit *v, struct limit_queue *q)
 {
-	struct limit_queue *q = visit_queue(v);
 	struct limit_waiter *w;
 
-	while (q != NULL && (w = queue_next(q, v->l->conf.newest_first)) != NULL) {
+	while ((w = queue_next(q, v->l->conf.newest_first)) != NULL) {
 		if (window_take(&v->l->rule, limit_entry_window(v->e), w->permits, v->now_ms,
 			v->now_ms + w->wall_ahead_ms)) {
 			waiter_grant(v, w);
@@ -396,8 +395,17 @@ visit_settle(struct visit *v)
 	}
 }
 
+static inline void
+visit_settle(struct visit *v)
+{
+	struct limit_queue *q = visit_queue(v);
+
+	if (q != NULL && !list_is_empty(&q->waiters))
+		settle_queue(v, q);
+}
+
 /* Brings an entry of a locked shard up to now. */
-static void
+static inline void
 visit_open(struct visit *v, struct limit_entry *e, int64_t now_ms)
 {
 	v->e = e;
@@ -419,7 +427,7 @@ visit_due_ms(const struct visit *v, const struct limit_queue *q)
 	return free_ms < deadline_ms ? free_ms : deadline_ms;
 }
 
-static void
+static inline void
 visit_close(struct visit *v)
 {
 	struct limit_queue *q = visit_queue(v);
@@ -432,7 +440,7 @@ visit_close(struct visit *v)
 		atomic_store_explicit(&v->s->due_ms, q->due_ms, memory_order_relaxed);
 }
 
-static void
+static inline void
 visit_begin(struct visit *v, struct limiter *l, struct slice key, uint64_t hash, int64_t now_ms)
 {
 	struct limit_entry *e;
@@ -445,7 +453,7 @@ visit_begin(struct visit *v, struct limiter *l, struct slice key, uint64_t hash,
 		visit_open(v, e, now_ms);
 }
 
-static void
+static inline void
 visit_end(struct visit *v)
 {
 	struct limit_table *t = v->l->table;
@@ -453,19 +461,30 @@ visit_end(struct visit *v)
 	if (v->e != NULL)
 		visit_close(v);
 	pthread_mutex_unlock(&v->s->lock);
-	limit_wake_all(t, &v->woken);
+	if (!list_is_empty(&v->woken))
+		limit_wake_all(t, &v->woken);
 }
 
 /* A newcomer takes its permits if they are there and nobody has the first claim. */
-static bool
-visit_take(struct visit *v, const struct limit_ask *ask)
+static inline bool
+visit_take(struct visit *v, const struct limit_ask *ask, struct limit_answer *out)
 {
 	const struct limit_queue *q = visit_queue(v);
+	const struct window_rule *r = &v->l->rule;
+	struct window_told told;
 
 	if (q != NULL && !list_is_empty(&q->waiters) && !v->l->conf.newest_first)
 		return false;
-	return window_take(
-	    &v->l->rule, limit_entry_window(v->e), ask->permits, v->now_ms, ask->wall_ms);
+	if (!window_take_told(
+		r, limit_entry_window(v->e), ask->permits, v->now_ms, ask->wall_ms, &told))
+		return false;
+	*out = (struct limit_answer){.verdict = LIMIT_ALLOWED,
+	    .limit = r->limit,
+	    .window_ms = r->window_ms,
+	    .remaining = told.remaining,
+	    .reset_ms = told.reset_ms,
+	    .decided_ms = v->now_ms};
+	return true;
 }
 
 /* Finds the newcomer a place in the queue: false when there is none. A full queue refuses it, or
@@ -523,11 +542,10 @@ visit_refuse(struct visit *v, const struct limit_ask *ask, struct limit_answer *
 	}
 }
 
-static void
+static inline void
 visit_decide(struct visit *v, const struct limit_ask *ask, uint64_t hash, struct limit_answer *out)
 {
-	if (visit_take(v, ask)) {
-		answer_fill(v, LIMIT_ALLOWED, 0, out);
+	if (visit_take(v, ask, out)) {
 		limit_count(v->l, v->s, LIMIT_COUNT_allowed);
 	} else if (visit_make_place(v, ask)) {
 		visit_join(v, ask, hash);

@@ -160,6 +160,22 @@ parts_number(const struct window_rule *r, const struct window_parts *p, int64_t 
 	return (now_ms - p->origin_ms) * r->segments / r->window_ms;
 }
 
+/* Whether that is the current part, or one before it: by the same numbers, without a division. */
+static bool
+parts_is_current(const struct window_rule *r, const struct window_parts *p, int64_t now_ms)
+{
+	return (now_ms - p->origin_ms) * r->segments < (p->current + 1) * r->window_ms;
+}
+
+/* Its place in the ring. (To divide 64 bits takes some processors five times as long.) */
+static inline uint32_t
+parts_slot(const struct window_rule *r, int64_t number)
+{
+	if (number <= UINT32_MAX)
+		return (uint32_t)number % span(r);
+	return (uint32_t)(number % span(r));
+}
+
 /* The first millisecond of part number i. */
 static int64_t
 parts_begin_ms(const struct window_rule *r, const struct window_parts *p, int64_t i)
@@ -170,17 +186,18 @@ parts_begin_ms(const struct window_rule *r, const struct window_parts *p, int64_
 static void
 parts_advance(const struct window_rule *r, struct window_parts *p, int64_t now_ms)
 {
-	int64_t now_in = parts_number(r, p, now_ms);
+	int64_t now_in;
 
-	if (p->used == 0)
+	if (p->used == 0 || parts_is_current(r, p, now_ms))
 		return;
+	now_in = parts_number(r, p, now_ms);
 	if (now_in - p->current >= span(r)) {
 		memset(p->taken, 0, span(r) * sizeof(p->taken[0]));
 		p->used = 0;
 		return;
 	}
 	while (p->current < now_in) {
-		uint32_t *due = &p->taken[++p->current % span(r)];
+		uint32_t *due = &p->taken[parts_slot(r, ++p->current)];
 
 		p->used -= *due;
 		*due = 0;
@@ -195,7 +212,7 @@ parts_add(const struct window_rule *r, struct window_parts *p, uint32_t permits,
 		p->origin_ms = now_ms;
 		p->current = 0;
 	}
-	p->taken[p->current % span(r)] += permits;
+	p->taken[parts_slot(r, p->current)] += permits;
 	p->used += permits;
 }
 
@@ -211,7 +228,7 @@ parts_refund(
 	in = parts_number(r, p, taken_ms);
 	if (in > p->current || p->current - in >= span(r))
 		return;
-	taken = &p->taken[in % span(r)];
+	taken = &p->taken[parts_slot(r, in)];
 	if (permits > *taken)
 		permits = *taken;
 	*taken -= permits;
@@ -222,15 +239,17 @@ parts_refund(
 static int64_t
 parts_below_ms(const struct window_rule *r, const struct window_parts *p, uint32_t most)
 {
-	uint32_t used = p->used;
+	uint32_t used = p->used, slot;
 	int64_t i = p->current - span(r) + 1;
 
 	if (i < 0)
 		i = 0;
+	slot = parts_slot(r, i);
 	for (; i < p->current; i++) {
-		used -= p->taken[i % span(r)];
+		used -= p->taken[slot];
 		if (used <= most)
 			break;
+		slot = slot + 1 < span(r) ? slot + 1 : 0;
 	}
 	return parts_begin_ms(r, p, i + span(r));
 }
@@ -302,11 +321,37 @@ window_refund(const struct window_rule *r, struct window *w, uint32_t permits, i
 		f->used -= permits < f->used ? permits : f->used;
 }
 
+/* When a permit comes back that is out; at least one is. */
+static int64_t
+first_back_ms(const struct window_rule *r, const struct window *w)
+{
+	if (r->kind == WINDOW_FIXED)
+		return as_fixed(w)->begin_ms + r->window_ms;
+	if (r->kind == WINDOW_LOG)
+		return as_log(w)->at_ms[as_log(w)->head] + r->window_ms;
+	return parts_below_ms(r, as_parts(w), as_parts(w)->used - 1);
+}
+
+bool
+window_take_told(const struct window_rule *r, struct window *w, uint32_t permits, int64_t now_ms,
+    int64_t wall_ms, struct window_told *told)
+{
+	uint32_t remaining = window_remaining(r, w);
+
+	assert(permits > 0);
+	if (permits > remaining)
+		return false;
+	window_charge(r, w, permits, now_ms, wall_ms);
+	told->remaining = remaining - permits;
+	told->reset_ms = first_back_ms(r, w) - now_ms;
+	return true;
+}
+
 int64_t
 window_wait_ms(
     const struct window_rule *r, const struct window *w, uint64_t permits, int64_t now_ms)
 {
-	uint64_t rounds = permits == 0 ? 0 : (permits - 1) / r->limit;
+	uint64_t rounds = permits <= r->limit ? 0 : (permits - 1) / r->limit;
 	uint32_t used = window_used(r, w);
 	uint32_t most; /* may be out when the last of them is taken */
 	int64_t at_ms;

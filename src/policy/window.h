@@ -49,6 +49,11 @@ struct window_rule window_rule_sliding(
 
 struct window;
 
+struct window_told {
+	uint32_t remaining;
+	int64_t reset_ms; /* until there is one more */
+};
+
 size_t window_state_bytes(const struct window_rule *r);
 
 /* Takes back what is due at now_ms. First thing on each visit of a key. */
@@ -63,6 +68,9 @@ uint32_t window_remaining(const struct window_rule *r, const struct window *w);
  * is read only where the rule says align_clock. */
 bool window_take(const struct window_rule *r, struct window *w, uint32_t permits, int64_t now_ms,
     int64_t wall_ms);
+/* The same, and if they were taken what window_remaining() says then, and window_wait_ms() of one permit more than that. */
+bool window_take_told(const struct window_rule *r, struct window *w, uint32_t permits,
+    int64_t now_ms, int64_t wall_ms, struct window_told *told);
 /* Counts permits that were refused (`count: all`), beyond the limit too. */
 void window_charge(const struct window_rule *r, struct window *w, uint32_t permits, int64_t now_ms,
     int64_t wall_ms);

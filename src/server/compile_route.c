@@ -511,14 +511,11 @@ static void
 compile_limit(struct compiling *k, const struct rate_limit_conf *c, struct route_limit *out)
 {
 	struct limit_conf conf;
-	struct buf policy = {0};
 
 	rate_limit_from(c, &conf);
 	out->limiter = limiter_get(k->world->limits, c->conf.name, &conf);
 	out->name = c->conf.name;
-	rate_policy_write(&policy, slice_from(out->name), conf.limit, conf.window_ms);
-	out->policy = arena_copy(k->world->mem, buf_slice(&policy));
-	buf_fini(&policy);
+	out->label = rate_label_of(k->world->mem, out->name, conf.limit, conf.window_ms);
 	out->parts = arena_zalloc(k->world->mem, c->key.count * sizeof(*out->parts));
 	for (; out->parts_count < c->key.count; out->parts_count++) {
 		struct rate_key_part part;

@@ -22,9 +22,8 @@ header_value(const struct head *h, const char *name)
 }
 
 static void
-build_limit_key(const struct exchange *x, const struct route_limit *l, struct limit_key *key)
+add_limit_parts(const struct exchange *x, const struct route_limit *l, struct limit_key *key)
 {
-	*key = (struct limit_key){0};
 	for (unsigned i = 0; i < l->parts_count; i++) {
 		const struct limit_part *p = &l->parts[i];
 
@@ -47,6 +46,16 @@ build_limit_key(const struct exchange *x, const struct route_limit *l, struct li
 			break;
 		}
 	}
+}
+
+static inline void
+build_limit_key(const struct exchange *x, const struct route_limit *l, struct limit_key *key)
+{
+	key->n = 0;
+	if (l->parts_count == 1 && l->parts[0].kind == LIMIT_KEY_CLIENT) /* most often */
+		limit_key_add_client(key, &x->client_address.u.sa);
+	else
+		add_limit_parts(x, l, key);
 }
 
 /* --- local or shared --- */
@@ -201,24 +210,25 @@ step_limit(struct exchange *x)
 	while (x->met_count < x->route->limits_count) {
 		unsigned i = x->met_count++;
 		const struct route_limit *l = &x->route->limits[i];
-		struct limit_ask ask = {.permits = 1,
-		    .now_ms = loop_now_ms(loop),
-		    .wall_ms = loop_wall_ms(loop),
-		    .waiter = &x->waiter};
+		const struct limit_conf *conf = limiter_conf(l->limiter);
+		struct limit_ask ask = {
+		    .permits = 1, .now_ms = loop_now_ms(loop), .wall_ms = loop_wall_ms(loop)};
 
 		build_limit_key(x, l, &x->limit_keys[i]);
 		ask.key = limit_key_slice(&x->limit_keys[i]);
-		x->waiter = (struct limit_waiter){.worker = x->worker->index, .owner = x};
-		x->limit_letter.deliver = on_limit_letter;
-		x->met[i].name = slice_from(l->name);
-		x->met[i].policy = l->policy;
+		if (conf->shared || conf->queue > 0) {
+			x->waiter = (struct limit_waiter){.worker = x->worker->index, .owner = x};
+			x->limit_letter.deliver = on_limit_letter;
+			ask.waiter = &x->waiter;
+		}
+		x->met[i].label = &l->label;
 		ask_limit(x, l->limiter, &ask, &x->met[i].answer);
 		if (x->met[i].answer.verdict == LIMIT_REFUSED)
 			return limit_refused(x, i);
 		if (x->met[i].answer.verdict == LIMIT_QUEUED) {
 			x->is_queued = x->waiter_is_out = true;
 			x->queue_began_us = clock_mono_us();
-			if (!limiter_conf(l->limiter)->shared)
+			if (!conf->shared)
 				worker_poll_limits_at(x->worker, x->met[i].answer.look_again_ms);
 			return EXCHANGE_WAIT;
 		}

@@ -172,20 +172,8 @@ add_cache_status(struct exchange *x)
 static void
 add_limits(struct exchange *x)
 {
-	struct rate_field fields[RATE_FIELDS_MAX];
-	struct buf *text = &x->worker->scratch;
-	unsigned n;
-
-	if (x->met_count == 0)
-		return;
-	text->n = 0;
-	n = rate_fields_write(text, x->site->rate_style, x->met, x->met_count, fields);
-	for (unsigned i = 0; i < n; i++) {
-		buf_add_slice(&x->out, fields[i].name);
-		buf_add_lit(&x->out, ": ");
-		buf_add_slice(&x->out, fields[i].value);
-		buf_add_lit(&x->out, "\r\n");
-	}
+	if (x->met_count > 0)
+		rate_lines_add(&x->out, x->site->rate_style, x->met, x->met_count);
 }
 
 static void

@@ -93,7 +93,7 @@ struct header_condition {
 struct route_limit {
 	struct limiter *limiter; /* own reference */
 	const char *name;
-	struct slice policy; /* its member of RateLimit-Policy */
+	struct rate_label label;
 	unsigned parts_count;
 	struct limit_part {
 		enum limit_key_kind kind;

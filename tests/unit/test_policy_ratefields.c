@@ -1,4 +1,4 @@
-/* LINK: policy/ratefields base/buf base/mem */
+/* LINK: policy/ratefields base/arena base/buf base/mem */
 #include "policy/ratefields.h"
 
 #include <setjmp.h>
@@ -10,15 +10,19 @@
 #include <cmocka.h>
 
 /* login: refused for another 172.001 s; site: 812 of 1000 left, more in 40.5 s. */
+static const struct rate_label LOGIN = {
+    SLICE_LIT("login"), SLICE_LIT("\"login\""), SLICE_LIT("\"login\";q=5;w=300")};
+static const struct rate_label SITE = {
+    SLICE_LIT("site"), SLICE_LIT("\"site\""), SLICE_LIT("\"site\";q=1000;w=60")};
 static const struct rate_verdict MET[2] = {
-    {.name = SLICE_LIT("login"),
+    {.label = &LOGIN,
 	.answer = {.verdict = LIMIT_REFUSED,
 	    .limit = 5,
 	    .window_ms = 300000,
 	    .remaining = 0,
 	    .reset_ms = 172001,
 	    .retry_ms = 172001}},
-    {.name = SLICE_LIT("site"),
+    {.label = &SITE,
 	.answer = {.verdict = LIMIT_ALLOWED,
 	    .limit = 1000,
 	    .window_ms = 60000,
@@ -26,16 +30,19 @@ static const struct rate_verdict MET[2] = {
 	    .reset_ms = 40500}},
 };
 
-/* The fields as lines; freed by the caller. */
+/* The lines, NUL-terminated and without their CRs; freed by the caller. */
 static char *
 lines(enum rate_style style, const struct rate_verdict *met, unsigned n)
 {
-	struct rate_field f[RATE_FIELDS_MAX];
 	struct buf b = {0}, out = {0};
-	unsigned count = rate_fields_write(&b, style, met, n, f);
 
-	for (unsigned i = 0; i < count; i++)
-		buf_printf(&out, "%.*s: %.*s\n", SLICE_FMT(f[i].name), SLICE_FMT(f[i].value));
+	rate_lines_add(&b, style, met, n);
+	for (size_t i = 0; i < b.n; i++) {
+		if (b.p[i] == '\r')
+			assert_true(i + 1 < b.n && b.p[i + 1] == '\n');
+		else
+			buf_add_char(&out, b.p[i]);
+	}
 	buf_fini(&b);
 	buf_add_char(&out, '\0');
 	return out.p;
@@ -64,21 +71,27 @@ draft_11_tells_of_all_limits_rounded_up(void **state)
 }
 
 static void
-a_policy_that_was_written_before_is_taken_as_it_is(void **state)
+a_label_has_what_is_the_same_for_all_answers(void **state)
+{
+	struct arena mem = {0};
+	struct rate_label l = rate_label_of(&mem, "site", 1000, 59001);
+
+	assert_true(slice_eq(l.name, SLICE_LIT("site")));
+	assert_true(slice_eq(l.quoted, SLICE_LIT("\"site\"")));
+	assert_true(slice_eq(l.policy, SLICE_LIT("\"site\";q=1000;w=60")));
+	arena_fini(&mem);
+}
+
+static void
+with_all_permits_left_there_is_nothing_to_wait_for(void **state)
 {
 	struct rate_verdict met = MET[1];
-	struct buf policy = {0};
 
-	rate_policy_write(&policy, met.name, met.answer.limit, met.answer.window_ms);
-	met.policy = buf_slice(&policy);
+	met.answer.remaining = 1000;
+	met.answer.reset_ms = 0;
 	assert_lines(RATE_STYLE_draft_11, &met, 1,
 	    "RateLimit-Policy: \"site\";q=1000;w=60\n"
-	    "RateLimit: \"site\";r=812;t=41\n");
-	buf_fini(&policy);
-	met.policy = SLICE_LIT("\"other\";q=1;w=2");
-	assert_lines(RATE_STYLE_draft_11, &met, 1,
-	    "RateLimit-Policy: \"other\";q=1;w=2\n"
-	    "RateLimit: \"site\";r=812;t=41\n");
+	    "RateLimit: \"site\";r=1000\n");
 }
 
 static void
@@ -121,11 +134,14 @@ static void
 a_name_stays_within_its_quotes(void **state)
 {
 	struct rate_verdict v = MET[1];
+	struct arena mem = {0};
+	struct rate_label l = rate_label_of(&mem, "a\"b\\c\xc3\xa9\r\n", 1000, 60000);
 
-	v.name = SLICE_LIT("a\"b\\c\xc3\xa9\r\n");
+	v.label = &l;
 	assert_lines(RATE_STYLE_draft_11, &v, 1,
 	    "RateLimit-Policy: \"a\\\"b\\\\c____\";q=1000;w=60\n"
 	    "RateLimit: \"a\\\"b\\\\c____\";r=812;t=41\n");
+	arena_fini(&mem);
 }
 
 static void
@@ -168,7 +184,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(draft_11_tells_of_all_limits_rounded_up),
-	    cmocka_unit_test(a_policy_that_was_written_before_is_taken_as_it_is),
+	    cmocka_unit_test(a_label_has_what_is_the_same_for_all_answers),
+	    cmocka_unit_test(with_all_permits_left_there_is_nothing_to_wait_for),
 	    cmocka_unit_test(the_older_spellings_tell_of_the_tightest),
 	    cmocka_unit_test(off_leaves_a_refusal_its_retry_after),
 	    cmocka_unit_test(nobody_is_asked_back_early),

@@ -36,11 +36,26 @@ subject_free(struct subject *s)
 	free(s->given_ms);
 }
 
+/* What is told with the permits is what would be said if asked for. */
+static bool
+take(const struct window_rule *r, struct window *w, uint32_t permits, int64_t now_ms)
+{
+	struct window_told told;
+
+	if (permits % 2 == 0)
+		return window_take(r, w, permits, now_ms, now_ms);
+	if (!window_take_told(r, w, permits, now_ms, now_ms, &told))
+		return false;
+	assert_int_equal(told.remaining, window_remaining(r, w));
+	assert_int_equal(told.reset_ms, window_wait_ms(r, w, (uint64_t)told.remaining + 1, now_ms));
+	return true;
+}
+
 static bool
 ask(struct subject *s, uint32_t permits, int64_t now_ms)
 {
 	window_advance(&s->rule, s->w, now_ms);
-	if (!window_take(&s->rule, s->w, permits, now_ms, now_ms))
+	if (!take(&s->rule, s->w, permits, now_ms))
 		return false;
 	while (permits-- > 0)
 		s->given_ms[s->given++] = now_ms;
