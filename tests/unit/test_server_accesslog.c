@@ -414,7 +414,7 @@ a_full_disk_costs_lines_and_nothing_else(void **state)
 	kept = 1000 - (unsigned)c.dropped;
 	assert_int_equal(accesslog_change(a, path, ACCESS_JSON), 0);
 	assert_int_equal(accesslog_flush(a, PATIENCE_MS), 0);
-	assert_int_equal(count_whole(path, 1, &(unsigned){0}), kept);
+	assert_int_equal(count_whole(path, 1, NULL), kept);
 	accesslog_free(&a);
 	free(path);
 }
