@@ -1,6 +1,9 @@
 #include "http/h2block.h"
 
 #include "http/fields.h"
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* RFC 7541 appendix A. */
 static const uint8_t name_index[FIELD_COUNT] = {
@@ -102,6 +105,99 @@ h2_block_field(struct buf *b, struct slice name, struct slice value)
 	put_field(b, field_id_of(name), name, value);
 }
 
+void
+h2_block_length(struct buf *b, uint64_t length)
+{
+	size_t at;
+
+	buf_add(b, "\x0f\x0d", 3); /* its index is 28, and a place for the length */
+	at = b->n;
+	buf_add_u64(b, length);
+	b->p[at - 1] = (char)(b->n - at);
+}
+
+/* --- lines --- */
+
+/* Lines of ours that nearly every answer has, with the beginnings of their fields. All others are written the long way, and these
+ * would come out the same by it. */
+#define USUAL_LINES(X)         \
+	X("Age: ", "\x0f\x06") \
+	X("X-Cache-Status: ",  \
+	    "\x00\x0e"         \
+	    "x-cache-status")  \
+	X("Cache-Status: ",    \
+	    "\x00\x0c"         \
+	    "cache-status")    \
+	X("X-Request-Id: ",    \
+	    "\x00\x0c"         \
+	    "x-request-id")
+#define USUAL_VALUE_MAX 126 /* so that one byte says how long it is */
+#define COPY_BYTES_MORE 16  /* that copy_line may write beyond */
+
+/* Copies up to the LF, which it finds on the way. Returns where that is; n: nowhere. */
+static inline size_t
+copy_line(char *to, const char *from, size_t n)
+{
+	size_t i = 0;
+
+#ifdef __SSE2__
+	for (; n - i >= 16; i += 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *)(from + i));
+		unsigned ends = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('\n')));
+
+		_mm_storeu_si128((__m128i *)(to + i), v);
+		if (ends != 0)
+			return i + (unsigned)__builtin_ctz(ends);
+	}
+#endif
+	for (; i < n && from[i] != '\n'; i++)
+		to[i] = from[i];
+	return i;
+}
+
+static inline bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* The line at the front of text, whose value begins there, behind the beginning of its field. False: it wants the long way. */
+static inline bool
+put_usual_value(struct buf *b, struct slice *text, const char *begin, size_t n)
+{
+	char *p = buf_room(b, n + 1 + text->n + COPY_BYTES_MORE);
+	size_t end;
+
+	memcpy(p, begin, n);
+	p += n;
+	end = copy_line(p + 1, text->p, text->n);
+	if (end == text->n || end < 2 || end - 1 > USUAL_VALUE_MAX || text->p[end - 1] != '\r' ||
+	    is_blank(text->p[0]) || is_blank(text->p[end - 2]))
+		return false;
+	*p = (char)(end - 1);
+	b->n += n + 1 + end - 1;
+	*text = slice_skip(*text, end + 1);
+	return true;
+}
+
+/* False: the line at the front is another. */
+static inline bool
+put_usual_line(struct buf *b, struct slice *text)
+{
+#define X(name, begin)                                                                \
+	if (text->n > sizeof(name) && memcmp(text->p, name, sizeof(name) - 1) == 0) { \
+		struct slice value = slice_skip(*text, sizeof(name) - 1);             \
+                                                                                      \
+		if (!put_usual_value(b, &value, begin, sizeof(begin) - 1))            \
+			return false;                                                 \
+		*text = value;                                                        \
+		return true;                                                          \
+	}
+	USUAL_LINES(X)
+#undef X
+	return false;
+}
+
 static void
 put_line(struct buf *b, struct slice line)
 {
@@ -122,9 +218,13 @@ h2_block_lines(struct buf *b, struct slice text)
 	if (slice_starts(text, SLICE_LIT("HTTP/1.")))
 		text = slice_skip(text, slice_index(text, '\n'));
 	while (text.n > 0) {
-		size_t end = slice_index(text, '\n');
-		struct slice line = slice_of(text.p, end);
+		size_t end;
+		struct slice line;
 
+		if (put_usual_line(b, &text))
+			continue;
+		end = slice_index(text, '\n');
+		line = slice_of(text.p, end);
 		text = slice_skip(text, end < text.n ? end + 1 : end);
 		if (line.n > 0 && line.p[line.n - 1] == '\r')
 			line.n--;

@@ -21,7 +21,7 @@ open_stream(struct h2_session *s)
 	    .has_length = s->head.has_length && !s->head.is_connect,
 	    .length_left = s->head.length,
 	    .priority = s->head.priority};
-	for (unsigned i = 0; i < H2_UNOPENED; i++)
+	for (unsigned i = 0; i < H2_UNOPENED && i < s->unopened_at; i++)
 		if (s->unopened[i].id == st->id)
 			st->priority = s->unopened[i].priority;
 	list_push_back(h2_bucket_of(s, st->id), &st->link);

@@ -49,25 +49,10 @@ put_continuations(struct h2_session *s, uint32_t id, size_t rest_at)
 	buf_fini(&rest);
 }
 
-/* The block has been written behind room for a frame's head at head_at. */
-static void
-end_block(struct h2_session *s, uint32_t id, size_t head_at, bool end)
+struct buf *
+h2_head_open(struct h2_session *s, unsigned status)
 {
-	size_t block_at = head_at + H2_FRAME_HEAD_BYTES, n = s->out.n - block_at;
-	bool fits = n <= H2_PAYLOAD_MAX;
-
-	h2_put_frame_head(s->out.p + head_at, fits ? n : H2_PAYLOAD_MAX, H2_HEADERS,
-	    (end ? H2_END_STREAM : 0) | (fits ? H2_END_HEADERS : 0), id);
-	if (!fits)
-		put_continuations(s, id, block_at + H2_PAYLOAD_MAX);
-}
-
-void
-h2_send_head(struct h2_session *s, struct h2_stream *st, unsigned status, struct slice block,
-    const struct slice *lines, unsigned count, bool end)
-{
-	size_t head_at = s->out.n;
-
+	s->head_at = s->out.n;
 	buf_room(&s->out, H2_FRAME_HEAD_BYTES);
 	s->out.n += H2_FRAME_HEAD_BYTES;
 	/* No table of ours is ever used: the peer is told so once, and may then choose any size for it (RFC 7541 section 4.2). */
@@ -76,11 +61,28 @@ h2_send_head(struct h2_session *s, struct h2_stream *st, unsigned status, struct
 	s->has_sent_head = true;
 	if (status != 0)
 		h2_block_status(&s->out, status);
-	buf_add_slice(&s->out, block);
-	for (unsigned i = 0; i < count; i++)
-		h2_block_lines(&s->out, lines[i]);
-	end_block(s, st->id, head_at, end);
+	return &s->out;
+}
+
+void
+h2_head_close(struct h2_session *s, struct h2_stream *st, bool end)
+{
+	size_t block_at = s->head_at + H2_FRAME_HEAD_BYTES, n = s->out.n - block_at;
+	bool fits = n <= H2_PAYLOAD_MAX;
+
+	h2_put_frame_head(s->out.p + s->head_at, fits ? n : H2_PAYLOAD_MAX, H2_HEADERS,
+	    (end ? H2_END_STREAM : 0) | (fits ? H2_END_HEADERS : 0), st->id);
+	if (!fits)
+		put_continuations(s, st->id, block_at + H2_PAYLOAD_MAX);
 	st->send_ended |= end;
+}
+
+void
+h2_send_head(
+    struct h2_session *s, struct h2_stream *st, unsigned status, struct slice lines, bool end)
+{
+	h2_block_lines(h2_head_open(s, status), lines);
+	h2_head_close(s, st, end);
 }
 
 size_t

@@ -127,10 +127,13 @@ struct buf *h2_out(struct h2_session *s);
 void h2_take_text(struct h2_session *s, struct buf *text);
 
 /* Sending. Frames go to out; the order is the order of calls. */
-/* status 0: none, trailers. block: the first fields, as http/h2block.h makes them, or nothing. lines: of HTTP/1.1, with or without a
- * status line. */
-void h2_send_head(struct h2_session *s, struct h2_stream *st, unsigned status, struct slice block,
-    const struct slice *lines, unsigned count, bool end);
+/* A header section, status 0: trailers. Between the two calls fields are appended to what the first returns, as http/h2block.h makes them,
+ * and nothing else is called. */
+struct buf *h2_head_open(struct h2_session *s, unsigned status);
+void h2_head_close(struct h2_session *s, struct h2_stream *st, bool end);
+/* Both, with lines of HTTP/1.1 between, with or without a status line. */
+void h2_send_head(
+    struct h2_session *s, struct h2_stream *st, unsigned status, struct slice lines, bool end);
 /* How many bytes of DATA both windows allow. */
 size_t h2_may_send(const struct h2_session *s, const struct h2_stream *st);
 /* That many were sent in a frame of the owner's making. */

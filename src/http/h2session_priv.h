@@ -39,6 +39,7 @@ struct h2_session {
 	struct hpack table;
 	/* out */
 	struct buf out;
+	size_t head_at; /* in out: where the frame begins that h2_head_open has begun */
 	bool has_sent_head;
 	/* windows of the connection */
 	int64_t send_window, receive_window;

@@ -30,7 +30,8 @@ static const struct stream_handler conn_handler = {on_h2_readable, on_h2_writabl
 void
 h2_note_streams(struct h2conn *c)
 {
-	if (c->phase == H2_CLOSED)
+	c->streams_changed = c->feeding;
+	if (c->phase == H2_CLOSED || c->feeding)
 		return;
 	connection_count_as(
 	    &c->connection, c->streams_count == 0 ? CONNECTION_idle : CONNECTION_active);
@@ -415,6 +416,8 @@ feed(struct h2conn *c)
 	c->feeding = true;
 	used = h2_feed(c->session, c->in, c->in_len, h2_now_ms(c));
 	c->feeding = false;
+	if (c->streams_changed)
+		h2_note_streams(c);
 	if (c->phase == H2_CLOSED)
 		return;
 	c->in_len -= used;

@@ -63,6 +63,7 @@ struct h2conn {
 	size_t turn_left;      /* bytes */
 	bool is_full;	       /* the socket refused something: on_writable comes */
 	bool feeding, pumping, retiring, announced;
+	bool streams_changed; /* while feeding: their number is noted behind it */
 	struct task pump, bury;
 	struct timer deadline;
 	int64_t idle_since_ms, retire_until_ms, linger_until_ms;
@@ -94,7 +95,7 @@ void h2_stir(struct h2conn *c);
 void h2_queue(struct h2stream *s);
 /* Some stream waits for its turn. */
 bool h2_has_queue(const struct h2conn *c);
-/* The number of streams has changed. */
+/* The number of streams has changed; noted at once, or when what was read has been taken. */
 void h2_note_streams(struct h2conn *c);
 void h2conn_on_ping_ack(struct h2conn *c);
 bool h2conn_on_borrow(struct h2conn *c, int64_t bytes);

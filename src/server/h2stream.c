@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "http/h2block.h"
 #include "http/h2blocks.h"
 #include "server/h2conn_priv.h"
 
@@ -342,7 +343,7 @@ upload_begin(struct upload *u)
 	    s->wire.receive_ended)
 		return;
 	s->continued = true;
-	h2_send_head(s->conn->session, &s->wire, 100, SLICE_NONE, NULL, 0, false);
+	h2_send_head(s->conn->session, &s->wire, 100, SLICE_NONE, false);
 	h2_stir(s->conn);
 }
 
@@ -399,7 +400,7 @@ h2_interim(struct client *client, struct slice head)
 
 	if (s->has_reply || s->is_gone || !slice_to_u64(slice_of(code.p, 3), &status))
 		return;
-	h2_send_head(s->conn->session, &s->wire, (unsigned)status, SLICE_NONE, &head, 1, false);
+	h2_send_head(s->conn->session, &s->wire, (unsigned)status, head, false);
 	h2_stir(s->conn);
 }
 
@@ -440,20 +441,16 @@ static void
 send_head(struct h2stream *s, bool end)
 {
 	const struct reply *r = &s->reply;
-	struct slice pieces[2], fixed = fixed_block(s);
-	struct buf *length = &s->conn->worker->scratch;
-	unsigned n = 0;
+	struct slice lines = buf_slice(r->head), fixed = fixed_block(s);
+	struct buf *block = h2_head_open(s->conn->session, r->status);
 
-	pieces[n++] = buf_slice(r->head);
-	if ((r->has_body || r->has_length) && r->length != BODY_LENGTH_UNKNOWN) {
-		length->n = 0;
-		buf_add_lit(length, "Content-Length: ");
-		buf_add_u64(length, r->length);
-		pieces[n++] = buf_slice(length);
-	}
 	if (fixed.n > 0)
-		pieces[0] = slice_skip(pieces[0], r->fixed_bytes);
-	h2_send_head(s->conn->session, &s->wire, r->status, fixed, pieces, n, end);
+		lines = slice_skip(lines, r->fixed_bytes);
+	buf_add_slice(block, fixed);
+	h2_block_lines(block, lines);
+	if ((r->has_body || r->has_length) && r->length != BODY_LENGTH_UNKNOWN)
+		h2_block_length(block, r->length);
+	h2_head_close(s->conn->session, &s->wire, end);
 	s->head_is_sent = true;
 	peer_has_moved(s, &s->up_pace, 0); /* who is answered already may think before going on */
 }
@@ -461,7 +458,7 @@ send_head(struct h2stream *s, bool end)
 static void
 send_trailers(struct h2stream *s)
 {
-	h2_send_head(s->conn->session, &s->wire, 0, SLICE_NONE, &s->reply_trailers, 1, true);
+	h2_send_head(s->conn->session, &s->wire, 0, s->reply_trailers, true);
 }
 
 /* The frames of one piece of the body. Returns bytes taken, -1: broken. */
@@ -587,7 +584,7 @@ h2_take_stream(struct client *client, struct buf *head, struct buf *rest)
 		return NULL;
 	s->x = NULL;
 	timer_disarm(&s->deadline);
-	h2_send_head(s->conn->session, &s->wire, 200, SLICE_NONE, &lines, 1, false);
+	h2_send_head(s->conn->session, &s->wire, 200, lines, false);
 	head->n = 0;
 	h2tunnel_feed(s);
 	h2_stir(s->conn);

@@ -62,12 +62,12 @@ answer(struct owner *o, struct stream *s)
 						    "close\r\nX-Odd: y\r\nSet-Cookie: a\r\n\r\n");
 	size_t may;
 
-	h2_send_head(o->session, &s->wire, 200, SLICE_NONE, &lines, 1, false);
+	h2_send_head(o->session, &s->wire, 200, lines, false);
 	may = h2_may_send(o->session, &s->wire);
 	expect(may <= H2_WINDOW_MAX);
 	h2_sent(o->session, &s->wire, may < 100 ? may : 100, false);
 	if (s->wire.id % 8 == 1) {
-		h2_send_head(o->session, &s->wire, 0, SLICE_NONE, &lines, 1, true);
+		h2_send_head(o->session, &s->wire, 0, lines, true);
 		if (s->wire.receive_ended)
 			h2_close(o->session, &s->wire);
 		else

@@ -445,7 +445,7 @@ a_large_head_goes_out_in_several_frames(void **state)
 	get(&b, 1);
 	feed_all(&o, &b, NOON_MS);
 	h2_out(o.session)->n = 0;
-	h2_send_head(o.session, &o.streams[0], 200, SLICE_NONE, &lines, 1, true);
+	h2_send_head(o.session, &o.streams[0], 200, lines, true);
 	assert_int_equal(h2_frame_head(h2_out(o.session)->p, &f), H2_PAYLOAD_MAX);
 	assert_int_equal(f.flags, H2_END_STREAM);
 	f = last_out(&o);

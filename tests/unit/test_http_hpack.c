@@ -92,7 +92,7 @@ static void
 the_table_turns_over_within_its_bound(void **state)
 {
 	struct hpack_twin t;
-	char block[1 + 1 + 4 + 3 + 1000];
+	char block[1 + 1 + 4 + 3 + 4061];
 	bool is_bad;
 
 	hpack_twin_init(&t);
@@ -117,7 +117,17 @@ the_table_turns_over_within_its_bound(void **state)
 	memcpy(block, "\x40\x04name\x7f\xba\x06", 9);
 	assert_true(hpack_twin_block(&t, slice_of(block, 962), &is_bad) && !is_bad);
 	assert_int_equal(t.ours.count, 3);
-	/* The name of the oldest, which the new one evicts; then one too large for any table. */
+	/* One that fills the table alone, and one that does not fit. */
+	memcpy(block, "\x40\x04name\x7f\xdd\x1e", 9);
+	assert_true(hpack_twin_block(&t, slice_of(block, 9 + 4060), &is_bad) && !is_bad);
+	assert_int_equal(t.ours.size, HPACK_TABLE_BYTES);
+	block[7]++;
+	assert_true(hpack_twin_block(&t, slice_of(block, 9 + 4061), &is_bad) && !is_bad);
+	assert_int_equal(t.ours.count, 0);
+	memcpy(block, "\x40\x04name\x7f\xe9\x06", 9);
+	for (unsigned i = 0; i < 3; i++)
+		hpack_twin_block(&t, slice_of(block, 1009), &is_bad);
+	/* The name of the oldest, which the new one evicts. */
 	memcpy(block, "\x7f\x01\x7f\xe9\x06", 5);
 	assert_true(hpack_twin_block(&t, slice_of(block, 1005), &is_bad) && !is_bad);
 	assert_true(hpack_twin_block(&t, BLOCK("\x20"), &is_bad) && !is_bad);
