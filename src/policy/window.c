@@ -285,6 +285,18 @@ window_remaining(const struct window_rule *r, const struct window *w)
 	return used >= r->limit ? 0 : r->limit - used;
 }
 
+static inline void
+charge(const struct window_rule *r, struct window *w, uint32_t permits, int64_t now_ms,
+    int64_t wall_ms)
+{
+	if (r->kind == WINDOW_LOG)
+		log_add(r, as_log(w), permits, now_ms);
+	else if (r->kind == WINDOW_FIXED)
+		fixed_add(r, as_fixed(w), permits, now_ms, wall_ms);
+	else
+		parts_add(r, as_parts(w), permits, now_ms);
+}
+
 bool
 window_take(const struct window_rule *r, struct window *w, uint32_t permits, int64_t now_ms,
     int64_t wall_ms)
@@ -300,12 +312,7 @@ void
 window_charge(const struct window_rule *r, struct window *w, uint32_t permits, int64_t now_ms,
     int64_t wall_ms)
 {
-	if (r->kind == WINDOW_LOG)
-		log_add(r, as_log(w), permits, now_ms);
-	else if (r->kind == WINDOW_FIXED)
-		fixed_add(r, as_fixed(w), permits, now_ms, wall_ms);
-	else
-		parts_add(r, as_parts(w), permits, now_ms);
+	charge(r, w, permits, now_ms, wall_ms);
 }
 
 void
@@ -341,7 +348,7 @@ window_take_told(const struct window_rule *r, struct window *w, uint32_t permits
 	assert(permits > 0);
 	if (permits > remaining)
 		return false;
-	window_charge(r, w, permits, now_ms, wall_ms);
+	charge(r, w, permits, now_ms, wall_ms);
 	told->remaining = remaining - permits;
 	told->reset_ms = first_back_ms(r, w) - now_ms;
 	return true;

@@ -125,7 +125,7 @@ static bool
 write_source(struct accesslog *a, struct source *s)
 {
 	const struct access_frame *f;
-	struct outcome out;
+	struct outcome out = {0};
 
 	while ((f = access_ring_first(&s->ring, s->until)) != NULL) {
 		char *at = accessfile_room(&a->file);

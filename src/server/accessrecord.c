@@ -203,20 +203,20 @@ access_record_read(const struct access_frame *f, struct outcome *out)
 	const struct access_record *r = (const void *)f;
 	enum access_format format = (enum access_format)r->format;
 
-	*out = (struct outcome){.cache_word = (enum cache_word)r->cache_word,
-	    .tier = (enum tier)r->tier,
-	    .end = (enum request_end)r->end,
-	    .started_wall_ms = r->started_wall_ms,
-	    .total_us = r->total_us,
-	    .wait_us = r->wait_us,
-	    .origin_us = r->origin_us,
-	    .bytes_in = r->bytes_in,
-	    .bytes_out = r->bytes_out,
-	    .tries = r->tries,
-	    .status = r->status,
-	    .version_major = r->version_major,
-	    .version_minor = r->version_minor,
-	    .client = r->client};
+	out->cache_word = (enum cache_word)r->cache_word;
+	out->tier = (enum tier)r->tier;
+	out->end = (enum request_end)r->end;
+	out->started_wall_ms = r->started_wall_ms;
+	out->total_us = r->total_us;
+	out->wait_us = r->wait_us;
+	out->origin_us = r->origin_us;
+	out->bytes_in = r->bytes_in;
+	out->bytes_out = r->bytes_out;
+	out->tries = r->tries;
+	out->status = r->status;
+	out->version_major = r->version_major;
+	out->version_minor = r->version_minor;
+	out->client = r->client;
 	read_texts(r, format, out);
 	return format;
 }

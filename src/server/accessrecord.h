@@ -41,7 +41,7 @@
 bool access_record_put(
     struct access_ring *r, enum access_format format, const struct outcome *out, char *room);
 
-/* The writer: what the format tells of the request; all else is 0. Texts lie in the record. */
+/* The writer: what the record's format tells of the request; all else in *out is left as it is. Texts lie in the record. */
 enum access_format access_record_read(const struct access_frame *f, struct outcome *out);
 
 #endif
