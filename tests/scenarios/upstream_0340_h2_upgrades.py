@@ -33,7 +33,7 @@ def test_over_tls_http_1_1_is_agreed_on_for_the_websocket_alone(server, forebay,
         c.send(b"spring flood")
         assert c.read(12) == b"spring flood"
     assert w1.get("/page").expect(502).headers["Proxy-Status"] == "forebay; error=http_protocol_error"
-    w1.wait_access(lambda line: line["path"] == "/page" and line["fetch_end"] == "not_h2")
+    assert w1.access(path="/page")[0]["fetch_end"] == "not_h2"
 
 
 def test_a_websocket_over_http_2_goes_the_same_way(server, forebay, certs):
