@@ -1,4 +1,4 @@
-/* LINK: http/cachecontrol http/sf http/head http/fields base/buf base/mem */
+/* LINK: http/cachecontrol http/sf http/sf_bare http/head http/fields base/buf base/mem */
 /* Any bytes as Cache-Control, CDN-Cache-Control and Pragma: numbers stay in their bounds, and a no-store that stands
  * alone in front is believed whatever follows. */
 #include <stdlib.h>

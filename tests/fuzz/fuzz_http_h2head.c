@@ -1,4 +1,4 @@
-/* LINK: http/h2head http/h2field http/priority http/sf http/h1 http/head http/fields base/buf base/mem */
+/* LINK: http/h2head http/h2field http/priority http/sf http/sf_bare http/h1 http/head http/fields base/buf base/mem */
 /* Any fields as an HTTP/2 request's: what they become is what HTTP/1.1's parser makes of the same request as text, and what is refused by
  * rules that both share it refuses as well. The first byte says which of the usual pseudo-fields stand in front; then a byte for each name: one of those that matter, or the length of one that
  * follows; then a byte for the value's length, in steps of one or of 300. */

@@ -1,4 +1,4 @@
-/* LINK: http/h2session http/h2section http/h2body http/h2control http/h2table http/h2budget http/h2send http/hpack http/h2field http/h2head http/h2block http/priority http/sf http/h1 http/head http/fields base/buf base/mem */
+/* LINK: http/h2session http/h2section http/h2body http/h2control http/h2table http/h2budget http/h2send http/hpack http/h2field http/h2head http/h2block http/priority http/sf http/sf_bare http/h1 http/head http/fields base/buf base/mem */
 /* Any frames as a client's: windows hold, what becomes a request is one whole head, and nothing is lost or freed twice. The
  * first byte is the length of a step, the second whether preface and settings stand before the rest. */
 #include <stdlib.h>

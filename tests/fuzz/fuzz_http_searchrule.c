@@ -1,4 +1,4 @@
-/* LINK: http/searchrule http/sf http/forwarded http/head http/fields base/buf base/mem */
+/* LINK: http/searchrule http/sf http/sf_bare http/forwarded http/head http/fields base/buf base/mem */
 /* Any bytes as No-Vary-Search, a query and Forwarded. A rule is its own normal form's rule, and what a query is simplified to
  * is simplified to itself. */
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* LINK: http/sf base/buf base/mem */
+/* LINK: http/sf http/sf_bare base/buf base/mem */
 /* Any bytes as a structured field: the walks end inside the text, and a string or byte sequence that was read is written
  * and read back as the same. */
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* LINK: http/cachecontrol http/sf http/head http/fields base/buf base/mem */
+/* LINK: http/cachecontrol http/sf http/sf_bare http/head http/fields base/buf base/mem */
 #include "http_usual.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* LINK: http/freshness http/cachecontrol http/sf http/date http/head http/fields base/buf base/mem */
+/* LINK: http/freshness http/cachecontrol http/sf http/sf_bare http/date http/head http/fields base/buf base/mem */
 #include "http_usual.h"
 
 #include "http/freshness.h"

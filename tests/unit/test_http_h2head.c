@@ -1,4 +1,4 @@
-/* LINK: http/h2head http/h2field http/priority http/sf http/h1 http/head http/fields base/buf base/mem */
+/* LINK: http/h2head http/h2field http/priority http/sf http/sf_bare http/h1 http/head http/fields base/buf base/mem */
 #include "http_usual.h"
 
 #include "h2_twin.h"

@@ -1,4 +1,4 @@
-/* LINK: http/origintags http/sf http/head http/fields base/buf base/hash base/mem */
+/* LINK: http/origintags http/sf http/sf_bare http/head http/fields base/buf base/hash base/mem */
 #include "http_usual.h"
 
 #include <stdio.h>

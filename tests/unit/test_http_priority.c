@@ -1,4 +1,4 @@
-/* LINK: http/priority http/sf base/buf base/mem */
+/* LINK: http/priority http/sf http/sf_bare base/buf base/mem */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

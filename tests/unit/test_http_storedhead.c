@@ -1,4 +1,4 @@
-/* LINK: http/storedhead http/h1 http/cachecontrol http/sf http/date http/head http/fields base/buf base/mem */
+/* LINK: http/storedhead http/h1 http/cachecontrol http/sf http/sf_bare http/date http/head http/fields base/buf base/mem */
 #include "http_usual.h"
 
 #include <stdio.h>

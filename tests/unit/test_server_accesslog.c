@@ -1,4 +1,4 @@
-/* LINK: server/accesslog server/accessfile server/accessrecord server/accessring server/accessline server/clientip server/observe base/metric base/buf base/mem base/thread base/log base/clock http/cachestatus http/sf http/head http/fields */
+/* LINK: server/accesslog server/accessfile server/accessrecord server/accessring server/accessline server/clientip server/observe server/observe_read base/metric base/buf base/mem base/thread base/log base/clock http/cachestatus http/sf http/sf_bare http/head http/fields */
 #include "server/accesslog.h"
 
 #include <errno.h>

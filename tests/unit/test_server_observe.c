@@ -1,4 +1,4 @@
-/* LINK: server/observe base/metric base/buf base/mem http/cachestatus http/sf http/head http/fields base/clock */
+/* LINK: server/observe server/observe_read base/metric base/buf base/mem http/cachestatus http/sf http/sf_bare http/head http/fields base/clock */
 #include "server/observe.h"
 
 #include <math.h>
