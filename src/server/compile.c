@@ -9,6 +9,7 @@
 #include "server/compile_priv.h"
 #include "server/rendered.h"
 #include "server/routeindex.h"
+#include "upstream/section.h"
 
 #define CONNECTIONS_AUTO_MAX 1000000
 #define DESCRIPTORS_OWN 128 /* for listeners, logs, pipes, Redis and the like */

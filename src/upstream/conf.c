@@ -1,13 +1,9 @@
 #include "upstream/conf.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
-#include "base/clock.h"
-#include "base/mem.h"
 #include "conf/fill.h"
-#include "upstream/drains.h"
-#include "upstream/secure.h"
+#include "upstream/section.h"
 
 const struct conf_word upstream_off_words[] = {{"off", 0, false}, {0}};
 const struct conf_word upstream_life_words[] = {{"off", 0, false}, {0}};
@@ -55,41 +51,6 @@ check_server(struct conf_context *cx, const struct conf_table *t, void *target)
 	conf_hint(cx->diag, "expected host:port, as in 127.0.0.1%s", strchr(text, ':'));
 }
 
-/* No more than what a name may have. */
-static bool
-is_name(const char *text)
-{
-	return text[0] != '\0' && text[strcspn(text, " \t,;=:\"()<>@/[]?{}\\")] == '\0';
-}
-
-/* "header:X-User" */
-static bool
-read_hash_part(const char *text, struct hash_part *out)
-{
-	static const struct {
-		const char *word;
-		bool is_named;
-	} parts[] = {
-#define X(name, is_named, text) [HASH_PART_##name] = {#name, is_named},
-	    HASH_PARTS(X)
-#undef X
-	};
-
-	for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		size_t n = strlen(parts[i].word);
-
-		if (strncmp(text, parts[i].word, n) != 0)
-			continue;
-		*out = (struct hash_part){
-		    (enum hash_part_kind)i, parts[i].is_named ? text + n + 1 : NULL};
-		if (!parts[i].is_named && text[n] == '\0')
-			return true;
-		if (parts[i].is_named && text[n] == ':' && is_name(out->name))
-			return true;
-	}
-	return false;
-}
-
 static void
 check_hash(struct conf_context *cx, const struct conf_table *t, void *target)
 {
@@ -97,7 +58,7 @@ check_hash(struct conf_context *cx, const struct conf_table *t, void *target)
 	struct hash_part part;
 
 	for (size_t i = 0; i < h->key.count; i++) {
-		if (read_hash_part(h->key.items[i], &part))
+		if (section_hash_part(h->key.items[i], &part))
 			continue;
 		conf_error(cx->diag, conf_place(t, h, "key"), "key: \"%s\" is no part of a request",
 		    h->key.items[i]);
@@ -134,7 +95,7 @@ check_affinity(struct conf_context *cx, const struct conf_table *t, void *target
 {
 	const struct upstream_affinity_conf *a = target;
 
-	if (!is_name(a->cookie))
+	if (!section_is_token(a->cookie))
 		conf_error(cx->diag, conf_place(t, a, "cookie"),
 		    "cookie: \"%s\" is no cookie's name", a->cookie);
 	if (a->same_site == SAME_SITE_none && a->secure == AFFINITY_SECURE_off)
@@ -147,18 +108,6 @@ static const struct conf_directive affinity_rows[] = {UPSTREAM_AFFINITY_DIRECTIV
 #undef CONF_TARGET
 const struct conf_table upstream_affinity_table = CONF_TABLE(
     "upstream_affinity", struct upstream_affinity_conf, affinity_rows, .check = check_affinity);
-
-static struct status_set
-statuses_of(size_t count, const char *const *texts, const char **bad_out)
-{
-	struct status_set set = {{0}};
-
-	*bad_out = NULL;
-	for (size_t i = 0; i < count; i++)
-		if (!status_set_add(&set, texts[i]))
-			*bad_out = texts[i];
-	return set;
-}
 
 static void
 tell_bad_status(struct conf_context *cx, struct conf_place at, const char *bad)
@@ -175,7 +124,7 @@ check_retries(struct conf_context *cx, const struct conf_table *t, void *target)
 	const struct upstream_retry_conf *r = target;
 	const char *bad;
 
-	statuses_of(r->statuses.count, r->statuses.items, &bad);
+	section_statuses(r->statuses.count, r->statuses.items, &bad);
 	tell_bad_status(cx, conf_place(t, r, "statuses"), bad);
 }
 
@@ -185,7 +134,7 @@ check_ejection(struct conf_context *cx, const struct conf_table *t, void *target
 	const struct upstream_ejection_conf *e = target;
 	const char *bad;
 
-	statuses_of(e->statuses.count, e->statuses.items, &bad);
+	section_statuses(e->statuses.count, e->statuses.items, &bad);
 	tell_bad_status(cx, conf_place(t, e, "statuses"), bad);
 	if (e->max_time < e->time)
 		conf_error(
@@ -208,7 +157,7 @@ check_health(struct conf_context *cx, const struct conf_table *t, void *target)
 	const struct upstream_health_conf *h = target;
 	const char *bad;
 
-	statuses_of(h->statuses.count, h->statuses.items, &bad);
+	section_statuses(h->statuses.count, h->statuses.items, &bad);
 	tell_bad_status(cx, conf_place(t, h, "statuses"), bad);
 	if (h->path != NULL && (h->path[0] != '/' || !is_plain(h->path)))
 		conf_error(cx->diag, conf_place(t, h, "path"), "path: \"%s\" is no path", h->path);
@@ -266,17 +215,6 @@ static const struct conf_directive ejection_rows[] = {UPSTREAM_EJECTION_DIRECTIV
 const struct conf_table upstream_ejection_table = CONF_TABLE(
     "upstream_ejection", struct upstream_ejection_conf, ejection_rows, .check = check_ejection);
 
-/* NULL: no TLS. */
-static struct secure *
-secure_of(const struct upstream_tls_conf *c)
-{
-	const struct secure_conf conf = {
-	    .tls = {.ca = c->ca, .cert = c->cert, .key = c->key, .is_13_only = c->min_version != 0},
-	    .name = c->name};
-
-	return c->conf.is_off ? NULL : secure_new(&conf);
-}
-
 /* Relative paths start at the file they are written in. */
 static void
 find_file(struct conf_context *cx, const struct upstream_tls_conf *t, const char **path)
@@ -317,7 +255,7 @@ check_tls(struct conf_context *cx, const struct conf_table *t, void *target)
 	if (!is_readable(cx, c, "ca", c->ca) || !is_readable(cx, c, "cert", c->cert) ||
 	    !is_readable(cx, c, "key", c->key))
 		return;
-	s = secure_of(c);
+	s = section_secure(c);
 	if (secure_problem(s)[0] != '\0')
 		conf_error(cx->diag,
 		    conf_place(t, c,
@@ -372,107 +310,13 @@ static const struct conf_directive timeout_rows[] = {UPSTREAM_TIMEOUT_DIRECTIVES
 const struct conf_table upstream_timeout_table = CONF_TABLE(
     "upstream_timeouts", struct upstream_timeout_conf, timeout_rows, .check = check_timeouts);
 
-static struct upstream_conf
-settings_of(const struct upstream_section *s)
-{
-	struct upstream_conf c = {
-	    .name = s->conf.name,
-	    .zone = s->zone,
-	    .balance = (enum balance)s->balance,
-	    .zone_share = s->zone_share,
-	    .hash_bound = 1 + s->hash.spare,
-	    .ewma_ms = s->ewma,
-	    .slow_start_ms = s->slow_start,
-	    .connect_ms = s->timeouts.connect,
-	    .response_ms = s->timeouts.response,
-	    .idle_ms = s->connections.idle,
-	    .life_ms = s->connections.life,
-	    .max = (unsigned)s->connections.max,
-	    .pending = (unsigned)s->connections.pending,
-	    .host_from_server = s->host != 0,
-	    .protocol = (enum protocol)s->protocol,
-	    .streams = (unsigned)s->connections.streams,
-	    .announces_clients = s->proxy_protocol != 0,
-	    .panic = s->panic,
-	    .try_ms = s->timeouts.try_,
-	    .total_ms = s->timeouts.total,
-	    .requests = (unsigned)s->connections.requests,
-	};
-	const char *bad;
-
-	if (!s->health.conf.is_off)
-		c.check = (struct check_conf){.is_on = true,
-		    .path = s->health.path,
-		    .host = s->health.host,
-		    .body = s->health.body,
-		    .interval_ms = s->health.interval,
-		    .timeout_ms = s->health.timeout,
-		    .rise = (unsigned)s->health.rise,
-		    .fall = (unsigned)s->health.fall,
-		    .statuses =
-			statuses_of(s->health.statuses.count, s->health.statuses.items, &bad)};
-	if (!s->retries.conf.is_off) {
-		c.retries = (unsigned)s->retries.max;
-		c.retry_budget = s->retries.budget;
-		c.retry_statuses =
-		    statuses_of(s->retries.statuses.count, s->retries.statuses.items, &bad);
-	}
-	if (!s->hedge.conf.is_off)
-		c.hedge = (struct hedge_conf){.is_on = true,
-		    .after_part = s->hedge.after.part,
-		    .after_ms = s->hedge.after.ms,
-		    .budget = s->hedge.budget};
-	if (!s->ejection.conf.is_off)
-		c.eject = (struct eject_conf){.errors = (unsigned)s->ejection.errors,
-		    .latency = (unsigned)s->ejection.latency,
-		    .time_ms = s->ejection.time,
-		    .max_time_ms = s->ejection.max_time,
-		    .share = s->ejection.share,
-		    .statuses =
-			statuses_of(s->ejection.statuses.count, s->ejection.statuses.items, &bad)};
-
-	if (!s->affinity.conf.is_off)
-		c.affinity = (struct affinity_conf){.cookie = s->affinity.cookie,
-		    .secret = s->affinity.secret,
-		    .life_ms = s->affinity.life,
-		    .same_site = (enum same_site)s->affinity.same_site,
-		    .secure = (enum affinity_secure)s->affinity.secure};
-	for (size_t i = 0; i < s->hash.key.count; i++)
-		if (!read_hash_part(s->hash.key.items[i], &c.hash_parts[c.hash_parts_count++]))
-			bug("a key that was checked has a bad part");
-	return c;
-}
-
-static const char *
-server_text(const struct upstream_server_conf *s)
-{
-	return s->srv != NULL ? s->srv : s->address != NULL ? s->address : "";
-}
-
-static struct upstream *
-build(const struct upstream_section *s, const struct upstream_conf *c, unsigned workers)
-{
-	struct server_spec *specs = must_calloc(s->servers.count, sizeof(*specs));
-	struct upstream *u;
-	int e;
-
-	for (size_t i = 0; i < s->servers.count; i++)
-		specs[i] = (struct server_spec){server_text(&s->servers.items[i]),
-		    s->servers.items[i].zone, (unsigned)s->servers.items[i].weight};
-	u = upstream_new(c, specs, (unsigned)s->servers.count, workers);
-	e = errno;
-	free(specs);
-	errno = e;
-	return u;
-}
-
 /* Of which was told in its place. */
 static bool
 is_any_service_bad(const struct upstream_section *s)
 {
 	for (size_t i = 0; i < s->servers.count; i++)
 		if (s->servers.items[i].address == NULL &&
-		    service_domain(server_text(&s->servers.items[i])) == NULL)
+		    service_domain(section_server_text(&s->servers.items[i])) == NULL)
 			return true;
 	return false;
 }
@@ -485,12 +329,13 @@ check_servers_differ(struct conf_context *cx, const struct upstream_section *s)
 		const struct upstream_server_conf *one = &s->servers.items[i];
 
 		for (size_t before = 0; before < i; before++) {
-			if (strcmp(server_text(&s->servers.items[before]), server_text(one)) != 0)
+			if (strcmp(section_server_text(&s->servers.items[before]),
+				section_server_text(one)) != 0)
 				continue;
 			conf_error(cx->diag,
 			    conf_place(
 				&upstream_server_table, one, one->srv != NULL ? "srv" : "address"),
-			    "servers: \"%s\" is there twice", server_text(one));
+			    "servers: \"%s\" is there twice", section_server_text(one));
 			conf_hint(cx->diag, "weight: 2 gives it twice the requests");
 			break;
 		}
@@ -526,7 +371,7 @@ check_upstream(struct conf_context *cx, const struct conf_table *t, void *target
 {
 	const struct upstream_section *s = target;
 	struct upstream_conf c = {.name = ""};
-	struct upstream *u = build(s, &c, 1);
+	struct upstream *u = section_build(s, &c, 1);
 
 	if (u == NULL && errno == E2BIG)
 		conf_error(cx->diag, conf_place(t, s, "servers"),
@@ -561,110 +406,3 @@ static const struct conf_directive upstream_rows[] = {UPSTREAM_DIRECTIVES(CONF_R
 const struct conf_table upstream_table = CONF_TABLE("upstream", struct upstream_section,
     upstream_rows, .shortcut = "servers", .check = check_upstream,
     .text = "A group of servers that give the same answers, under the name that routes use.");
-
-static bool
-is_text(const char *a, const char *b)
-{
-	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-static bool
-has_same_affinity(const struct upstream_conf *a, const struct upstream_conf *b)
-{
-	const struct affinity_conf *x = &a->affinity, *y = &b->affinity;
-
-	return is_text(x->cookie, y->cookie) && is_text(x->secret, y->secret) &&
-	    x->life_ms == y->life_ms && x->same_site == y->same_site && x->secure == y->secure;
-}
-
-static bool
-has_same_check(const struct check_conf *x, const struct check_conf *y)
-{
-	return x->is_on == y->is_on && is_text(x->path, y->path) && is_text(x->host, y->host) &&
-	    is_text(x->body, y->body) && x->interval_ms == y->interval_ms &&
-	    x->timeout_ms == y->timeout_ms && x->rise == y->rise && x->fall == y->fall &&
-	    memcmp(&x->statuses, &y->statuses, sizeof(x->statuses)) == 0;
-}
-
-static bool
-has_same_hedge(const struct hedge_conf *x, const struct hedge_conf *y)
-{
-	return x->is_on == y->is_on && x->after_part == y->after_part &&
-	    x->after_ms == y->after_ms && x->budget == y->budget;
-}
-
-static bool
-has_same_health(const struct upstream_conf *a, const struct upstream_conf *b)
-{
-	const struct eject_conf *x = &a->eject, *y = &b->eject;
-
-	return has_same_check(&a->check, &b->check) && has_same_hedge(&a->hedge, &b->hedge) &&
-	    x->errors == y->errors && x->latency == y->latency && x->time_ms == y->time_ms &&
-	    x->max_time_ms == y->max_time_ms && x->share == y->share &&
-	    memcmp(&x->statuses, &y->statuses, sizeof(x->statuses)) == 0 && a->panic == b->panic &&
-	    a->retries == b->retries && a->retry_budget == b->retry_budget &&
-	    memcmp(&a->retry_statuses, &b->retry_statuses, sizeof(a->retry_statuses)) == 0 &&
-	    a->try_ms == b->try_ms && a->total_ms == b->total_ms && a->requests == b->requests;
-}
-
-static bool
-has_same_choice(const struct upstream_conf *a, const struct upstream_conf *b)
-{
-	if (a->balance != b->balance || !is_text(a->zone, b->zone) ||
-	    a->zone_share != b->zone_share || a->hash_bound != b->hash_bound ||
-	    a->ewma_ms != b->ewma_ms || a->slow_start_ms != b->slow_start_ms ||
-	    a->hash_parts_count != b->hash_parts_count || !has_same_affinity(a, b))
-		return false;
-	for (unsigned i = 0; i < a->hash_parts_count; i++)
-		if (a->hash_parts[i].kind != b->hash_parts[i].kind ||
-		    !is_text(a->hash_parts[i].name, b->hash_parts[i].name))
-			return false;
-	return true;
-}
-
-static bool
-is_same(const struct upstream *u, const struct upstream_conf *c, const struct upstream_section *s,
-    unsigned workers)
-{
-	const struct upstream_conf *had = &u->conf;
-
-	if (strcmp(had->name, c->name) != 0 || !has_same_choice(had, c) ||
-	    !has_same_health(had, c) || had->connect_ms != c->connect_ms ||
-	    had->response_ms != c->response_ms || had->idle_ms != c->idle_ms ||
-	    had->life_ms != c->life_ms || had->max != c->max || had->pending != c->pending ||
-	    had->host_from_server != c->host_from_server ||
-	    had->announces_clients != c->announces_clients || had->protocol != c->protocol ||
-	    had->streams != c->streams)
-		return false;
-	if (u->workers != workers || u->entries_count != s->servers.count)
-		return false;
-	for (unsigned i = 0; i < u->entries_count; i++) {
-		const struct upstream_server_conf *now = &s->servers.items[i];
-		const struct server_entry *was = &u->entries[i];
-
-		if (strcmp(was->text, server_text(now)) != 0 || !is_text(was->zone, now->zone) ||
-		    was->weight != (unsigned)now->weight)
-			return false;
-	}
-	return true;
-}
-
-struct upstream *
-upstream_from(const struct upstream_section *s, unsigned workers, struct upstream *keep)
-{
-	struct upstream_conf c = settings_of(s);
-	struct secure *secure = secure_of(&s->tls);
-	struct upstream *u;
-
-	if (keep != NULL && is_same(keep, &c, s, workers) && secure_is_same(keep->secure, secure)) {
-		secure_free(&secure);
-		return upstream_ref(keep);
-	}
-	u = build(s, &c, workers);
-	if (u == NULL)
-		bug("upstream %s: a server that was checked is no address", c.name);
-	secure_give(u, &secure);
-	if (keep != NULL)
-		drains_share(u, keep, clock_mono_ms());
-	return u;
-}

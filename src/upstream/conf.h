@@ -156,9 +156,4 @@ extern const struct conf_table upstream_tls_table, upstream_pool_table, upstream
     upstream_server_table, upstream_hash_table, upstream_affinity_table, upstream_retry_table,
     upstream_hedge_table, upstream_ejection_table, upstream_health_table, upstream_table;
 
-/* The upstream of a section: keep with a reference taken when its settings are the same (then its connections and
- * counters go on), else a new one. keep may be NULL. */
-struct upstream *upstream_from(
-    const struct upstream_section *s, unsigned workers, struct upstream *keep);
-
 #endif
