@@ -387,6 +387,16 @@ is_awaited(struct resolve *q, int status)
 	return false;
 }
 
+/* status: of ARES_*, as it came or as it was found to be. */
+static void
+conclude(struct resolve *q, int status)
+{
+	if (status != ARES_SUCCESS)
+		q->answer.error = ares_strerror(status);
+	q->answer.is_unknown = status == ARES_ENOTFOUND || status == ARES_ENODATA;
+	deliver_later(q);
+}
+
 static void
 on_ares_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
@@ -395,18 +405,14 @@ on_ares_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 	if (is_awaited(q, status)) {
 		if (status == ARES_SUCCESS)
 			take_addresses(q, found);
-		if (q->answer.count == 0)
-			q->answer.error =
-			    ares_strerror(status == ARES_SUCCESS ? ARES_ENODATA : status);
-		q->answer.is_unknown = status == ARES_ENOTFOUND || status == ARES_ENODATA;
-		deliver_later(q);
+		conclude(q, status == ARES_SUCCESS && q->answer.count == 0 ? ARES_ENODATA : status);
 	}
 	if (found != NULL)
 		ares_freeaddrinfo(found);
 }
 
-/* NULL, or why there is none. */
-static const char *
+/* What comes of it, of ARES_*. */
+static int
 take_records(struct resolve *q, const unsigned char *message, int size)
 {
 	uint32_t ttl_s;
@@ -414,12 +420,11 @@ take_records(struct resolve *q, const unsigned char *message, int size)
 
 	q->records = must_calloc(SRV_RECORDS_MAX, sizeof(*q->records));
 	n = srvanswer_parse(message, (size_t)size, q->records, &ttl_s);
-	q->answer.is_unknown = n == 0;
 	if (n <= 0)
-		return ares_strerror(n < 0 ? ARES_EBADRESP : ARES_ENODATA);
+		return n < 0 ? ARES_EBADRESP : ARES_ENODATA;
 	q->answer.records_count = (unsigned)n;
 	q->answer.ttl_s = ttl_s < 1 ? 1 : ttl_s > RESOLVER_TTL_MAX_S ? RESOLVER_TTL_MAX_S : ttl_s;
-	return NULL;
+	return ARES_SUCCESS;
 }
 
 static void
@@ -427,15 +432,8 @@ on_srv_answer(void *arg, int status, int timeouts, unsigned char *message, int s
 {
 	struct resolve *q = arg;
 
-	if (!is_awaited(q, status))
-		return;
-	if (status == ARES_SUCCESS) {
-		q->answer.error = take_records(q, message, size);
-	} else {
-		q->answer.error = ares_strerror(status);
-		q->answer.is_unknown = status == ARES_ENOTFOUND || status == ARES_ENODATA;
-	}
-	deliver_later(q);
+	if (is_awaited(q, status))
+		conclude(q, status == ARES_SUCCESS ? take_records(q, message, size) : status);
 }
 
 /* --- the interface --- */
