@@ -374,11 +374,11 @@ on_date(void *arg)
 	case STATE_DOWN:
 		redisio_begin(r);
 		break;
-	case STATE_RESOLVING:
 	case STATE_SECURING:
 		redisio_drop(r, "no TLS handshake within %lld ms: does it speak TLS on this port?",
 		    (long long)r->conf.connect_ms);
 		break;
+	case STATE_RESOLVING:
 	case STATE_CONNECTING:
 	case STATE_GREETING:
 		redisio_drop(r, "no connection within %lld ms", (long long)r->conf.connect_ms);
