@@ -29,7 +29,7 @@ struct flight {
 	_Atomic int state;
 	struct flights *flights;
 	struct flight *next; /* in the table's slot */
-	bool listed;	     /* under the shard's lock */
+	_Atomic bool listed; /* changes under the shard's lock; once it is not, it never is again */
 	uint64_t hash;
 	char *key; /* own copy, the variant behind it; NULL: private */
 	size_t key_len, variant_len;
@@ -140,7 +140,7 @@ flight_close(struct flight *f)
 {
 	struct shard *sh;
 
-	if (f->key == NULL)
+	if (f->key == NULL || !atomic_load_explicit(&f->listed, memory_order_relaxed))
 		return;
 	sh = shard_of(f->flights, f->hash);
 	pthread_mutex_lock(&sh->lock);

@@ -45,11 +45,18 @@ seconds_of(struct cache_control *cc, const struct seconds_row *row)
 	return (int32_t *)(void *)((char *)cc + row->member);
 }
 
+/* Cheaper than to compare: most rows differ in length, or at once. */
+static bool
+may_be(struct slice directive, struct slice name)
+{
+	return directive.n == name.n && ((directive.p[0] ^ name.p[0]) & ~0x20) == 0;
+}
+
 static const struct flag_row *
 find_flag(struct slice name)
 {
 	for (size_t i = 0; i < ROWS(flag_rows); i++)
-		if (slice_ieq(flag_rows[i].directive, name))
+		if (may_be(flag_rows[i].directive, name) && slice_ieq(flag_rows[i].directive, name))
 			return &flag_rows[i];
 	return NULL;
 }
@@ -58,7 +65,8 @@ static const struct seconds_row *
 find_seconds(struct slice name)
 {
 	for (size_t i = 0; i < ROWS(seconds_rows); i++)
-		if (slice_ieq(seconds_rows[i].directive, name))
+		if (may_be(seconds_rows[i].directive, name) &&
+		    slice_ieq(seconds_rows[i].directive, name))
 			return &seconds_rows[i];
 	return NULL;
 }

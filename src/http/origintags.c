@@ -160,11 +160,21 @@ take_groups(struct collection *c, const struct head *h, struct slice site)
 	return fits;
 }
 
+static bool
+has_tags(const struct head *response)
+{
+	return head_has(response, FIELD_CACHE_TAG) || head_has(response, FIELD_SURROGATE_KEY) ||
+	    head_has(response, FIELD_XKEY) || head_has(response, FIELD_CACHE_GROUPS);
+}
+
 bool
 origin_tags_add(const struct head *response, struct slice site, struct buf *tags)
 {
-	struct collection c = {.tags = tags};
+	struct collection c;
 
+	if (tags->n == 0 && !has_tags(response))
+		return true;
+	c = (struct collection){.tags = tags};
 	return take_given(&c) && take_members(&c, response, FIELD_CACHE_TAG) &&
 	    take_words(&c, response, FIELD_SURROGATE_KEY) && take_words(&c, response, FIELD_XKEY) &&
 	    (!head_has(response, FIELD_CACHE_GROUPS) || take_groups(&c, response, site));

@@ -2,6 +2,7 @@
 
 #include "http/date.h"
 #include "http/fieldrun.h"
+#include "http/statusline.h"
 
 bool
 field_is_stored(const struct field *f, struct slice name, const struct cache_control *cc,
@@ -24,9 +25,7 @@ write_start(const struct head *h, struct buf *b, struct head *as)
 	buf_room(b, h->size + LINES_BYTES);
 	as->minor = 1;
 	as->status = h->status;
-	buf_add_lit(b, "HTTP/1.1 ");
-	buf_add_u64(b, h->status);
-	buf_add_char(b, ' ');
+	status_line_begin(b, h->status);
 	as->reason_at = (uint32_t)b->n;
 	as->reason_len = h->reason_len;
 	buf_add_slice(b, head_reason(h));
@@ -92,6 +91,38 @@ write_date(const struct stored_rules *r, struct buf *b, struct head *as)
 
 	date_format(r->now_ms / 1000, date);
 	write_line(SLICE_LIT("Date"), FIELD_DATE, slice_of(date, DATE_LEN), b, as);
+}
+
+/* Each line is the one that we would write, with nothing between them. */
+static bool
+is_as_written(const struct head *h)
+{
+	static const char start[] = "HTTP/1.1 200 ";
+	uint32_t at = sizeof(start) - 1 + h->reason_len;
+
+	if (h->reason_at != sizeof(start) - 1 || h->size < at + 4 ||
+	    memcmp(h->base, start, 9) != 0 || h->base[12] != ' ' ||
+	    memcmp(h->base + at, "\r\n", 2) != 0)
+		return false;
+	at += 2;
+	for (const struct field *f = h->fields; f < h->fields + h->count; f++) {
+		if (f->name_at != at || !field_is_plain(h, f))
+			return false;
+		at = f->value_at + f->value_len + 2;
+	}
+	return h->size == at + 2 && memcmp(h->base + at, "\r\n", 2) == 0;
+}
+
+bool
+passing_head_is(const struct head *response, struct head *as)
+{
+	for (const struct field *f = response->fields; f < response->fields + response->count; f++)
+		if (f->is_hop || f->id == FIELD_AGE)
+			return false;
+	if (!is_as_written(response))
+		return false;
+	head_copy(as, response);
+	return true;
 }
 
 bool

@@ -26,6 +26,9 @@ bool stored_head_write(const struct head *response, const struct cache_control *
     const struct stored_rules *r, struct buf *b, struct head *as);
 /* The same of a response that is not stored: everything end-to-end, as it came. */
 void passing_head_write(const struct head *response, struct buf *b, struct head *as);
+/* Whether that is the response's own head, byte for byte: then *as is it, too, and borrows what it does; there is nothing to
+ * write. */
+bool passing_head_is(const struct head *response, struct head *as);
 /* What a 304 (or a 200 to HEAD) makes of a stored head: its fields replace all of the same name, except those
  * that describe the body we have (Content-Length, Content-Encoding, Content-Range), into an empty b; *as as above. cc is the 304's. The caller works out
  * life and verdict from the result anew. False: more fields than a head can have. */

@@ -302,6 +302,9 @@ site_compile(const struct server_conf *conf, struct site_world *world, struct co
 	s->rate_style = (enum rate_style)conf->ratelimit_headers;
 	s->name = "forebay";
 	s->hit_lines = hit_lines(world->mem, s->name);
+	s->via[0] = SLICE_LIT("1.0 forebay");
+	s->via[1] = SLICE_LIT("1.1 forebay");
+	s->via[2] = SLICE_LIT("2 forebay");
 	s->access_log = !conf->log.access.conf.is_off;
 	s->conf = (void *)(uintptr_t)conf;
 	compile_upstreams(&k);

@@ -133,7 +133,7 @@ fill_store(struct fill *f)
 
 	if (body_length(f->body) > f->route->cache.store.max_object_bytes || f->body->is_passing)
 		return;
-	f->object->facts.fetch_ms = fill_took_ms(f);
+	f->object->facts.fetch_ms = fill_ms_until(f, clock_mono_us());
 	if (body_trailers(f->body).n == 0)
 		compact(f);
 	if (purgelog_judge(c->purges, f->object) == PURGE_GONE)

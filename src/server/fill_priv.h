@@ -25,17 +25,14 @@ struct fill {
 	struct fetch *fetch;
 	struct hedge hedge; /* of that fetch; {0} where it has none */
 	/* What the request was, for the verdicts */
-	struct cache_control cc;
 	bool has_authorization, has_cookie, is_shared;
 	bool keeps_post; /* its answer is kept for GET, if it says so */
 	enum method method;
 	struct slice affinity;	    /* the token the client brought, or none */
 	uint64_t balance_key;	    /* which server it belongs to */
 	struct proxy_line announce; /* for whom, to the server */
-	struct request_key keyed;
-	struct cache_key key;	 /* what is flown for */
-	struct buf tags;	 /* the route's */
-	struct buf all_tags;	 /* and the response's */
+	struct buf tags;	    /* the route's */
+	struct buf all_tags;	    /* and the response's */
 	struct purge_set purges; /* what the route declared, expanded before the request went out */
 	uint64_t log_pos;
 	/* What is validated, its head below; own reference */
@@ -55,7 +52,6 @@ struct fill {
 	/* The response */
 	int64_t sent_us, head_us;
 	enum store_verdict verdict;
-	struct cache_control response_cc;
 	struct object *object; /* for the store; own reference */
 	struct body *body;     /* own reference */
 	bool windowed, done;
@@ -68,7 +64,10 @@ struct fill {
 	/* Not cleared: the memory goes to the next one */
 	struct arena mem;   /* of the texts above, and of head */
 	struct buf request; /* the head that goes upstream */
-	/* Large, and not cleared */
+	/* Each is written before it is read */
+	struct cache_control cc, response_cc; /* the request's; the response's */
+	struct request_key keyed;
+	struct cache_key key;	/* what is flown for */
 	struct head head;	/* the request's */
 	struct head stale_head; /* base NULL: there is none */
 	struct head own_head;	/* of the object that was made last; borrows nothing that lasts */
@@ -80,11 +79,11 @@ fill_loop(const struct fill *f)
 	return f->worker->loop;
 }
 
-/* How long it has taken so far, since the request went out; at most a minute. */
+/* How long it had taken then, since the request went out; at most a minute. */
 static inline uint16_t
-fill_took_ms(const struct fill *f)
+fill_ms_until(const struct fill *f, int64_t then_us)
 {
-	int64_t ms = (clock_mono_us() - f->sent_us) / 1000;
+	int64_t ms = (then_us - f->sent_us) / 1000;
 
 	return (uint16_t)(ms < 0 ? 0 : ms > 60000 ? 60000 : ms);
 }

@@ -46,7 +46,7 @@ facts_of(
 	    .born_ms = now,
 	    .age_ms = life->age_ms,
 	    .life_ms = life->life_ms,
-	    .fetch_ms = fill_took_ms(f),
+	    .fetch_ms = fill_ms_until(f, f->head_us),
 	    .swr_ms = life->swr_ms,
 	    .sie_ms = life->sie_ms,
 	    .date_s = life->date_s,
@@ -196,13 +196,13 @@ fill_make_stored(struct fill *f, const struct head *h, const struct life *life, 
 	struct stored_rules rules = {
 	    .drop_set_cookie = f->route->cache.store.set_cookie != SET_COOKIE_STORE,
 	    .now_ms = loop_wall_ms(fill_loop(f))};
-	struct buf text = {0};
+	struct buf *text = &f->worker->scratch;
 	struct object *o = NULL;
 
-	if (stored_head_write(h, &f->response_cc, &rules, &text, &f->own_head))
+	text->n = 0;
+	if (stored_head_write(h, &f->response_cc, &rules, text, &f->own_head))
 		o = fill_make_object(
 		    f, &f->own_head, life, store_slab(f->worker->commons->store), body);
-	buf_fini(&text);
 	return o;
 }
 
@@ -238,7 +238,8 @@ take_response(
 	}
 	if (own_for_leader) {
 		text->n = 0;
-		passing_head_write(h, text, &f->own_head);
+		if (!passing_head_is(h, &f->own_head))
+			passing_head_write(h, text, &f->own_head);
 		passing = fill_make_object(f, &f->own_head, life, NULL, f->body);
 	}
 	f->windowed = f->object == NULL;
@@ -432,7 +433,7 @@ on_fill_head(void *arg, const struct head *h, const struct framing *framing)
 
 	if (f->l2 != NULL) /* the origin was faster */
 		l2_get_cancel(&f->l2);
-	f->head_us = clock_mono_us();
+	f->head_us = fetch_head_us(f->fetch);
 	f->status = h->status;
 	fill_note_server(f);
 	if (f->x != NULL)

@@ -203,6 +203,8 @@ exchange_client_ip(struct exchange *x)
 
 /* --- the head that goes upstream --- */
 
+#define USUAL_BYTES 512 /* of what is added to a request */
+
 /* What frameworks and servers take for a proxy's word about a request. X-Forwarded-* are more than anybody has listed. */
 static bool
 is_hearsay(const struct exchange *x, const struct field *f)
@@ -288,6 +290,7 @@ write_target(const struct exchange *x, struct buf *out)
 	}
 }
 
+/* Where the name is known only when it runs. */
 static void
 write_line(struct buf *out, const char *name, struct slice value)
 {
@@ -297,57 +300,58 @@ write_line(struct buf *out, const char *name, struct slice value)
 	buf_add_lit(out, "\r\n");
 }
 
-/* A list field that a trusted proxy may have begun: its lines as one, for our member to follow. */
+/* A list field that others before us have begun: its lines as one, for our member to follow. */
 static void
-begin_appended(const struct exchange *x, struct buf *out, enum field_id id, bool keep)
+write_members(const struct exchange *x, struct buf *out, enum field_id id)
 {
-	buf_add_slice(out, field_spelling(id));
-	buf_add_lit(out, ": ");
-	for (const struct field *f = keep ? head_find(&x->head, id) : NULL; f != NULL;
+	for (const struct field *f = head_find(&x->head, id); f != NULL;
 	     f = head_next(&x->head, f)) {
 		buf_add_slice(out, field_value(&x->head, f));
 		buf_add_lit(out, ", ");
 	}
 }
 
+/* What the last hop could see, and we; each literal ends one line and begins the next. */
 static void
-write_via(const struct exchange *x, struct buf *out)
-{
-	begin_appended(x, out, FIELD_VIA, true);
-	if (x->http_major == 2)
-		buf_add_lit(out, "2 ");
-	else
-		buf_add_slice(out, x->head.minor > 0 ? SLICE_LIT("1.1 ") : SLICE_LIT("1.0 "));
-	buf_add_slice(out, slice_from(x->site->name));
-	buf_add_lit(out, "\r\n");
-}
-
-/* The forwarded fields: what the last hop could see. */
-static void
-write_origin_of_request(const struct exchange *x, struct buf *out)
+write_hops(const struct exchange *x, struct buf *out)
 {
 	bool trusted = x->peer_is_trusted;
 	struct slice proto = head_value(&x->head, FIELD_X_FORWARDED_PROTO);
 	struct slice host = head_value(&x->head, FIELD_X_FORWARDED_HOST);
+	struct slice scheme = exchange_scheme(x);
 	struct client_ip peer = client_ip_of(x->client->peer);
 	char text[CLIENT_IP_TEXT_MAX];
 	struct slice ip = client_ip_text(text, &peer);
 	bool v6 = peer.kind == CLIENT_IP_V6;
 
-	begin_appended(x, out, FIELD_X_FORWARDED_FOR, trusted);
+	buf_add_lit(out, "Via: ");
+	write_members(x, out, FIELD_VIA);
+	buf_add_slice(out, x->site->via[x->http_major == 2 ? 2 : x->head.minor > 0]);
+	buf_add_lit(out, "\r\nX-Forwarded-For: ");
+	if (trusted)
+		write_members(x, out, FIELD_X_FORWARDED_FOR);
 	buf_add_slice(out, ip);
 	buf_add_lit(out, "\r\nX-Forwarded-Proto: ");
-	buf_add_slice(out, trusted && proto.n > 0 ? proto : exchange_scheme(x));
+	buf_add_slice(out, trusted && proto.n > 0 ? proto : scheme);
 	buf_add_lit(out, "\r\nX-Forwarded-Host: ");
 	buf_add_slice(out, trusted && host.n > 0 ? host : x->url.authority);
-	buf_add_lit(out, "\r\n");
-	begin_appended(x, out, FIELD_FORWARDED, trusted && forwarded_is_valid(&x->head));
-	buf_add_slice(out, v6 ? SLICE_LIT("for=\"[") : SLICE_LIT("for="));
+	buf_add_lit(out, "\r\nForwarded: ");
+	if (trusted && forwarded_is_valid(&x->head))
+		write_members(x, out, FIELD_FORWARDED);
+	if (v6)
+		buf_add_lit(out, "for=\"[");
+	else
+		buf_add_lit(out, "for=");
 	buf_add_slice(out, ip);
-	buf_add_slice(out, v6 ? SLICE_LIT("]\";host=\"") : SLICE_LIT(";host=\""));
+	if (v6)
+		buf_add_lit(out, "]\";host=\"");
+	else
+		buf_add_lit(out, ";host=\"");
 	buf_add_slice(out, x->url.authority);
 	buf_add_lit(out, "\";proto=");
-	buf_add_slice(out, exchange_scheme(x));
+	buf_add_slice(out, scheme);
+	buf_add_lit(out, "\r\nX-Request-Id: ");
+	buf_add_slice(out, x->request_id);
 	buf_add_lit(out, "\r\n");
 }
 
@@ -415,11 +419,13 @@ request_render(const struct exchange *x, const struct head *validate, const stru
 	const struct upload *u = &x->client->upload;
 	uint64_t hops;
 
+	buf_room(out, x->head.size + USUAL_BYTES);
 	buf_add_slice(out, head_method(&x->head));
 	buf_add_char(out, ' ');
 	write_target(x, out);
-	buf_add_lit(out, " HTTP/1.1\r\n");
-	write_line(out, "Host", x->url.authority);
+	buf_add_lit(out, " HTTP/1.1\r\nHost: ");
+	buf_add_slice(out, x->url.authority);
+	buf_add_lit(out, "\r\n");
 	write_fields(x, out);
 	if (x->asks_identity)
 		buf_add_lit(out, "Accept-Encoding: identity\r\n");
@@ -433,9 +439,7 @@ request_render(const struct exchange *x, const struct head *validate, const stru
 	if (part != NULL)
 		buf_printf(out, "Range: bytes=%llu-%llu\r\n", (unsigned long long)part->from,
 		    (unsigned long long)part->to);
-	write_via(x, out);
-	write_origin_of_request(x, out);
-	write_line(out, "X-Request-Id", x->request_id);
+	write_hops(x, out);
 	if (x->client->certificate.own.n > 0)
 		write_line(out, "Client-Cert", x->client->certificate.own);
 	if (x->client->certificate.chain.n > 0)

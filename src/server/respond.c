@@ -6,6 +6,7 @@
 #include "http/incremental.h"
 #include "http/conditional.h"
 #include "http/fieldrun.h"
+#include "http/statusline.h"
 #include "http/vary.h"
 #include "server/exchange_priv.h"
 #include "server/rendered.h"
@@ -154,7 +155,9 @@ add_cache_status(struct exchange *x)
 	    .stored = !from_store && x->answer == ANSWER_OBJECT && x->is_shared &&
 		(x->is_collapsed ? x->object->facts.is_in_slab : x->verdict == STORE_STORED)};
 
-	add_line(&x->out, "X-Cache-Status", slice_from(cache_word_name(x->word)));
+	buf_add_lit(&x->out, "X-Cache-Status: ");
+	buf_add_slice(&x->out, slice_from(cache_word_name(x->word)));
+	buf_add_lit(&x->out, "\r\n");
 	if (x->answer != ANSWER_OBJECT)
 		return; /* RFC 9211 section 2: not on answers made here */
 	if (from_store || s.stored)
@@ -205,15 +208,15 @@ add_own_lines(struct exchange *x)
 	add_cache_status(x);
 	add_limits(x);
 	affinity_add_field(x, &x->out);
-	add_line(&x->out, "X-Request-Id", x->request_id);
+	buf_add_lit(&x->out, "X-Request-Id: ");
+	buf_add_slice(&x->out, x->request_id);
+	buf_add_lit(&x->out, "\r\n");
 }
 
 static void
 start_line(struct exchange *x, struct slice reason)
 {
-	buf_add_lit(&x->out, "HTTP/1.1 ");
-	buf_add_u64(&x->out, x->status);
-	buf_add_char(&x->out, ' ');
+	status_line_begin(&x->out, x->status);
 	buf_add_slice(&x->out, reason);
 	buf_add_lit(&x->out, "\r\n");
 }

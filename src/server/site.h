@@ -181,6 +181,7 @@ struct site {
 	enum rate_style rate_style;
 	const char *name;	 /* in Via, Cache-Status and error pages: "forebay" */
 	struct slice hit_lines;	 /* what every hit says of the cache, up to its ttl's number */
+	struct slice via[3];	 /* the same behind 1.0, 1.1 and 2, which it came by */
 	struct headers *headers; /* for answers that no route gives; owned */
 	struct rendered_table
 	    *rendered; /* heads of hits; owned, and the one thing here that grows */

@@ -457,7 +457,8 @@ attempt_init(struct attempt *a, struct pool *p, struct resolver *resolver, struc
 	    .wanted = wanted,
 	    .owner = owner,
 	    .arg = arg};
-	a->call = (struct h2_call){.owner = &owner->call, .arg = arg};
+	a->call.owner = &owner->call;
+	a->call.arg = arg;
 	task_init(&a->look, on_attempt_look, a);
 	pool_waiter_init(&a->waiter, on_attempt_look, a);
 	timer_init(&a->deadline, on_attempt_deadline, a);

@@ -388,6 +388,8 @@ upstream_choose(struct upstream *u, const struct choice *c)
 		gather(u, c, FIT, ANY_PRIORITY, &f);
 		s = find_wanted(&f, c->wanted);
 	}
+	if (s == NULL && u->servers_count == 1 && may_have(&u->servers[0], c, FIT))
+		s = &u->servers[0]; /* as all rules would have it */
 	if (s == NULL && gather_some(u, c, &f))
 		s = f.servers[pick(u, &f, c)];
 	if (s != NULL)

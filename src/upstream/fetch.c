@@ -253,11 +253,14 @@ fetch_begin_exchange(struct fetch *f)
 	if (f->attempt.is_spare)
 		atomic_fetch_add_explicit(&f->attempt.server->hedges, 1, memory_order_relaxed);
 	f->sent_us = clock_mono_us();
-	fetch_arm_response(f);
-	if (f->attempt.h2 != NULL)
+	if (f->attempt.h2 != NULL) {
+		fetch_arm_response(f);
 		fetch_h2_begin(f);
-	else
-		fetch_h1_send(f);
+		return;
+	}
+	fetch_h1_send(f);
+	if (f->head_sent == 0) /* else that armed it */
+		fetch_arm_response(f);
 }
 
 static void
@@ -318,7 +321,9 @@ take_head(struct fetch *f)
 	/* A coding nobody asked for (we send no TE): without its name the bytes would mean something else. */
 	if (!h1_response_framing(h, f->plan.method, &f->framing, &fault) || f->framing.is_coded)
 		return fetch_bad(f, FETCH_response_bad);
-	server_answered(f->attempt.server, h->status, fetch_took_us(f), loop_now_ms(fetch_loop(f)));
+	f->head_us = clock_mono_us();
+	server_answered(
+	    f->attempt.server, h->status, f->head_us - f->sent_us, loop_now_ms(fetch_loop(f)));
 	if (status_set_has(&fetch_conf(f)->retry_statuses, h->status) &&
 	    fetch_go_elsewhere(f, FETCH_closed_early))
 		return FED_GONE;
@@ -329,7 +334,7 @@ take_head(struct fetch *f)
 	f->body = body_ref(body);
 	f->step = FETCH_RECEIVING;
 	timer_disarm(&f->whole);
-	buf_eat(&f->in, h->size);
+	f->head_bytes = h->size;
 	return FED_HEAD;
 }
 
@@ -427,7 +432,7 @@ fetch_start(struct pool *p, struct resolver *resolver, const struct fetch_plan *
 
 	if (f == NULL)
 		f = must_malloc(sizeof(*f));
-	memset(f, 0, offsetof(struct fetch, head));
+	memset(&f->step, 0, offsetof(struct fetch, head) - offsetof(struct fetch, step));
 	f->plan = *plan;
 	f->handler = h;
 	f->arg = arg;
@@ -477,6 +482,12 @@ struct server *
 fetch_server(const struct fetch *f)
 {
 	return f->attempt.server;
+}
+
+int64_t
+fetch_head_us(const struct fetch *f)
+{
+	return f->head_us;
 }
 
 unsigned

@@ -91,6 +91,8 @@ void fetch_resume(struct fetch *f);
 void fetch_upload_ready(struct fetch *f);
 /* The server asked last, for logs; NULL before there is one. */
 struct server *fetch_server(const struct fetch *f);
+/* When the response's head had come, by clock_mono_us. From on_head on. */
+int64_t fetch_head_us(const struct fetch *f);
 /* How many times a server was asked so far, or could not be reached. */
 unsigned fetch_tries(const struct fetch *f);
 /* For upstream/hedge.h. Adds the servers asked so far to set; false: none was chosen yet. */

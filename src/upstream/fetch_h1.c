@@ -179,14 +179,17 @@ feed_chunked(struct fetch *f)
 	}
 }
 
-/* The bytes in f->in belong to the body. */
+/* The bytes in f->in belong to the body, from so many on. */
 static enum fed
-feed(struct fetch *f)
+feed(struct fetch *f, size_t from)
 {
-	struct slice bytes = buf_slice(&f->in);
+	struct slice bytes = slice_skip(buf_slice(&f->in), from);
 
-	if (f->framing.kind == FRAMING_CHUNKED)
+	if (f->framing.kind == FRAMING_CHUNKED) {
+		if (from > 0)
+			buf_eat(&f->in, from);
 		return feed_chunked(f);
+	}
 	if (f->framing.kind == FRAMING_LENGTH && bytes.n > f->left) {
 		f->keep = false;
 		bytes.n = f->left;
@@ -206,10 +209,11 @@ begin_body(struct fetch *f)
 	f->read_bytes = READ_LEAST_BYTES;
 	h1_chunked_init(&f->chunked);
 	if (f->framing.kind == FRAMING_NONE) {
-		f->keep &= f->in.n == 0;
+		f->keep &= f->in.n == f->head_bytes;
+		f->in.n = 0;
 		return FED_WHOLE;
 	}
-	return f->in.n > 0 || (f->framing.kind == FRAMING_LENGTH && f->left == 0) ? feed(f) : FED;
+	return feed(f, f->head_bytes);
 }
 
 static enum fed
@@ -308,7 +312,7 @@ receive_some(struct fetch *f, size_t *total)
 		fed = took_direct(f, (size_t)got, room);
 	else {
 		f->in.n += (size_t)got;
-		fed = f->step == FETCH_RECEIVING ? feed(f) : read_heads(f);
+		fed = f->step == FETCH_RECEIVING ? feed(f, 0) : read_heads(f);
 	}
 	return fed == FED && (size_t)got < room ? FED_DRY : fed;
 }

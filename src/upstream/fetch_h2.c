@@ -220,6 +220,7 @@ take_heads(struct fetch *f)
 	call->heads.n = 0;
 	switch (fetch_read_heads(f)) {
 	case FED_HEAD:
+		f->in.n = 0;
 		f->left = f->framing.length;
 		if (!f->paused)
 			fetch_arm_deadline(f, fetch_conf(f)->response_ms);

@@ -18,12 +18,13 @@ struct fetch {
 	struct fetch_plan plan;
 	const struct fetch_handler *handler;
 	void *arg;
-	enum fetch_step step;
 	struct attempt attempt; /* the server and the connection to it */
+	enum fetch_step step;	/* cleared from here on */
 	bool is_retry;		/* a kept connection had died */
 	unsigned retries;	/* times it went to another server */
 	enum fetch_end first;	/* how the try before ended, when there was one */
 	int64_t sent_us;	/* the request's beginning */
+	int64_t head_us;	/* when the response's head had come */
 	int64_t began_ms;	/* the fetch's */
 	bool started_reading;	/* any byte of a response has come */
 	struct timer deadline;
@@ -46,6 +47,7 @@ struct fetch {
 	struct h1_chunked chunked;
 	struct buf in; /* head, or chunked bytes not yet decoded; the pool's while there are none */
 	struct buf trailers;
+	size_t head_bytes; /* in front of the body's first, in `in` */
 	unsigned interims;
 	struct body *body;
 	uint64_t left;	     /* of a body with a length */
@@ -78,9 +80,9 @@ int64_t fetch_took_us(const struct fetch *f);
 
 /* What became of some bytes. */
 enum fed {
-	FED,	   /* read on */
-	FED_DRY,   /* nothing more for now */
-	FED_HEAD,  /* the final head was taken: f->framing, f->body */
+	FED,	  /* read on */
+	FED_DRY,  /* nothing more for now */
+	FED_HEAD, /* the final head was taken: f->framing, f->body; its head_bytes are still there */
 	FED_WHOLE, /* the response is whole */
 	FED_GONE,  /* the fetch is gone */
 };
