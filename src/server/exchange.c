@@ -66,15 +66,6 @@ exchange_free(void *arg)
 static void on_exchange_turn(void *arg);
 static void on_purges_told(struct purge_ticket *t);
 
-/* A call of the library's, which knows the processor: where the compiler knows how much it is, it repeats a store of eight
- * bytes more than a hundred times. */
-static void
-clear(void *p, size_t n)
-{
-	__asm__("" : "+r"(n));
-	memset(p, 0, n);
-}
-
 struct exchange *
 exchange_new(struct worker *w, struct client *c, bool is_admin)
 {
@@ -82,7 +73,7 @@ exchange_new(struct worker *w, struct client *c, bool is_admin)
 
 	if (x == NULL)
 		x = must_calloc(1, sizeof(*x));
-	clear(x, offsetof(struct exchange, mem));
+	mem_clear(x, offsetof(struct exchange, mem));
 	x->captures.count = 0;
 	x->out.n = 0;
 	x->client = c;

@@ -153,7 +153,7 @@ fill_new(
 
 	if (f == NULL)
 		f = must_calloc(1, sizeof(*f));
-	memset(f, 0, offsetof(struct fill, mem));
+	mem_clear(f, offsetof(struct fill, mem));
 	f->request.n = 0;
 	f->stale_head.base = NULL;
 	f->worker = x->worker;
@@ -277,7 +277,7 @@ fill_ask_origin(struct fill *f)
 
 	if (f->worker->l2 != NULL)
 		f->l2_stamp = l2_stamp(f->worker->l2);
-	f->sent_us = clock_mono_us();
+	f->sent_us = loop_last_us(fill_loop(f));
 	f->hedge = (struct hedge){0};
 	if (somebody_waits(f) && hedge_may(&plan))
 		hedge_start(&f->hedge, f->worker->pool, f->worker->resolver, &plan,

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "upstream/fetch_priv.h"
 #include "upstream/health.h"
@@ -127,9 +126,9 @@ fetch_outrun(struct fetch **fp)
 }
 
 int64_t
-fetch_took_us(const struct fetch *f)
+fetch_took_us(struct fetch *f)
 {
-	return clock_mono_us() - f->sent_us;
+	return loop_read_us(fetch_loop(f)) - f->sent_us;
 }
 
 /* Whether another server may have it: nothing can have been done twice, and nothing of an answer has been passed on. */
@@ -252,7 +251,7 @@ fetch_begin_exchange(struct fetch *f)
 	atomic_fetch_add_explicit(&f->attempt.server->requests, 1, memory_order_relaxed);
 	if (f->attempt.is_spare)
 		atomic_fetch_add_explicit(&f->attempt.server->hedges, 1, memory_order_relaxed);
-	f->sent_us = clock_mono_us();
+	f->sent_us = loop_read_us(fetch_loop(f));
 	if (f->attempt.h2 != NULL) {
 		fetch_arm_response(f);
 		fetch_h2_begin(f);
@@ -321,7 +320,7 @@ take_head(struct fetch *f)
 	/* A coding nobody asked for (we send no TE): without its name the bytes would mean something else. */
 	if (!h1_response_framing(h, f->plan.method, &f->framing, &fault) || f->framing.is_coded)
 		return fetch_bad(f, FETCH_response_bad);
-	f->head_us = clock_mono_us();
+	f->head_us = loop_read_us(fetch_loop(f));
 	server_answered(
 	    f->attempt.server, h->status, f->head_us - f->sent_us, loop_now_ms(fetch_loop(f)));
 	if (status_set_has(&fetch_conf(f)->retry_statuses, h->status) &&
@@ -432,7 +431,7 @@ fetch_start(struct pool *p, struct resolver *resolver, const struct fetch_plan *
 
 	if (f == NULL)
 		f = must_malloc(sizeof(*f));
-	memset(&f->step, 0, offsetof(struct fetch, head) - offsetof(struct fetch, step));
+	mem_clear(&f->step, offsetof(struct fetch, head) - offsetof(struct fetch, step));
 	f->plan = *plan;
 	f->handler = h;
 	f->arg = arg;

@@ -76,7 +76,7 @@ void fetch_arm_deadline(struct fetch *f, int64_t after_ms);
 /* For the response's head. */
 void fetch_arm_response(struct fetch *f);
 /* Since the request's beginning. */
-int64_t fetch_took_us(const struct fetch *f);
+int64_t fetch_took_us(struct fetch *f);
 
 /* What became of some bytes. */
 enum fed {
