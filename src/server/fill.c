@@ -278,7 +278,8 @@ fill_ask_origin(struct fill *f)
 	if (f->worker->l2 != NULL)
 		f->l2_stamp = l2_stamp(f->worker->l2);
 	f->sent_us = loop_last_us(fill_loop(f));
-	f->hedge = (struct hedge){0};
+	if (f->hedge.at != NULL) /* of what was asked before */
+		f->hedge = (struct hedge){0};
 	if (somebody_waits(f) && hedge_may(&plan))
 		hedge_start(&f->hedge, f->worker->pool, f->worker->resolver, &plan,
 		    &fill_fetch_handler, f, &f->fetch);

@@ -4,6 +4,7 @@
 #include <limits.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "event/lookup.h"
 #include "event/tls.h"
 #include "upstream/health.h"
@@ -450,13 +451,14 @@ void
 attempt_init(struct attempt *a, struct pool *p, struct resolver *resolver, struct upstream *u,
     uint64_t key, struct slice wanted, const struct attempt_owner *owner, void *arg)
 {
-	*a = (struct attempt){.pool = p,
-	    .resolver = resolver,
-	    .upstream = u,
-	    .key = key,
-	    .wanted = wanted,
-	    .owner = owner,
-	    .arg = arg};
+	mem_clear(a, sizeof(*a));
+	a->pool = p;
+	a->resolver = resolver;
+	a->upstream = u;
+	a->key = key;
+	a->wanted = wanted;
+	a->owner = owner;
+	a->arg = arg;
 	a->call.owner = &owner->call;
 	a->call.arg = arg;
 	task_init(&a->look, on_attempt_look, a);
