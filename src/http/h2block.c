@@ -162,7 +162,7 @@ is_blank(char c)
 }
 
 /* The line at the front of text, whose value begins there, behind the beginning of its field. False: it wants the long way. */
-static inline bool
+static inline __attribute__((always_inline)) bool
 put_usual_value(struct buf *b, struct slice *text, const char *begin, size_t n)
 {
 	char *p = buf_room(b, n + 1 + text->n + COPY_BYTES_MORE);

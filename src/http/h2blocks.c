@@ -1,15 +1,14 @@
-/* A place for each of the hashes' residues. A text that has come once leaves its hash there; one that comes again is kept,
+/* A place for each of the numbers' residues. A text that has come once leaves its number there; one that comes again is kept,
  * so that what is asked for once takes no memory, and two that share a place do not push each other out in turns. */
 #include "http/h2blocks.h"
 
 #include <stdlib.h>
 
-#include "base/hash.h"
 #include "base/mem.h"
 #include "http/h2block.h"
 
 struct kept {
-	uint64_t hash;
+	uint64_t number;
 	uint32_t text_n, block_n;
 	char bytes[]; /* text, block */
 };
@@ -42,7 +41,7 @@ h2_blocks_free(struct h2_blocks **bp)
 
 /* NULL: no memory. */
 static struct kept *
-kept_new(uint64_t hash, struct slice lines)
+kept_new(uint64_t number, struct slice lines)
 {
 	struct buf block = {0};
 	struct kept *k;
@@ -50,7 +49,7 @@ kept_new(uint64_t hash, struct slice lines)
 	h2_block_lines(&block, lines);
 	k = malloc(sizeof(*k) + lines.n + block.n);
 	if (k != NULL) {
-		k->hash = hash;
+		k->number = number;
 		k->text_n = (uint32_t)lines.n;
 		k->block_n = (uint32_t)block.n;
 		memcpy(k->bytes, lines.p, lines.n);
@@ -62,23 +61,21 @@ kept_new(uint64_t hash, struct slice lines)
 }
 
 struct slice
-h2_blocks_find(struct h2_blocks *b, struct slice lines)
+h2_blocks_find(struct h2_blocks *b, uint64_t number, struct slice lines)
 {
-	uint64_t hash;
 	struct kept **k;
 
 	if (lines.n == 0 || lines.n > H2_BLOCKS_TEXT_BYTES)
 		return SLICE_NONE;
-	hash = hash_bytes(lines.p, lines.n);
-	k = &b->places[hash % H2_BLOCKS_MAX].kept;
-	if (*k == NULL || (*k)->hash != hash || (*k)->text_n != lines.n ||
+	k = &b->places[number % H2_BLOCKS_MAX].kept;
+	if (*k == NULL || (*k)->number != number || (*k)->text_n != lines.n ||
 	    memcmp((*k)->bytes, lines.p, lines.n) != 0) {
-		if (b->places[hash % H2_BLOCKS_MAX].seen != hash) {
-			b->places[hash % H2_BLOCKS_MAX].seen = hash;
+		if (b->places[number % H2_BLOCKS_MAX].seen != number) {
+			b->places[number % H2_BLOCKS_MAX].seen = number;
 			return SLICE_NONE;
 		}
 		free(*k);
-		*k = kept_new(hash, lines);
+		*k = kept_new(number, lines);
 	}
 	return *k == NULL ? SLICE_NONE : slice_of((*k)->bytes + (*k)->text_n, (*k)->block_n);
 }

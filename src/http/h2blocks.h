@@ -1,4 +1,4 @@
-/* http/h2blocks.h - blocks of HTTP/2 kept by the text they were made of, so that the part of a head that is the same for every hit is
+/* http/h2blocks.h - blocks of HTTP/2 kept beside the text they were made of, so that the part of a head that is the same for every hit is
  * rendered once and then copied.
  *
  * A block has no tables (http/h2block.h), so it fits every connection; it depends on its text alone, so nothing ever makes it wrong.
@@ -16,7 +16,8 @@ struct h2_blocks;
 
 struct h2_blocks *h2_blocks_new(void);
 void h2_blocks_free(struct h2_blocks **bp);
-/* The block of these lines, as h2_block_lines makes it, good until the next call. Nothing: it is not kept. */
-struct slice h2_blocks_find(struct h2_blocks *b, struct slice lines);
+/* The block of these lines, as h2_block_lines makes it, good until the next call. Nothing: it is not kept. number: the same for a text
+ * that comes again, and evenly spread over texts; where two share one they are told apart, but made anew each time. */
+struct slice h2_blocks_find(struct h2_blocks *b, uint64_t number, struct slice lines);
 
 #endif

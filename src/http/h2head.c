@@ -198,9 +198,13 @@ put_field(struct h2_head *h, enum field_id id, struct slice name, struct slice v
 	size_t at = h->text.n;
 	char *p = buf_room(&h->text, name.n + value.n);
 
-	memcpy(p, name.p, name.n);
-	if (value.n > 0)
-		memcpy(p + name.n, value.p, value.n);
+	if (name.p + name.n == value.p) { /* as they lie in a table */
+		memcpy(p, name.p, name.n + value.n);
+	} else {
+		memcpy(p, name.p, name.n);
+		if (value.n > 0)
+			memcpy(p + name.n, value.p, value.n);
+	}
 	h->text.n += name.n + value.n;
 	h->head->base = h->text.p;
 	fail_as_http1(h, head_put_field(h->head, id, at, name.n, at + name.n, value.n));

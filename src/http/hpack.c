@@ -2,6 +2,7 @@
  * in front until room is needed. Positions are counted on for ever, modulo 2^32, so entries need not be told when bytes move. */
 #include "http/hpack.h"
 
+#include <endian.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -203,6 +204,25 @@ is_padding(uint64_t bits, unsigned have)
 	return have == 0 || (have < 8 && bits >> (64 - have) == (1u << have) - 1);
 }
 
+/* To at least 56 bits, or all there are. */
+static inline void
+refill(const unsigned char **p, const unsigned char *end, uint64_t *bits, unsigned *have)
+{
+	uint64_t word;
+
+	if (end - *p >= 8) {
+		memcpy(&word, *p, sizeof(word));
+		*bits |= be64toh(word) >> *have;
+		*p += (63 - *have) / 8;
+		*have |= 56;
+		/* What lies behind the bits that are had comes again. */
+		*bits &= ~(uint64_t)0 << (64 - *have);
+		return;
+	}
+	for (; *have <= 56 && *p < end; *have += 8, (*p)++)
+		*bits |= (uint64_t) * *p << (56 - *have);
+}
+
 /* Unfolds a text in Huffman's code; there is room for twice its bytes. NULL: it is none. Returns where the text ends. */
 static char *
 unfold(char *to, struct slice coded)
@@ -214,19 +234,20 @@ unfold(char *to, struct slice coded)
 	for (;;) {
 		unsigned length, symbol;
 
-		while (have <= 56 && p < end) {
-			bits |= (uint64_t)*p++ << (56 - have);
-			have += 8;
-		}
+		if (have < 30 && p < end)
+			refill(&p, end, &bits, &have);
 		length = short_codes[bits >> 56].length;
-		symbol = short_codes[bits >> 56].symbol;
-		if (length == 0)
-			length = long_code(bits, &symbol);
-		if (length > have)
-			return is_padding(bits, have) ? to : NULL;
-		if (symbol > 255)
-			return NULL;
-		*to++ = (char)symbol;
+		if (length != 0 && length <= have)
+			*to++ = (char)short_codes[bits >> 56].symbol;
+		else {
+			if (length == 0)
+				length = long_code(bits, &symbol);
+			if (length > have)
+				return is_padding(bits, have) ? to : NULL;
+			if (symbol > 255)
+				return NULL;
+			*to++ = (char)symbol;
+		}
 		bits <<= length;
 		have -= length;
 	}

@@ -24,8 +24,9 @@ struct reply {
 	 * to it. It stays until the exchange ends, and changes no more otherwise. */
 	struct buf *head;
 	size_t
-	    fixed_bytes;   /* of head: what is the same for every hit; 0: it is made for this one */
-	uint64_t length;   /* of the body that will be written; BODY_LENGTH_UNKNOWN */
+	    fixed_bytes; /* of head: what is the same for every hit; 0: it is made for this one */
+	uint64_t fixed_number; /* of that part: as http/h2blocks.h wants it */
+	uint64_t length;       /* of the body that will be written; BODY_LENGTH_UNKNOWN */
 	bool has_body;	   /* false: HEAD, 204, 304: nothing will be written whatever length says */
 	bool has_length;   /* tell length though there is no body (HEAD) */
 	bool must_close;   /* the connection cannot serve another request */

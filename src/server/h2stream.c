@@ -133,16 +133,16 @@ on_open(void *arg, uint32_t id)
 		return NULL;
 	memset(s, 0, offsetof(struct h2stream, head));
 	s->conn = c;
-	s->client = (struct client){.ops = &h2_ops,
-	    .worker = c->worker,
-	    .peer = &c->peer,
-	    .local = &c->connection.door->local,
-	    .door = c->connection.door,
-	    .certificate = stream_tls_client_certificate(c->stream),
-	    .listener_slot = c->connection.door->slot,
-	    .is_tls = c->connection.door->tls != NULL,
-	    .http_major = 2,
-	    .served = c->served++};
+	s->client.ops = &h2_ops;
+	s->client.worker = c->worker;
+	s->client.peer = &c->peer;
+	s->client.local = &c->connection.door->local;
+	s->client.door = c->connection.door;
+	s->client.certificate = stream_tls_client_certificate(c->stream);
+	s->client.listener_slot = c->connection.door->slot;
+	s->client.is_tls = c->connection.door->tls != NULL;
+	s->client.http_major = 2;
+	s->client.served = c->served++;
 	list_init(&s->queued);
 	task_init(&s->bury, on_bury, s);
 	timer_init(&s->deadline, on_stream_deadline, s);
@@ -433,8 +433,8 @@ h2_reply(struct client *client, const struct reply *r)
 static struct slice
 fixed_block(const struct h2stream *s)
 {
-	return h2_blocks_find(
-	    s->client.worker->h2_blocks, slice_of(s->reply.head->p, s->reply.fixed_bytes));
+	return h2_blocks_find(s->client.worker->h2_blocks, s->reply.fixed_number,
+	    slice_of(s->reply.head->p, s->reply.fixed_bytes));
 }
 
 static void

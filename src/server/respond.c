@@ -762,6 +762,8 @@ respond_rendered(struct exchange *x)
 		&x->out, &body))
 		return false;
 	reply.fixed_bytes = x->out.n;
+	/* A body is one coding's. */
+	reply.fixed_number = x->key.hash ^ (uintptr_t)body ^ x->out.n;
 	x->is_rendered = x->replied = true;
 	x->status = x->object->facts.status;
 	x->source = body_ref(body);

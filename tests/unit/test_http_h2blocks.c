@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/hash.h"
 #include "http/h2block.h"
 #include "http/h2blocks.h"
 
@@ -20,15 +21,21 @@ assert_is_plain_rendering(struct slice block, struct slice lines)
 	buf_fini(&plain);
 }
 
+static struct slice
+find(struct h2_blocks *b, struct slice lines)
+{
+	return h2_blocks_find(b, hash_bytes(lines.p, lines.n), lines);
+}
+
 static void
 what_comes_again_is_kept_as_it_is_rendered(void **state)
 {
 	struct h2_blocks *b = h2_blocks_new();
 	struct slice lines = SLICE_LIT(HEAD);
 
-	assert_int_equal(h2_blocks_find(b, lines).n, 0);
-	assert_is_plain_rendering(h2_blocks_find(b, lines), lines);
-	assert_is_plain_rendering(h2_blocks_find(b, lines), lines);
+	assert_int_equal(find(b, lines).n, 0);
+	assert_is_plain_rendering(find(b, lines), lines);
+	assert_is_plain_rendering(find(b, lines), lines);
 	h2_blocks_free(&b);
 }
 
@@ -46,7 +53,7 @@ of_many_texts_each_has_its_own_block(void **state)
 			text.n = 0;
 			buf_printf(&text, HEAD "X-%x: %0*u\r\n", i % 7, (int)(i % 200), i);
 			for (unsigned again = 0; again < 2; again++) {
-				block = h2_blocks_find(b, buf_slice(&text));
+				block = find(b, buf_slice(&text));
 				if (block.n > 0)
 					assert_is_plain_rendering(block, buf_slice(&text));
 			}
@@ -64,14 +71,14 @@ what_is_asked_for_once_pushes_nothing_out(void **state)
 	struct slice lines = SLICE_LIT(HEAD);
 	struct buf text = {0};
 
-	h2_blocks_find(b, lines);
-	h2_blocks_find(b, lines);
+	find(b, lines);
+	find(b, lines);
 	for (unsigned i = 0; i < 8 * H2_BLOCKS_MAX; i++) {
 		text.n = 0;
 		buf_printf(&text, HEAD "X-N: %u\r\n", i);
-		assert_int_equal(h2_blocks_find(b, buf_slice(&text)).n, 0);
+		assert_int_equal(find(b, buf_slice(&text)).n, 0);
 	}
-	assert_is_plain_rendering(h2_blocks_find(b, lines), lines);
+	assert_is_plain_rendering(find(b, lines), lines);
 	buf_fini(&text);
 	h2_blocks_free(&b);
 }
@@ -85,9 +92,21 @@ what_is_long_or_nothing_is_not_kept(void **state)
 	memset(text, 'a', sizeof(text));
 	text[1] = ':';
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(h2_blocks_find(b, slice_of(text, sizeof(text))).n, 0);
-		assert_int_equal(h2_blocks_find(b, SLICE_NONE).n, 0);
+		assert_int_equal(find(b, slice_of(text, sizeof(text))).n, 0);
+		assert_int_equal(find(b, SLICE_NONE).n, 0);
 	}
+	h2_blocks_free(&b);
+}
+
+static void
+texts_of_one_number_are_told_apart(void **state)
+{
+	struct h2_blocks *b = h2_blocks_new();
+	struct slice texts[] = {SLICE_LIT(HEAD "X: 1\r\n"), SLICE_LIT(HEAD "X: 2\r\n")};
+
+	h2_blocks_find(b, 7, texts[0]);
+	for (unsigned i = 1; i < 9; i++)
+		assert_is_plain_rendering(h2_blocks_find(b, 7, texts[i % 2]), texts[i % 2]);
 	h2_blocks_free(&b);
 }
 
@@ -98,6 +117,7 @@ main(void)
 	    cmocka_unit_test(what_comes_again_is_kept_as_it_is_rendered),
 	    cmocka_unit_test(of_many_texts_each_has_its_own_block),
 	    cmocka_unit_test(what_is_asked_for_once_pushes_nothing_out),
+	    cmocka_unit_test(texts_of_one_number_are_told_apart),
 	    cmocka_unit_test(what_is_long_or_nothing_is_not_kept),
 	};
 
