@@ -1,56 +1,10 @@
-#include "admin/metrics.h"
+#include "admin/metrics_priv.h"
 
 #include <assert.h>
-#include <stdlib.h>
 
-#include "admin/process.h"
 #include "base/clock.h"
-#include "base/mem.h"
 #include "base/version.h"
-#include "cache/clerk.h"
-#include "cache/redis.h"
 #include "event/redisnode.h"
-#include "event/tlsexpiry.h"
-#include "event/tlsoffer.h"
-#include "event/tlstickets.h"
-#include "policy/recompress.h"
-#include "server/accesslog.h"
-#include "server/handler.h"
-#include "server/worker.h"
-#include "upstream/health.h"
-
-#define TEXT "text/plain; version=0.0.4; charset=utf-8"
-#define WAIT_MS 1000 /* for the numbers of other workers; then what has come is told */
-
-/* What all workers' links to Redis have counted. */
-struct redis_sums {
-	unsigned links, up;
-	uint64_t requests[L2_OPS_COUNT][L2_RESULTS_COUNT];
-};
-
-/* The page being written. */
-struct page {
-	struct buf *out;
-	struct buf labels;
-	struct worker *worker; /* the one that answers */
-	struct commons *commons;
-	struct site *site;
-	const struct redis_sums *redis;
-	const struct row *row;
-	/* read once for the page */
-	struct process_facts process;
-	struct store_usage store;
-	struct accesslog_counts access;
-	struct limit_table_size limits;
-	struct clerk_status clerk;
-	struct recompress_counts recompress;
-};
-
-struct row {
-	struct metric_family family;
-	void (*collect)(struct page *p);
-	size_t at; /* of the value in what collect looks at */
-};
 
 static void collect_build(struct page *p);
 static void collect_uptime(struct page *p);
@@ -64,27 +18,14 @@ static void collect_recompressed(struct page *p);
 static void collect_recompress_dropped(struct page *p);
 static void collect_recompress_saved(struct page *p);
 static void collect_recompress_cpu(struct page *p);
-static void collect_redis_up(struct page *p);
-static void collect_redis(struct page *p);
-static void collect_redis_node(struct page *p);
-static void collect_redis_commands(struct page *p);
-static void collect_redis_seconds(struct page *p);
 static void collect_clerk(struct page *p);
 static void collect_limits(struct page *p);
 static void collect_limit_table(struct page *p);
 static void collect_shared_up(struct page *p);
 static void collect_shared_requests(struct page *p);
 static void collect_instances(struct page *p);
-static void collect_server_count(struct page *p);
-static void collect_server_up(struct page *p);
-static void collect_server_drained(struct page *p);
-static void collect_server_gauge(struct page *p);
 static void collect_access(struct page *p);
 static void collect_process(struct page *p);
-static void collect_tls_handshakes(struct page *p);
-static void collect_tls_expiry(struct page *p);
-static void collect_tls_renewals(struct page *p);
-static void collect_tls_rotations(struct page *p);
 
 /* clang-format off */
 /*    family                              kind     labels              collect        of                       help */
@@ -170,9 +111,8 @@ static const struct row rows[] = {
 
 /* Collecting */
 
-/* suffix: of a part of a histogram, or "". */
-static void
-show_as(struct page *p, const char *suffix, double value)
+void
+page_show_as(struct page *p, const char *suffix, double value)
 {
 	struct metric_sample s = {&p->row->family, suffix, buf_slice(&p->labels), value};
 
@@ -180,10 +120,10 @@ show_as(struct page *p, const char *suffix, double value)
 	p->labels.n = 0;
 }
 
-static void
-show(struct page *p, double value)
+void
+page_show(struct page *p, double value)
 {
-	show_as(p, "", value);
+	page_show_as(p, "", value);
 }
 
 static uint64_t
@@ -199,7 +139,7 @@ static void
 collect_build(struct page *p)
 {
 	metric_label(&p->labels, "version", SLICE_LIT(FOREBAY_VERSION));
-	show(p, 1);
+	page_show(p, 1);
 }
 
 static void
@@ -207,56 +147,56 @@ collect_uptime(struct page *p)
 {
 	int64_t up_ms = loop_wall_ms(p->worker->loop) - p->commons->started_wall_ms;
 
-	show(p, (double)up_ms / 1000);
+	page_show(p, (double)up_ms / 1000);
 }
 
 static void
 collect_workers(struct page *p)
 {
-	show(p, p->commons->workers_count);
+	page_show(p, p->commons->workers_count);
 }
 
 static void
 collect_generation(struct page *p)
 {
-	show(p, p->site->generation);
+	page_show(p, p->site->generation);
 }
 
 static void
 collect_reloads_failed(struct page *p)
 {
-	show(p, p->commons->reloads_failed);
+	page_show(p, p->commons->reloads_failed);
 }
 
 static void
 collect_draining(struct page *p)
 {
-	show(p, p->commons->draining);
+	page_show(p, p->commons->draining);
 }
 
 static void
 collect_start(struct page *p)
 {
-	show(p, (double)p->commons->started_wall_ms / 1000);
+	page_show(p, (double)p->commons->started_wall_ms / 1000);
 }
 
 static void
 collect_store(struct page *p)
 {
-	show(p, (double)member_u64(&p->store, p->row->at));
+	page_show(p, (double)member_u64(&p->store, p->row->at));
 }
 
 static void
 collect_limit_table(struct page *p)
 {
-	show(p, (double)member_u64(&p->limits, p->row->at));
+	page_show(p, (double)member_u64(&p->limits, p->row->at));
 }
 
 static void
 collect_access(struct page *p)
 {
 	if (p->commons->access_log != NULL)
-		show(p, (double)member_u64(&p->access, p->row->at));
+		page_show(p, (double)member_u64(&p->access, p->row->at));
 }
 
 static void
@@ -270,7 +210,7 @@ collect_recompressed(struct page *p)
 
 	for (unsigned i = 1; i < ENC_KNOWN; i++) { /* but identity */
 		metric_label(&p->labels, "coding", encoding_token(codings[i]));
-		show(p, (double)p->recompress.done[i]);
+		page_show(p, (double)p->recompress.done[i]);
 	}
 }
 
@@ -279,26 +219,26 @@ collect_recompress_dropped(struct page *p)
 {
 	for (unsigned i = 0; i < RECOMPRESS_DROP_COUNT; i++) {
 		metric_label(&p->labels, "reason", slice_from(recompress_drop_names[i]));
-		show(p, (double)p->recompress.dropped[i]);
+		page_show(p, (double)p->recompress.dropped[i]);
 	}
 }
 
 static void
 collect_recompress_saved(struct page *p)
 {
-	show(p, (double)p->recompress.saved_bytes);
+	page_show(p, (double)p->recompress.saved_bytes);
 }
 
 static void
 collect_recompress_cpu(struct page *p)
 {
-	show(p, p->recompress.cpu_seconds);
+	page_show(p, p->recompress.cpu_seconds);
 }
 
 static void
 collect_clerk(struct page *p)
 {
-	show(p, (double)member_u64(&p->clerk.metrics, p->row->at));
+	page_show(p, (double)member_u64(&p->clerk.metrics, p->row->at));
 }
 
 static void
@@ -307,90 +247,7 @@ collect_process(struct page *p)
 	double v;
 
 	memcpy(&v, (const char *)&p->process + p->row->at, sizeof(v));
-	show(p, v);
-}
-
-static void
-collect_redis_up(struct page *p)
-{
-	if (p->redis->links > 0)
-		show(p, (double)p->redis->up / p->redis->links);
-}
-
-static void
-collect_redis(struct page *p)
-{
-	for (unsigned op = 0; op < L2_OPS_COUNT; op++)
-		for (unsigned r = 0; r < L2_RESULTS_COUNT; r++) {
-			uint64_t n = p->redis->requests[op][r];
-
-			if (n == 0)
-				continue;
-			metric_label(&p->labels, "op", slice_from(l2_op_names[op]));
-			metric_label(&p->labels, "result", slice_from(l2_result_names[r]));
-			show(p, (double)n);
-		}
-}
-
-static void
-collect_redis_node(struct page *p)
-{
-	const struct redis_node *n;
-
-	for (unsigned i = 0; (n = redis_node_at(i)) != NULL; i++) {
-		const _Atomic int64_t *at = (const void *)((const char *)n + p->row->at);
-		int64_t value = atomic_load_explicit(at, memory_order_relaxed);
-
-		if (value < 0)
-			continue;
-		metric_label(&p->labels, "node", slice_from(n->name));
-		show(p, (double)value);
-	}
-}
-
-static void
-collect_redis_commands(struct page *p)
-{
-	const struct redis_node *n;
-
-	for (unsigned i = 0; (n = redis_node_at(i)) != NULL; i++)
-		for (unsigned r = 0; r < REDIS_NODE_RESULTS_COUNT; r++) {
-			metric_label(&p->labels, "node", slice_from(n->name));
-			metric_label(&p->labels, "result", slice_from(redis_node_result_names[r]));
-			show(
-			    p, (double)atomic_load_explicit(&n->commands[r], memory_order_relaxed));
-		}
-}
-
-/* One of the histogram's lines; le NULL: it has none. */
-static void
-show_part(
-    struct page *p, const struct redis_node *n, const char *suffix, const char *le, double value)
-{
-	metric_label(&p->labels, "node", slice_from(n->name));
-	if (le != NULL)
-		metric_label(&p->labels, "le", slice_from(le));
-	show_as(p, suffix, value);
-}
-
-static void
-collect_redis_seconds(struct page *p)
-{
-	const struct redis_node *n;
-
-	for (unsigned i = 0; (n = redis_node_at(i)) != NULL; i++) {
-		uint64_t sum = 0;
-
-		for (unsigned b = 0; b <= REDIS_NODE_BUCKETS_COUNT; b++) {
-			sum += atomic_load_explicit(&n->buckets[b], memory_order_relaxed);
-			show_part(p, n, "_bucket",
-			    b < REDIS_NODE_BUCKETS_COUNT ? redis_node_bucket_names[b] : "+Inf",
-			    (double)sum);
-		}
-		show_part(p, n, "_sum", NULL,
-		    (double)atomic_load_explicit(&n->took_us, memory_order_relaxed) / 1e6);
-		show_part(p, n, "_count", NULL, (double)sum);
-	}
+	page_show(p, v);
 }
 
 static const char *const decision_names[] = {
@@ -408,7 +265,7 @@ show_limit(struct page *p, const struct limiter *l)
 	for (unsigned i = 0; i < LIMIT_COUNTS; i++) {
 		metric_label(&p->labels, "limit", slice_from(limiter_name(l)));
 		metric_label(&p->labels, "decision", slice_from(decision_names[i]));
-		show(p, (double)counts.n[i]);
+		page_show(p, (double)counts.n[i]);
 	}
 }
 
@@ -443,7 +300,7 @@ collect_shared_up(struct page *p)
 	const struct shared_hub *h = &p->commons->shared;
 
 	if (h->links > 0)
-		show(p, (double)h->up / h->links);
+		page_show(p, (double)h->up / h->links);
 }
 
 static const char *const shared_result_names[] = {
@@ -459,7 +316,7 @@ collect_shared_requests(struct page *p)
 
 	for (unsigned i = 0; i < SHARED_RESULTS_COUNT && h->links > 0; i++) {
 		metric_label(&p->labels, "result", slice_from(shared_result_names[i]));
-		show(p, (double)h->results[i]);
+		page_show(p, (double)h->results[i]);
 	}
 }
 
@@ -467,128 +324,7 @@ static void
 collect_instances(struct page *p)
 {
 	if (p->commons->shared.links > 0)
-		show(p, p->commons->shared.instances);
-}
-
-static void
-show_result(struct page *p, const char *result, const _Atomic uint64_t *count)
-{
-	metric_label(&p->labels, "result", slice_from(result));
-	show(p, (double)atomic_load_explicit(count, memory_order_relaxed));
-}
-
-static void
-collect_tls_handshakes(struct page *p)
-{
-	const struct tls_counters *c = tls_counters();
-
-	show_result(p, "done", &c->handshakes);
-	show_result(p, "resumed", &c->resumed);
-	show_result(p, "failed", &c->failed);
-	show_result(p, "left", &c->left);
-	show_result(p, "plain", &c->plain);
-}
-
-static void
-show_expiry(void *arg, const struct tls_expiry *e)
-{
-	struct page *p = arg;
-	int64_t now_s = loop_wall_ms(p->worker->loop) / 1000;
-
-	metric_label(&p->labels, "listener", slice_from(e->listener));
-	metric_label(&p->labels, "certificate", slice_from(e->cert));
-	show(p, (double)(e->not_after_s - now_s));
-}
-
-static void
-collect_tls_expiry(struct page *p)
-{
-	tls_expiries_each(show_expiry, p);
-}
-
-static void
-collect_tls_renewals(struct page *p)
-{
-	show_result(p, "renewed", &tls_offer_counts()->renewals);
-	show_result(p, "failed", &tls_offer_counts()->failures);
-}
-
-static void
-collect_tls_rotations(struct page *p)
-{
-	show_result(p, "renewed", &tls_tickets_counts()->rotations);
-	show_result(p, "failed", &tls_tickets_counts()->failures);
-}
-
-static void
-each_server(struct page *p, double (*value)(const struct server *s, size_t at))
-{
-	for (unsigned i = 0; i < p->site->upstreams_count; i++) {
-		struct upstream *u = p->site->upstreams[i];
-
-		pthread_mutex_lock(&u->lock); /* names change under it */
-		for (unsigned k = 0; k < u->servers_count; k++) {
-			if (!server_is_listed(&u->servers[k]))
-				continue;
-			metric_label(&p->labels, "upstream", slice_from(u->conf.name));
-			metric_label(&p->labels, "server", slice_from(u->servers[k].name));
-			show(p, value(&u->servers[k], p->row->at));
-		}
-		pthread_mutex_unlock(&u->lock);
-	}
-}
-
-static double
-server_count(const struct server *s, size_t at)
-{
-	const void *counter = (const char *)s + at;
-
-	return (double)atomic_load_explicit(
-	    (const _Atomic uint64_t *)counter, memory_order_relaxed);
-}
-
-static double
-server_gauge(const struct server *s, size_t at)
-{
-	const void *gauge = (const char *)s + at;
-
-	return atomic_load_explicit((const _Atomic unsigned *)gauge, memory_order_relaxed);
-}
-
-static void
-collect_server_count(struct page *p)
-{
-	each_server(p, server_count);
-}
-
-static double
-server_up(const struct server *s, size_t at)
-{
-	return server_state(s, clock_mono_ms()) == SERVER_STATE_up;
-}
-
-static void
-collect_server_up(struct page *p)
-{
-	each_server(p, server_up);
-}
-
-static double
-server_drained(const struct server *s, size_t at)
-{
-	return server_is_drained(s);
-}
-
-static void
-collect_server_drained(struct page *p)
-{
-	each_server(p, server_drained);
-}
-
-static void
-collect_server_gauge(struct page *p)
-{
-	each_server(p, server_gauge);
+		page_show(p, p->commons->shared.instances);
 }
 
 static void
@@ -597,8 +333,8 @@ write_sample(void *arg, const struct metric_sample *s)
 	metric_write_sample(arg, s);
 }
 
-static void
-write_page(struct page *p)
+void
+metrics_write_page(struct page *p)
 {
 	p->process = process_facts();
 	p->store = store_usage(p->commons->store);
@@ -617,144 +353,6 @@ write_page(struct page *p)
 		p->row->collect(p);
 	}
 	buf_fini(&p->labels);
-}
-
-/* Asking the workers */
-
-/* One scrape of ours: lives until the last worker has told, though it may have been answered before. */
-struct scrape {
-	struct later later;
-	struct worker *worker;
-	struct timer timer;
-	struct redis_sums redis;
-	unsigned waiting;
-	struct ask {
-		struct letter letter;
-		struct scrape *scrape;
-		struct worker *asked;
-		struct redis_sums sums;
-	} asks[];
-};
-
-static void
-add_link(struct redis_sums *s, const struct l2 *l)
-{
-	const struct l2_counters *c;
-
-	if (l == NULL)
-		return;
-	c = l2_counters(l);
-	s->links++;
-	s->up += c->reads_up && c->writes_up;
-	for (unsigned op = 0; op < L2_OPS_COUNT; op++)
-		for (unsigned r = 0; r < L2_RESULTS_COUNT; r++)
-			s->requests[op][r] +=
-			    atomic_load_explicit(&c->requests[op][r], memory_order_relaxed);
-}
-
-static void
-add_sums(struct redis_sums *to, const struct redis_sums *from)
-{
-	to->links += from->links;
-	to->up += from->up;
-	for (unsigned op = 0; op < L2_OPS_COUNT; op++)
-		for (unsigned r = 0; r < L2_RESULTS_COUNT; r++)
-			to->requests[op][r] += from->requests[op][r];
-}
-
-static void
-scrape_answer(struct scrape *s)
-{
-	struct buf out = {0};
-	struct page p = {.out = &out,
-	    .worker = s->worker,
-	    .commons = s->worker->commons,
-	    .site = s->worker->site,
-	    .redis = &s->redis};
-
-	timer_disarm(&s->timer);
-	if (s->later.x == NULL)
-		return;
-	write_page(&p);
-	later_answer(&s->later, 200, TEXT, buf_slice(&out));
-	buf_fini(&out);
-}
-
-static void
-scrape_one_less(struct scrape *s)
-{
-	if (--s->waiting > 0)
-		return;
-	scrape_answer(s);
-	free(s);
-}
-
-static void
-on_scrape_timeout(void *arg)
-{
-	scrape_answer(arg);
-}
-
-static void
-on_scrape_over(struct later *l)
-{
-	timer_disarm(&CONTAINER_OF(l, struct scrape, later)->timer);
-}
-
-/* On the asking worker again. */
-static void
-on_told(struct letter *l)
-{
-	struct ask *a = CONTAINER_OF(l, struct ask, letter);
-
-	add_sums(&a->scrape->redis, &a->sums);
-	scrape_one_less(a->scrape);
-}
-
-/* On the asked worker. */
-static void
-on_asked(struct letter *l)
-{
-	struct ask *a = CONTAINER_OF(l, struct ask, letter);
-
-	add_link(&a->sums, a->asked->l2);
-	a->letter.deliver = on_told;
-	mailbox_post(a->scrape->worker->mailbox, &a->letter);
-}
-
-static void
-ask_others(struct scrape *s)
-{
-	struct commons *c = s->worker->commons;
-
-	for (unsigned i = 0; i < c->workers_count; i++) {
-		struct ask *a = &s->asks[i];
-
-		if (c->workers[i] == s->worker)
-			continue;
-		*a = (struct ask){.letter.deliver = on_asked, .scrape = s, .asked = c->workers[i]};
-		s->waiting++;
-		mailbox_post(c->workers[i]->mailbox, &a->letter);
-	}
-}
-
-void
-metrics_serve(struct exchange *x)
-{
-	struct worker *w = exchange_worker(x);
-	struct commons *c = w->commons;
-	struct scrape *s = must_calloc(1, sizeof(*s) + c->workers_count * sizeof(struct ask));
-
-	s->worker = w;
-	s->waiting = 1;
-	timer_init(&s->timer, on_scrape_timeout, s);
-	later_begin(&s->later, x, on_scrape_over);
-	add_link(&s->redis, w->l2);
-	if (w->l2 != NULL && !c->draining) { /* one that is being stopped may not read its mail */
-		timer_arm(w->loop, &s->timer, loop_now_ms(w->loop) + WAIT_MS);
-		ask_others(s);
-	}
-	scrape_one_less(s);
 }
 
 /* The reference */

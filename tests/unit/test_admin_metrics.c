@@ -1,4 +1,4 @@
-/* LINK: admin/metrics upstream/health upstream/latency upstream/target upstream/drains base/hash base/log event/redisnode event/tlsexpiry admin/process server/handler server/observe server/observe_read base/metric base/buf base/mem base/clock event/loop event/mailbox http/cachestatus http/negotiate http/sf http/sf_bare http/head http/fields */
+/* LINK: admin/metrics admin/metrics_edge admin/metrics_redis admin/scrape upstream/health upstream/latency upstream/target upstream/drains base/hash base/log event/redisnode event/tlsexpiry admin/process server/handler server/observe server/observe_read base/metric base/buf base/mem base/clock event/loop event/mailbox http/cachestatus http/negotiate http/sf http/sf_bare http/head http/fields */
 #include "admin/metrics.h"
 
 #include <pthread.h>
