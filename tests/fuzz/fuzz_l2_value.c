@@ -1,4 +1,4 @@
-/* LINK: cache/l2value cache/object cache/body cache/slab http/negotiate http/head http/fields base/buf base/mem base/hash base/clock base/log */
+/* LINK: cache/l2value cache/l2value_read cache/l2wire cache/object cache/body cache/slab http/negotiate http/head http/fields base/buf base/mem base/hash base/clock base/log */
 /* Any bytes as a value from Redis, and values that were sound before somebody who knows the checksum
  * changed them: each is refused, or makes an object that can be walked from end to end. */
 #include <stddef.h>

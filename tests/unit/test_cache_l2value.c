@@ -1,4 +1,4 @@
-/* LINK: cache/l2value cache/object cache/body cache/slab http/negotiate http/head http/fields base/buf base/mem base/hash base/clock base/log */
+/* LINK: cache/l2value cache/l2value_read cache/l2wire cache/object cache/body cache/slab http/negotiate http/head http/fields base/buf base/mem base/hash base/clock base/log */
 #include "cache/l2value.h"
 
 #include <brotli/encode.h>
