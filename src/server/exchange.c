@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "cache/poison.h"
 #include "server/accesslog.h"
 #include "server/exchange_priv.h"
 #include "server/request.h"
@@ -74,6 +75,7 @@ exchange_new(struct worker *w, struct client *c, bool is_admin)
 	if (x == NULL)
 		x = must_calloc(1, sizeof(*x));
 	mem_clear(x, offsetof(struct exchange, mem));
+	spoil(&x->client_address, sizeof(*x) - offsetof(struct exchange, client_address));
 	x->captures.count = 0;
 	x->out.n = 0;
 	x->client = c;

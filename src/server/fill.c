@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "cache/poison.h"
 #include "http/storedhead.h"
 #include "server/affinity.h"
 #include "server/announcement.h"
@@ -154,6 +155,7 @@ fill_new(
 	if (f == NULL)
 		f = must_calloc(1, sizeof(*f));
 	mem_clear(f, offsetof(struct fill, mem));
+	spoil(&f->head, sizeof(*f) - offsetof(struct fill, head));
 	f->request.n = 0;
 	f->stale_head.base = NULL;
 	f->worker = x->worker;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "cache/poison.h"
 #include "upstream/fetch_priv.h"
 #include "upstream/health.h"
 #include "upstream/secure.h"
@@ -432,6 +433,7 @@ fetch_start(struct pool *p, struct resolver *resolver, const struct fetch_plan *
 	if (f == NULL)
 		f = must_malloc(sizeof(*f));
 	mem_clear(&f->step, offsetof(struct fetch, head) - offsetof(struct fetch, step));
+	spoil(&f->head, sizeof(*f) - offsetof(struct fetch, head));
 	f->plan = *plan;
 	f->handler = h;
 	f->arg = arg;
