@@ -85,10 +85,11 @@ place_fits(const struct route *r, const struct exchange *x, struct captures *cap
 static const struct route *
 find_route(const struct exchange *x, enum method method, struct captures *captures)
 {
+	struct route_ask ask = {x->url.host, x->url.path, method, &x->head};
 	struct route_candidates candidates;
 	const struct route *r;
 
-	route_candidates_find(x->site, x->url.host, x->url.path, &candidates);
+	route_candidates_find(x->site, &ask, &candidates);
 	while ((r = route_candidates_next(&candidates)) != NULL)
 		if (method_fits(r, method, head_method(&x->head)) && place_fits(r, x, captures))
 			return r;
@@ -120,12 +121,13 @@ no_route(struct exchange *x)
 	    METHODS(X)
 #undef X
 	};
+	struct route_ask ask = {x->url.host, x->url.path, METHOD_COUNT, &x->head};
 	struct route_candidates candidates;
 	const struct route *r;
 	struct buf allow = {0};
 	uint32_t methods = 0;
 
-	route_candidates_find(x->site, x->url.host, x->url.path, &candidates);
+	route_candidates_find(x->site, &ask, &candidates);
 	while ((r = route_candidates_next(&candidates)) != NULL) {
 		if (!place_fits(r, x, &x->captures))
 			continue;

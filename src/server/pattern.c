@@ -5,12 +5,14 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "server/regexends.h"
 
 #define GROUPS_MAX 64
 #define MATCH_LIMIT \
 	100000 /* backtracking steps of one match: a hostile path cannot hold the loop */
 
-enum segment_kind { SEGMENT_LITERAL, SEGMENT_CAPTURE, SEGMENT_REST };
+/* The last two are of regular expressions only. */
+enum segment_kind { SEGMENT_LITERAL, SEGMENT_CAPTURE, SEGMENT_REST, SEGMENT_BEGIN, SEGMENT_TAIL };
 
 struct segment {
 	enum segment_kind kind;
@@ -24,7 +26,7 @@ struct pattern_regex {
 struct pattern {
 	unsigned segments_count;
 	struct segment *segments;
-	pcre2_code *regex; /* instead of segments */
+	pcre2_code *regex; /* matches instead of segments: these only say what it has in common */
 	unsigned names_count;
 	struct slice names[CAPTURES_MAX];
 	uint32_t groups[CAPTURES_MAX]; /* the regex group of each name */
@@ -123,6 +125,33 @@ compile_regex(const char *regex, uint32_t flags, const char **problem_out, size_
 	return code;
 }
 
+/* Whole segments of the text that all begin with, then a piece of one, then the text that all end with. */
+static void
+add_regex_segments(struct pattern *p, struct arena *mem, const char *regex)
+{
+	size_t room = strlen(regex) + 1, n;
+	struct regex_ends ends = {.first = arena_alloc(mem, room), .last = arena_alloc(mem, room)};
+	struct slice rest;
+
+	regex_ends_find(regex, &ends);
+	rest = slice_of(ends.first, ends.first_len);
+	p->segments = arena_zalloc(mem, (room + 1) * sizeof(*p->segments));
+	while (rest.n > 0 && rest.p[0] == '/' &&
+	    (n = slice_index(slice_skip(rest, 1), '/')) < rest.n - 1) {
+		p->segments[p->segments_count++] =
+		    (struct segment){SEGMENT_LITERAL, slice_of(rest.p + 1, n)};
+		rest = slice_skip(rest, n + 1);
+	}
+	if (rest.n > 1 && rest.p[0] == '/')
+		p->segments[p->segments_count++] =
+		    (struct segment){SEGMENT_BEGIN, slice_skip(rest, 1)};
+	if (ends.last_len > 0)
+		p->segments[p->segments_count++] =
+		    (struct segment){SEGMENT_TAIL, slice_of(ends.last, ends.last_len)};
+	else
+		p->segments[p->segments_count++] = (struct segment){SEGMENT_REST, SLICE_NONE};
+}
+
 struct pattern *
 pattern_new_regex(
     struct arena *mem, const char *regex, const char **problem_out, size_t *offset_out)
@@ -150,6 +179,8 @@ pattern_new_regex(
 			return NULL;
 		}
 	}
+	*problem_out = NULL;
+	add_regex_segments(p, mem, regex);
 	return p;
 }
 
@@ -245,8 +276,6 @@ pattern_matches(const struct pattern *p, struct slice path, struct captures *out
 enum pattern_wish
 pattern_wish(const struct pattern *p, unsigned i, struct slice *text_out)
 {
-	if (p->regex != NULL)
-		return PATTERN_REST;
 	if (i == p->segments_count)
 		return PATTERN_END;
 	*text_out = p->segments[i].text;
@@ -257,6 +286,10 @@ pattern_wish(const struct pattern *p, unsigned i, struct slice *text_out)
 		return PATTERN_ANY;
 	case SEGMENT_REST:
 		return PATTERN_REST;
+	case SEGMENT_BEGIN:
+		return PATTERN_BEGIN;
+	case SEGMENT_TAIL:
+		return PATTERN_TAIL;
 	}
 	bug("segment of kind %d", p->segments[i].kind);
 }

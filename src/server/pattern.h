@@ -33,9 +33,16 @@ void pattern_thread_end(void);
 bool pattern_matches(const struct pattern *p, struct slice path, struct captures *out);
 /* The names it captures, in order of captures. */
 unsigned pattern_names(const struct pattern *p, const struct slice **names_out);
-/* What it asks of segment i of a path: this text, anything but nothing, whatever follows (also of all that a regular expression may
- * match), or that there be none. Not asked behind REST and END. */
-enum pattern_wish { PATTERN_TEXT, PATTERN_ANY, PATTERN_REST, PATTERN_END };
+/* What it asks of segment i of a path. Not asked behind TAIL, REST and END: those are of all that is left, and what follows BEGIN
+ * is so, too. Of a regular expression it is what everything that it may match has in common. */
+enum pattern_wish {
+	PATTERN_TEXT,  /* this text */
+	PATTERN_ANY,   /* anything but nothing */
+	PATTERN_BEGIN, /* that there is one that begins so; then comes TAIL or REST */
+	PATTERN_TAIL,  /* that what is left ends so */
+	PATTERN_REST,  /* whatever follows */
+	PATTERN_END    /* that there be none */
+};
 enum pattern_wish pattern_wish(const struct pattern *p, unsigned i, struct slice *text_out);
 /* Whether every path that b matches is matched by a as well, as far as can be told: for warnings. */
 bool pattern_covers(const struct pattern *a, const struct pattern *b);

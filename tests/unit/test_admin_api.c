@@ -1,4 +1,4 @@
-/* LINK: admin/api server/handler server/pattern server/observe server/observe_read base/metric base/arena base/buf base/mem http/cachestatus http/sf http/sf_bare http/head http/fields */
+/* LINK: admin/api server/handler server/pattern server/regexends server/observe server/observe_read base/metric base/arena base/buf base/mem http/cachestatus http/sf http/sf_bare http/head http/fields */
 #include "admin/api.h"
 
 #include "admin/explain.h"
