@@ -66,6 +66,12 @@ find(struct set *set, uint64_t hash)
 	return NULL;
 }
 
+bool
+searchrules_any(const struct searchrules *s)
+{
+	return atomic_load_explicit(&s->any, memory_order_relaxed);
+}
+
 struct slice
 searchrules_find(struct searchrules *s, struct slice url, char *out)
 {
@@ -74,7 +80,7 @@ searchrules_find(struct searchrules *s, struct slice url, char *out)
 	uint64_t hash;
 	size_t n = 0;
 
-	if (!atomic_load_explicit(&s->any, memory_order_relaxed))
+	if (!searchrules_any(s))
 		return SLICE_NONE;
 	hash = hash_bytes(url.p, url.n);
 	set = &s->sets[hash % SETS];

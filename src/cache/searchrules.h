@@ -15,6 +15,8 @@ struct searchrules;
 
 struct searchrules *searchrules_new(void);
 void searchrules_free(struct searchrules **sp);
+/* Whether any is known; most sites have none. */
+bool searchrules_any(const struct searchrules *s);
 /* The rule for that URL, copied to out, which has room for SEARCH_RULE_MAX bytes; SLICE_NONE if
  * none is known. */
 struct slice searchrules_find(struct searchrules *s, struct slice url, char *out);

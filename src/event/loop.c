@@ -6,6 +6,8 @@
 
 #include <event2/event.h>
 #include <stdlib.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -20,8 +22,10 @@
 
 struct loop {
 	struct event_base *base;
-	struct event *wake; /* fires when the wheel's next slot is due */
-	int64_t wake_ms;    /* when it will; INT64_MAX: not armed */
+	/* Readable when the wheel's next slot is due. A timer of libevent's would have it read the clock twice a turn. */
+	int wake_fd;
+	struct event *wake;
+	int64_t wake_ms; /* when it will be; INT64_MAX: not armed */
 	int64_t now_ms, wall_ms, last_us;
 	bool now_known, wall_known;
 	bool stopping;
@@ -42,7 +46,10 @@ struct loop {
 static void
 on_wake(evutil_socket_t fd, short what, void *arg)
 {
-	((struct loop *)arg)->wake_ms = INT64_MAX;
+	uint64_t times;
+
+	if (read(fd, &times, sizeof(times)) == sizeof(times))
+		((struct loop *)arg)->wake_ms = INT64_MAX;
 }
 
 struct loop *
@@ -59,9 +66,12 @@ loop_new(void)
 	l->base = event_base_new_with_config(cfg);
 	if (l->base == NULL)
 		goto fail;
-	l->wake = evtimer_new(l->base, on_wake, l);
-	if (l->wake == NULL)
+	l->wake_fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (l->wake_fd < 0)
 		goto fail_base;
+	l->wake = event_new(l->base, l->wake_fd, EV_READ | EV_PERSIST, on_wake, l);
+	if (l->wake == NULL || event_add(l->wake, NULL) != 0)
+		goto fail_wake;
 	event_config_free(cfg);
 	l->wake_ms = INT64_MAX;
 	list_init(&l->later);
@@ -74,6 +84,10 @@ loop_new(void)
 	l->next_ms = INT64_MAX;
 	list_init(&l->overdue);
 	return l;
+fail_wake:
+	if (l->wake != NULL)
+		event_free(l->wake);
+	close(l->wake_fd);
 fail_base:
 	event_base_free(l->base);
 fail:
@@ -106,6 +120,7 @@ loop_free(struct loop **lp)
 		for (int i = 0; i < COARSE_SLOTS; i++)
 			forget_all(&l->coarse[level][i]);
 	event_free(l->wake);
+	close(l->wake_fd);
 	event_base_free(l->base);
 	free(l);
 	*lp = NULL;
@@ -399,13 +414,13 @@ wheel_turn(struct loop *l)
 
 /* --- turns --- */
 
-/* Has libevent wake us for the wheel's next slot, seen from now and not from the turn's beginning:
+/* Has us woken for the wheel's next slot, seen from now and not from the turn's beginning:
  * a long turn must not make the next date later. */
 static void
 arm_wake(struct loop *l)
 {
 	int64_t next = l->next_ms, now_ms;
-	struct timeval tv;
+	struct itimerspec in;
 
 	if (next == INT64_MAX || l->wake_ms <= next)
 		return;
@@ -414,9 +429,10 @@ arm_wake(struct loop *l)
 		next = now_ms + STEERED_TICK_MS;
 	l->wake_ms = next;
 	next = next > now_ms ? next - now_ms : 0;
-	tv = (struct timeval){.tv_sec = next / 1000, .tv_usec = next % 1000 * 1000};
-	if (event_add(l->wake, &tv) != 0)
-		bug("event_add of a timer");
+	in = (struct itimerspec){
+	    .it_value = {.tv_sec = next / 1000, .tv_nsec = next == 0 ? 1 : next % 1000 * 1000000}};
+	if (timerfd_settime(l->wake_fd, 0, &in, NULL) != 0)
+		bug("timerfd_settime");
 }
 
 void

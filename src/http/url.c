@@ -235,10 +235,9 @@ port_colon(struct slice authority)
 }
 
 static enum url_fault
-take_authority(struct slice authority, struct slice scheme, char **space, struct url *out)
+take_authority(struct slice authority, uint64_t own, char **space, struct url *out)
 {
-	bool is_tls = slice_eq(scheme, SLICE_LIT("https"));
-	uint64_t port = 0, own = is_tls ? 443 : 80;
+	uint64_t port = 0;
 	size_t colon, n;
 	char *p = *space;
 
@@ -334,7 +333,8 @@ enum url_fault
 url_of_request(const struct head *h, struct slice scheme, char *space, struct url *out)
 {
 	struct slice target = head_target(h), authority = head_value(h, FIELD_HOST);
-	char *at = put(put(space, scheme.p, scheme.n), "://", 3);
+	bool is_tls = slice_eq(scheme, SLICE_LIT("https"));
+	char *at = is_tls ? put(space, "https://", 8) : put(space, "http://", 7);
 	enum url_fault fault;
 
 	*out = (struct url){0};
@@ -350,7 +350,7 @@ url_of_request(const struct head *h, struct slice scheme, char *space, struct ur
 		target = slice_skip(target, n);
 	} else if (authority.n == 0 && h->minor == 0)
 		authority = SLICE_LIT("localhost"); /* HTTP/1.0 may come without */
-	fault = take_authority(authority, scheme, &at, out);
+	fault = take_authority(authority, is_tls ? 443 : 80, &at, out);
 	if (fault != URL_GOOD)
 		return fault;
 	fault = take_path(target, &at, out);

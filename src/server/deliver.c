@@ -206,18 +206,14 @@ book(struct exchange *x, size_t went, size_t own)
 		body_trim(x->coded, x->cursor.at);
 }
 
-/* Whether these pieces are the last, if all of them are taken. */
+/* Whether so many bytes of the body are the last, if all of them are taken. */
 static bool
-ends_with(const struct exchange *x, const struct iovec *iov, int n, size_t own)
+ends_with(const struct exchange *x, uint64_t bytes)
 {
 	const struct body *b = sent_body(x);
-	uint64_t bytes = 0;
 
 	if (b == NULL)
 		return true;
-	for (int i = 0; i < n; i++)
-		bytes += iov[i].iov_len;
-	bytes -= own;
 	if (x->parts_count > 0)
 		return x->part == x->parts_count;
 	if (x->send_until != BODY_LENGTH_UNKNOWN)
@@ -247,7 +243,7 @@ send_some(struct exchange *x, size_t *offered_out, bool *last_out)
 	for (int i = 0; i < n; i++)
 		offered += iov[CLIENT_IOV_FRONT + i].iov_len;
 	*offered_out = offered;
-	*last_out = ends_with(x, iov + CLIENT_IOV_FRONT, n, own);
+	*last_out = ends_with(x, offered - own);
 	if (*last_out)
 		tell_trailers(x);
 	went = x->client->ops->write(x->client, iov, n, *last_out);

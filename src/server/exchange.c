@@ -226,7 +226,7 @@ exchange_let_go(struct exchange *x)
 		codec_free(&x->codec);
 	if (x->coded != NULL)
 		body_unref(&x->coded);
-	if (x->source != NULL)
+	if (x->source != NULL && !x->borrows_source)
 		body_unref(&x->source);
 	object_unref(&x->object);
 	object_unref(&x->origin_of);
@@ -317,7 +317,8 @@ prepare(struct exchange *x)
 {
 	x->rider.worker = x->worker->index;
 	x->rider.wake = on_rider_wake;
-	x->started_wall_ms = loop_wall_ms(x->worker->loop);
+	if (x->site->access_log)
+		x->started_wall_ms = loop_wall_ms(x->worker->loop);
 	request_identify_client(x);
 }
 

@@ -140,6 +140,7 @@ struct exchange {
 	bool is_rendered;	  /* that part was found with the object */
 	struct object *origin_of; /* whose head origin is already; own reference */
 	struct body *source;	  /* own reference; NULL: no body */
+	bool borrows_source;	  /* it is the object's, and the reference to that keeps it */
 	struct body_cursor cursor;
 	bool seeks; /* the cursor is not where it is to send from: at seek_to */
 	uint64_t seek_to;
@@ -184,7 +185,7 @@ struct exchange {
 
 	/* for the log */
 	int64_t started_us, origin_us;
-	int64_t started_wall_ms;
+	int64_t started_wall_ms; /* where the site has a log */
 	uint64_t bytes_out;
 	enum request_end end;
 	const char *fetch_end; /* NULL: the origin did not fail */

@@ -50,7 +50,8 @@ begin_head(struct h1conn *c)
 	const struct site *site = h1_site(c);
 
 	c->phase = PHASE_HEAD;
-	c->client.certificate = stream_tls_client_certificate(c->stream);
+	c->client.certificate = c->client.is_tls ? stream_tls_client_certificate(c->stream)
+						 : (struct tls_client_certificate){0};
 	c->x = exchange_new(c->worker, &c->client, c->client.door->is_admin);
 	c->replying = c->out_ended = c->continued = c->up_ended = false;
 	c->keep = !c->retiring;

@@ -95,21 +95,23 @@ static ssize_t
 h1_write(struct client *client, struct iovec *iov, int n, bool last)
 {
 	struct h1conn *c = (struct h1conn *)client;
-	struct iovec *front = iov + CLIENT_IOV_FRONT;
+	struct iovec *front = iov + CLIENT_IOV_FRONT, *body;
 	size_t offered = 0, pieces, total, head, went;
 	ssize_t sent;
 
 	for (int i = 0; i < n; i++)
 		offered += front[i].iov_len;
-	pieces = offered;
-	if (c->out == OUT_CHUNKED)
+	pieces = total = offered;
+	if (c->out == OUT_CHUNKED) {
 		n = chunker_frame(&c->chunker, --front, n, last, &offered);
-	struct iovec *body = front;
+		total = 0;
+		for (int i = 0; i < n; i++)
+			total += front[i].iov_len;
+	}
+	body = front;
 	head = put_head(c, &front);
 	n += (int)(body - front);
-	total = 0;
-	for (int i = 0; i < n; i++)
-		total += front[i].iov_len;
+	total += head;
 	if (total == 0) {
 		c->out_ended |= last;
 		return 0;

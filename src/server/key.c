@@ -209,7 +209,8 @@ exchange_make_key(struct exchange *x)
 		x->keyed.query_at = (uint32_t)(x->url.path.p + x->url.path.n - x->url.whole.p);
 		x->keyed.query_n = (uint32_t)x->url.whole.n - x->keyed.query_at;
 		x->key = x->keyed.exact = cache_key_of(x->url.whole);
-		loosen(x);
+		if (searchrules_any(x->worker->commons->searches))
+			loosen(x);
 		return;
 	}
 	key.n = 0;

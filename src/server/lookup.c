@@ -159,12 +159,11 @@ refresh_behind(struct exchange *x, struct object *o)
 
 /* It is fresh, and about to expire, and hot: the answer is a hit, and a refresh begins behind it. */
 static void
-refresh_early(struct exchange *x, struct object *o)
+refresh_early(struct exchange *x, struct object *o, int64_t left_ms)
 {
-	int64_t now_ms = loop_now_ms(x->worker->loop);
-	struct refresh_view v = {.left_ms = object_life_ms(o) - object_age_ms(o, now_ms),
+	struct refresh_view v = {.left_ms = left_ms,
 	    .fetch_ms = o->facts.fetch_ms,
-	    .kept_ms = now_ms - o->facts.born_ms,
+	    .kept_ms = loop_now_ms(x->worker->loop) - o->facts.born_ms,
 	    .hits = atomic_load_explicit(&o->hit_count, memory_order_relaxed),
 	    .percent = x->route->cache.early_percent};
 	struct worker *w = x->worker;
@@ -179,12 +178,17 @@ refresh_early(struct exchange *x, struct object *o)
 
 /* What a use of a fresh object does to it. */
 static void
-use_fresh(struct exchange *x, struct object *o)
+use_fresh(struct exchange *x, struct object *o, const struct reuse_stored *s)
 {
-	if (o->facts.slides && object_slide(o, loop_now_ms(x->worker->loop)) &&
-	    x->worker->l2 != NULL)
-		l2_touch(x->worker->l2, o);
-	refresh_early(x, o);
+	int64_t life_ms = s->life_ms;
+
+	if (o->facts.slides) {
+		if (object_slide(o, loop_now_ms(x->worker->loop)) && x->worker->l2 != NULL)
+			l2_touch(x->worker->l2, o);
+		life_ms = object_life_ms(o);
+	}
+	if (x->route->cache.early_percent > 0)
+		refresh_early(x, o, life_ms - s->age_ms);
 }
 
 static enum exchange_next
@@ -204,7 +208,7 @@ judge_stored(struct exchange *x, struct object *o, bool soft)
 		/* fallthrough */
 	case REUSE_SERVE:
 		if (x->reuse == REUSE_IS_FRESH && !x->is_dry && !x->is_own)
-			use_fresh(x, o);
+			use_fresh(x, o, &s);
 		if (!x->is_own)
 			atomic_fetch_add_explicit(&o->hit_count, 1, memory_order_relaxed);
 		x->tier = TIER_memory;

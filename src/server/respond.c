@@ -766,7 +766,8 @@ respond_rendered(struct exchange *x)
 	reply.fixed_number = x->key.hash ^ (uintptr_t)body ^ x->out.n;
 	x->is_rendered = x->replied = true;
 	x->status = x->object->facts.status;
-	x->source = body_ref(body);
+	x->source = body;
+	x->borrows_source = true;
 	x->send_until = BODY_LENGTH_UNKNOWN;
 	if (*x->detail == '\0' && !x->is_collapsed && !x->has_been_told)
 		add_hit_lines(x);
