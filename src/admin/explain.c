@@ -42,10 +42,9 @@ texts(struct slice list)
 	json_t *array = json_array();
 
 	while (list.n > 0) {
-		size_t n = slice_index(list, '\0');
+		struct slice one = slice_cut(&list, '\0');
 
-		json_array_append_new(array, text(slice_of(list.p, n)));
-		list = slice_skip(list, n < list.n ? n + 1 : n);
+		json_array_append_new(array, text(one));
 	}
 	return array;
 }
@@ -91,10 +90,9 @@ key_parts(struct slice parts)
 	json_t *array = json_array();
 
 	while (parts.n > 0) {
-		size_t n = slice_index(parts, '\0');
+		struct slice one = slice_cut(&parts, '\0');
 
-		json_array_append_new(array, key_part(slice_of(parts.p, n)));
-		parts = slice_skip(parts, n < parts.n ? n + 1 : n);
+		json_array_append_new(array, key_part(one));
 	}
 	return array;
 }

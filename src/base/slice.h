@@ -97,6 +97,17 @@ slice_index(struct slice s, char c)
 	return at == NULL ? s.n : (size_t)(at - s.p);
 }
 
+/* What stands in *rest before c, or all of it; *rest is then what stands behind. */
+static inline struct slice
+slice_cut(struct slice *rest, char c)
+{
+	size_t n = slice_index(*rest, c);
+	struct slice head = slice_of(rest->p, n);
+
+	*rest = n < rest->n ? slice_of(rest->p + n + 1, rest->n - n - 1) : slice_of(rest->p + n, 0);
+	return head;
+}
+
 /* The one strict reader of decimal numbers (no sign, no blank, no empty string, no overflow). True
  * and *out set, or false. */
 static inline bool

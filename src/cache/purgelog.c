@@ -270,11 +270,10 @@ static bool
 any_tag(struct slice tags, struct slice what, bool (*fits)(struct slice what, struct slice tag))
 {
 	while (tags.n > 0) {
-		size_t n = slice_index(tags, '\0');
+		struct slice one = slice_cut(&tags, '\0');
 
-		if (fits(what, slice_of(tags.p, n)))
+		if (fits(what, one))
 			return true;
-		tags = slice_skip(tags, n < tags.n ? n + 1 : n);
 	}
 	return false;
 }

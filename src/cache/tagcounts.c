@@ -153,10 +153,9 @@ tagcounts_see(struct tagcounts *t, const struct object *o, bool came)
 	struct slice tags = object_tags(o);
 
 	while (tags.n > 0) {
-		size_t n = slice_index(tags, '\0');
+		struct slice one = slice_cut(&tags, '\0');
 
-		see_tag(t, slice_of(tags.p, n), o->facts.log_pos, came);
-		tags = slice_skip(tags, n < tags.n ? n + 1 : n);
+		see_tag(t, one, o->facts.log_pos, came);
 	}
 }
 

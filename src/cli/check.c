@@ -13,12 +13,7 @@ struct check {
 };
 
 static const struct option_row rows[] = {
-    {.name = "config",
-	.letter = 'c',
-	.value = "FILE",
-	.text = "instead of conf/forebay.yaml here or beside the binary, or "
-		"/etc/forebay/forebay.yaml",
-	.at = offsetof(struct check, path)},
+    OPTION_CONFIG(struct check, ""),
     {.name = "json",
 	.text = "for programs: {\"errors\", \"warnings\", \"diagnostics\": [...]}",
 	.at = offsetof(struct check, json)},

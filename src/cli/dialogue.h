@@ -23,13 +23,7 @@ struct dialogue {
 		.name = "json", .text = "for programs: " what, \
 		.at = offsetof(struct dialogue, json)          \
 	}
-#define DIALOGUE_CONFIG(what)                                                              \
-	{                                                                                  \
-		.name = "config", .letter = 'c', .value = "FILE",                          \
-		.text = what "instead of conf/forebay.yaml here or beside the binary, or " \
-			     "/etc/forebay/forebay.yaml",                                  \
-		.at = offsetof(struct dialogue, path)                                      \
-	}
+#define DIALOGUE_CONFIG(what) OPTION_CONFIG(struct dialogue, what)
 #define DIALOGUE_ADDRESS                                                                     \
 	{                                                                                    \
 		.name = "address", .value = "ADDRESS",                                       \

@@ -27,6 +27,15 @@ struct option_row {
 	size_t at;
 };
 
+/* The configuration's path, in call_'s member path; what stands in front of where it is looked for else. */
+#define OPTION_CONFIG(call_, what)                                                         \
+	{                                                                                  \
+		.name = "config", .letter = 'c', .value = "FILE",                          \
+		.text = what "instead of conf/forebay.yaml here or beside the binary, or " \
+			     "/etc/forebay/forebay.yaml",                                  \
+		.at = offsetof(call_, path)                                                \
+	}
+
 struct command {
 	const char *name;
 	const char *usage;   /* behind "usage: forebay NAME": lines as they are */

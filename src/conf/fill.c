@@ -285,10 +285,9 @@ node_of(struct arena *mem, const char *text)
 	list->items = arena_alloc(mem, rest.n * sizeof(*list->items));
 	rest = slice_of(rest.p + 1, rest.n - 2);
 	while (rest.n > 0) {
-		size_t n = slice_index(rest, ',');
+		struct slice one = slice_cut(&rest, ',');
 
-		list->items[list->count++] = scalar_of(mem, slice_of(rest.p, n));
-		rest = slice_skip(rest, n < rest.n ? n + 1 : n);
+		list->items[list->count++] = scalar_of(mem, one);
 	}
 	return list;
 }

@@ -590,12 +590,7 @@ run(struct daemon *d, const sigset_t *set)
 }
 
 static const struct option_row rows[] = {
-    {.name = "config",
-	.letter = 'c',
-	.value = "FILE",
-	.text = "instead of conf/forebay.yaml here or beside the binary, or "
-		"/etc/forebay/forebay.yaml",
-	.at = offsetof(struct daemon, path)},
+    OPTION_CONFIG(struct daemon, ""),
 };
 
 static const struct command command = {

@@ -59,10 +59,9 @@ take_given(struct collection *c)
 
 	*c->tags = (struct buf){0};
 	while (fits && rest.n > 0) {
-		size_t n = slice_index(rest, '\0');
+		struct slice one = slice_cut(&rest, '\0');
 
-		fits = take(c, slice_of(rest.p, n));
-		rest = slice_skip(rest, n < rest.n ? n + 1 : n);
+		fits = take(c, one);
 	}
 	buf_fini(&given);
 	return fits;
@@ -100,11 +99,10 @@ take_members(struct collection *c, const struct head *h, enum field_id id)
 		struct slice rest = field_value(h, f);
 
 		while (rest.n > 0) {
-			size_t n = slice_index(rest, ',');
+			struct slice one = slice_cut(&rest, ',');
 
-			if (!take(c, slice_trim(slice_of(rest.p, n))))
+			if (!take(c, slice_trim(one)))
 				return false;
-			rest = slice_skip(rest, n < rest.n ? n + 1 : n);
 		}
 	}
 	return true;

@@ -48,10 +48,9 @@ json_of_tags(struct slice tags)
 	json_t *list = json_array();
 
 	while (tags.n > 0) {
-		size_t n = slice_index(tags, '\0');
+		struct slice one = slice_cut(&tags, '\0');
 
-		json_array_append_new(list, json_of_bytes(slice_of(tags.p, n)));
-		tags = slice_skip(tags, n < tags.n ? n + 1 : n);
+		json_array_append_new(list, json_of_bytes(one));
 	}
 	return list;
 }

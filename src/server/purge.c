@@ -361,10 +361,9 @@ purge_groups(
 	uint64_t serial = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		size_t n = slice_index(rest, '\0');
+		struct slice one = slice_cut(&rest, '\0');
 
-		items[i] = (struct purge){.kind = PURGE_TAG, .what = slice_of(rest.p, n)};
-		rest = slice_skip(rest, n + 1);
+		items[i] = (struct purge){.kind = PURGE_TAG, .what = one};
 	}
 	if (count > 0 && audit_has_file()) {
 		json_t *line = audit_entry("purge", "origin", x);

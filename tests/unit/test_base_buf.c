@@ -63,10 +63,25 @@ what_is_printed_is_whole_wherever_the_room_ends(void **state)
 	}
 }
 
+static void
+a_list_is_cut_item_by_item(void **state)
+{
+	struct slice rest = SLICE_LIT("a,,bc,");
+
+	assert_true(slice_eq(slice_cut(&rest, ','), SLICE_LIT("a")));
+	assert_int_equal(slice_cut(&rest, ',').n, 0);
+	assert_true(slice_eq(slice_cut(&rest, ','), SLICE_LIT("bc")));
+	assert_int_equal(rest.n, 0);
+	rest = SLICE_LIT("alone");
+	assert_true(slice_eq(slice_cut(&rest, ','), SLICE_LIT("alone")));
+	assert_int_equal(rest.n, 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_list_is_cut_item_by_item),
 	    cmocka_unit_test(a_number_is_written_with_its_sign),
 	    cmocka_unit_test(every_number_of_digits_is_written),
 	    cmocka_unit_test(what_is_printed_is_whole_wherever_the_room_ends),
