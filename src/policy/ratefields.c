@@ -80,6 +80,13 @@ rate_label_of(struct arena *mem, const char *name, uint32_t limit, int64_t windo
 	parameter_add(&text, 'w', seconds_up(window_ms));
 	l.policy = arena_copy(mem, buf_slice(&text));
 	l.quoted = slice_of(l.policy.p, quoted);
+	text.n = 0;
+	buf_add_lit(&text, "RateLimit-Policy: ");
+	buf_add_slice(&text, l.policy);
+	buf_add_lit(&text, "\r\nRateLimit: ");
+	buf_add_slice(&text, l.quoted);
+	buf_add_lit(&text, ";r=");
+	l.alone = arena_copy(mem, buf_slice(&text));
 	buf_fini(&text);
 	return l;
 }
@@ -138,6 +145,16 @@ put(char *at, const void *p, size_t n)
 
 #define PUT_LIT(at, s) put((at), (s), sizeof(s) - 1)
 
+/* What is left, and when there is more. */
+static char *
+put_state(char *at, const struct limit_answer *a)
+{
+	at = u64_write(at, a->remaining);
+	if (a->reset_ms > 0)
+		at = u64_write(PUT_LIT(at, ";t="), seconds_up(a->reset_ms));
+	return at;
+}
+
 static char *
 put_policies(char *at, const struct rate_verdict *met, unsigned n)
 {
@@ -154,27 +171,35 @@ put_states(char *at, const struct rate_verdict *met, unsigned n)
 {
 	at = PUT_LIT(at, "RateLimit: ");
 	for (unsigned i = 0; i < n; i++) {
-		const struct limit_answer *a = &met[i].answer;
-
 		at = i == 0 ? at : PUT_LIT(at, ", ");
 		at = put(at, met[i].label->quoted.p, met[i].label->quoted.n);
-		at = u64_write(PUT_LIT(at, ";r="), a->remaining);
-		if (a->reset_ms > 0)
-			at = u64_write(PUT_LIT(at, ";t="), seconds_up(a->reset_ms));
+		at = put_state(PUT_LIT(at, ";r="), &met[i].answer);
 	}
 	return PUT_LIT(at, "\r\n");
 }
 
-/* Many an answer has these: room is looked for once. */
+#define STATE_MOST (2 * U64_DIGITS + sizeof(", ;r=;t=\r\n"))
+
+/* The same of one limit: what nearly every answer has that has these lines. */
+static void
+add_alone(struct buf *out, const struct rate_verdict *met)
+{
+	struct slice alone = met->label->alone;
+	char *at = put(buf_room(out, alone.n + STATE_MOST), alone.p, alone.n);
+
+	at = put_state(at, &met->answer);
+	at = PUT_LIT(at, "\r\n");
+	out->n = (size_t)(at - out->p);
+}
+
 static void
 add_draft_11(struct buf *out, const struct rate_verdict *met, unsigned n)
 {
-	size_t most = sizeof("RateLimit-Policy: \r\nRateLimit: \r\n");
+	size_t most = sizeof("RateLimit-Policy: \r\nRateLimit: ");
 	char *at;
 
 	for (unsigned i = 0; i < n; i++)
-		most += met[i].label->policy.n + met[i].label->quoted.n + 2 * U64_DIGITS +
-		    sizeof(", , ;r=;t=");
+		most += met[i].label->policy.n + met[i].label->quoted.n + STATE_MOST + 2;
 	at = buf_room(out, most);
 	at = put_policies(at, met, n);
 	at = put_states(at, met, n);
@@ -208,7 +233,9 @@ rate_lines_add(struct buf *out, enum rate_style style, const struct rate_verdict
 	const struct line_maker *make = older[style];
 	uint64_t retry_s = rate_retry_s(met, n);
 
-	if (n > 0 && style == RATE_STYLE_draft_11)
+	if (n == 1 && style == RATE_STYLE_draft_11)
+		add_alone(out, met);
+	else if (n > 1 && style == RATE_STYLE_draft_11)
 		add_draft_11(out, met, n);
 	for (unsigned i = 0; n > 0 && i < OLDER_LINES && make[i].value != NULL; i++) {
 		buf_add_slice(out, make[i].name);

@@ -41,6 +41,7 @@ struct rate_label {
 	struct slice name;
 	struct slice quoted; /* its name as they have it */
 	struct slice policy; /* its member of RateLimit-Policy */
+	struct slice alone;  /* both lines up to what remains, for an answer that met no other */
 };
 /* The name is borrowed, the rest lies in mem. */
 struct rate_label rate_label_of(

@@ -10,10 +10,12 @@
 #include <cmocka.h>
 
 /* login: refused for another 172.001 s; site: 812 of 1000 left, more in 40.5 s. */
-static const struct rate_label LOGIN = {
-    SLICE_LIT("login"), SLICE_LIT("\"login\""), SLICE_LIT("\"login\";q=5;w=300")};
-static const struct rate_label SITE = {
-    SLICE_LIT("site"), SLICE_LIT("\"site\""), SLICE_LIT("\"site\";q=1000;w=60")};
+static const struct rate_label LOGIN = {SLICE_LIT("login"), SLICE_LIT("\"login\""),
+    SLICE_LIT("\"login\";q=5;w=300"),
+    SLICE_LIT("RateLimit-Policy: \"login\";q=5;w=300\r\nRateLimit: \"login\";r=")};
+static const struct rate_label SITE = {SLICE_LIT("site"), SLICE_LIT("\"site\""),
+    SLICE_LIT("\"site\";q=1000;w=60"),
+    SLICE_LIT("RateLimit-Policy: \"site\";q=1000;w=60\r\nRateLimit: \"site\";r=")};
 static const struct rate_verdict MET[2] = {
     {.label = &LOGIN,
 	.answer = {.verdict = LIMIT_REFUSED,
@@ -79,6 +81,7 @@ a_label_has_what_is_the_same_for_all_answers(void **state)
 	assert_true(slice_eq(l.name, SLICE_LIT("site")));
 	assert_true(slice_eq(l.quoted, SLICE_LIT("\"site\"")));
 	assert_true(slice_eq(l.policy, SLICE_LIT("\"site\";q=1000;w=60")));
+	assert_true(slice_eq(l.alone, SITE.alone));
 	arena_fini(&mem);
 }
 
