@@ -182,7 +182,10 @@ bio_write(BIO *b, const char *p, int n)
 	BIO_clear_retry_flags(b);
 	if (t->is_plain)
 		return n; /* an alert would only be noise to that client */
-	if (t->gather != NULL && t->gather->n + (size_t)n <= GATHER_ROOM) {
+	if (t->gather != NULL) {
+		/* Small records only come first, where 16 KiB are gathered: it cannot be full. Past it bytes would overtake. */
+		if (t->gather->n + (size_t)n > GATHER_ROOM)
+			bug("more TLS records are gathered than one send has");
 		memcpy(t->gather->bytes + t->gather->n, p, (size_t)n);
 		t->gather->n += (size_t)n;
 		return n;
