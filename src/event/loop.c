@@ -61,7 +61,6 @@ loop_new(void)
 	if (cfg == NULL)
 		goto fail;
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
-	event_config_set_flag(cfg, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_NO_CACHE_TIME);
 	l->base = event_base_new_with_config(cfg);
 	if (l->base == NULL)
