@@ -213,7 +213,11 @@ def test_a_silent_server_is_asked_once_whether_it_is_there(app, c1, w1, clock):
     a = s1.request()
     clock.advance(6)
     s1.next(PING)                               # answered by the stage
+    c1.get("/2")
+    b = s1.request()                            # so the answer to the PING, which came before, is read before time goes on
     clock.advance(6)
+    s1.head_of(b)
+    s1.data(b, "", end=True)
     s1.head_of(a)
     c1.next(HEADERS, stream=stream)
     clock.advance(6)
