@@ -10,12 +10,13 @@ WORDS = [f"{n * 7919 % 10007:x}" for n in range(400)]
 TEXT = "".join(f"<li id={n}>the {WORDS[n * n % 397]} of the {WORDS[n * 31 % 400]} holds {WORDS[n % 7]}</li>\n" for n in range(500))
 EAGER = "recompress: {hits: 2, share: 100}\n"
 DONE, DROPPED = "forebay_recompressed_total", "forebay_recompress_dropped_total"
-PATIENCE_S = 60                 # the thread stands still while anybody else wants the processor
+PATIENCE_S = 60
 SITE = {"host": "a.test"}
 
 
 @pytest.fixture
-def page(origin):
+def page(origin, clock):
+    """With a clock of ours, under which what has time until everybody else is idle does not wait for that."""
     origin.on("GET /page").reply(200, TEXT, content_type="text/html", cache_control="max-age=3600", etag='"7"', revalidates=True)
     return origin
 
