@@ -37,8 +37,18 @@ buf_add(struct buf *b, const void *p, size_t n)
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Writing where there is room: each returns where what it wrote ends. */
+static inline char *
+bytes_write(char *at, const void *p, size_t n)
+{
+	memcpy(at, p, n);
+	return at + n;
+}
+
+#define LIT_WRITE(at, s) bytes_write((at), (s), sizeof(s) - 1)
 #define U64_DIGITS 20
-/* Writes v in decimal at at, where there is room for U64_DIGITS; returns where they end. */
+/* v in decimal, at most U64_DIGITS. */
 char *u64_write(char *at, uint64_t v);
 void buf_add_u64(struct buf *b, uint64_t v);
 void buf_add_i64(struct buf *b, int64_t v);

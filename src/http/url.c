@@ -289,13 +289,6 @@ skip_scheme(struct slice *target)
 	return true;
 }
 
-static char *
-put(char *at, const char *p, size_t n)
-{
-	memcpy(at, p, n);
-	return at + n;
-}
-
 /* The target from its path on, which may be empty: path and query, at space. Most paths are in normal form already. */
 static enum url_fault
 take_path(struct slice target, char **space, struct url *out)
@@ -323,7 +316,7 @@ take_path(struct slice target, char **space, struct url *out)
 	out->has_query = n < target.n;
 	if (out->has_query) {
 		out->query = slice_of(at + 1, target.n - n - 1);
-		at = put(at, target.p + n, target.n - n);
+		at = bytes_write(at, target.p + n, target.n - n);
 	}
 	*space = at;
 	return URL_GOOD;
@@ -334,7 +327,7 @@ url_of_request(const struct head *h, struct slice scheme, char *space, struct ur
 {
 	struct slice target = head_target(h), authority = head_value(h, FIELD_HOST);
 	bool is_tls = slice_eq(scheme, SLICE_LIT("https"));
-	char *at = is_tls ? put(space, "https://", 8) : put(space, "http://", 7);
+	char *at = is_tls ? bytes_write(space, "https://", 8) : bytes_write(space, "http://", 7);
 	enum url_fault fault;
 
 	*out = (struct url){0};

@@ -136,46 +136,37 @@ value_reset(struct buf *b, const struct rate_verdict *met, unsigned n)
 	buf_add_u64(b, seconds_up(tightest(met, n)->reset_ms));
 }
 
-static char *
-put(char *at, const void *p, size_t n)
-{
-	memcpy(at, p, n);
-	return at + n;
-}
-
-#define PUT_LIT(at, s) put((at), (s), sizeof(s) - 1)
-
 /* What is left, and when there is more. */
 static char *
 put_state(char *at, const struct limit_answer *a)
 {
 	at = u64_write(at, a->remaining);
 	if (a->reset_ms > 0)
-		at = u64_write(PUT_LIT(at, ";t="), seconds_up(a->reset_ms));
+		at = u64_write(LIT_WRITE(at, ";t="), seconds_up(a->reset_ms));
 	return at;
 }
 
 static char *
 put_policies(char *at, const struct rate_verdict *met, unsigned n)
 {
-	at = PUT_LIT(at, "RateLimit-Policy: ");
+	at = LIT_WRITE(at, "RateLimit-Policy: ");
 	for (unsigned i = 0; i < n; i++) {
-		at = i == 0 ? at : PUT_LIT(at, ", ");
-		at = put(at, met[i].label->policy.p, met[i].label->policy.n);
+		at = i == 0 ? at : LIT_WRITE(at, ", ");
+		at = bytes_write(at, met[i].label->policy.p, met[i].label->policy.n);
 	}
-	return PUT_LIT(at, "\r\n");
+	return LIT_WRITE(at, "\r\n");
 }
 
 static char *
 put_states(char *at, const struct rate_verdict *met, unsigned n)
 {
-	at = PUT_LIT(at, "RateLimit: ");
+	at = LIT_WRITE(at, "RateLimit: ");
 	for (unsigned i = 0; i < n; i++) {
-		at = i == 0 ? at : PUT_LIT(at, ", ");
-		at = put(at, met[i].label->quoted.p, met[i].label->quoted.n);
-		at = put_state(PUT_LIT(at, ";r="), &met[i].answer);
+		at = i == 0 ? at : LIT_WRITE(at, ", ");
+		at = bytes_write(at, met[i].label->quoted.p, met[i].label->quoted.n);
+		at = put_state(LIT_WRITE(at, ";r="), &met[i].answer);
 	}
-	return PUT_LIT(at, "\r\n");
+	return LIT_WRITE(at, "\r\n");
 }
 
 #define STATE_MOST (2 * U64_DIGITS + sizeof(", ;r=;t=\r\n"))
@@ -185,10 +176,10 @@ static void
 add_alone(struct buf *out, const struct rate_verdict *met)
 {
 	struct slice alone = met->label->alone;
-	char *at = put(buf_room(out, alone.n + STATE_MOST), alone.p, alone.n);
+	char *at = bytes_write(buf_room(out, alone.n + STATE_MOST), alone.p, alone.n);
 
 	at = put_state(at, &met->answer);
-	at = PUT_LIT(at, "\r\n");
+	at = LIT_WRITE(at, "\r\n");
 	out->n = (size_t)(at - out->p);
 }
 

@@ -4,6 +4,7 @@
 #include <endian.h>
 #include <time.h>
 
+#include "base/buf.h"
 #include "base/utf8.h"
 
 #define SHARE_FIXED 512
@@ -15,27 +16,6 @@ static_assert(12 * ACCESS_SHARE_NAME + ACCESS_SHARE_HOST + 2 * ACCESS_SHARE_ROUT
 #define ELLIPSIS "\xe2\x80\xa6"
 #define REPLACEMENT "\xef\xbf\xbd"
 #define ESCAPE_MAX 6 /* \u001f */
-
-static char *
-put(char *at, const char *p, size_t n)
-{
-	memcpy(at, p, n);
-	return at + n;
-}
-
-#define PUT_LIT(at, s) put((at), (s), sizeof(s) - 1)
-
-static char *
-put_number(char *at, uint64_t v)
-{
-	char *end = at + 1;
-
-	for (uint64_t rest = v; rest >= 10; rest /= 10)
-		end++;
-	for (char *p = end; p > at; v /= 10)
-		*--p = (char)('0' + v % 10);
-	return end;
-}
 
 static char *
 put_three_digits(char *at, unsigned v)
@@ -51,7 +31,7 @@ put_ms(char *at, int64_t us)
 {
 	if (us < 0)
 		us = 0;
-	at = put_number(at, (uint64_t)us / 1000);
+	at = u64_write(at, (uint64_t)us / 1000);
 	*at++ = '.';
 	return put_three_digits(at, (unsigned)(us % 1000));
 }
@@ -62,7 +42,7 @@ put_client(char *at, const struct client_ip *ip)
 {
 	struct slice s = client_ip_text(at, ip);
 
-	return s.p == at ? at + s.n : put(at, s.p, s.n);
+	return s.p == at ? at + s.n : bytes_write(at, s.p, s.n);
 }
 
 /* The first eight bytes, the first of them lowest; blanks behind the end of s, which is not empty. */
@@ -105,7 +85,7 @@ put_hex(char *at, const char *prefix, size_t n, unsigned char c)
 {
 	static const char hex[] = "0123456789abcdef";
 
-	at = put(at, prefix, n);
+	at = bytes_write(at, prefix, n);
 	*at++ = hex[c >> 4];
 	*at++ = hex[c & 15];
 	return at;
@@ -119,11 +99,11 @@ put_json_odd(char *at, struct slice *s)
 	size_t n = utf8_length(*s);
 
 	if (n == 0)
-		at = PUT_LIT(at, REPLACEMENT);
+		at = LIT_WRITE(at, REPLACEMENT);
 	else if (n > 1)
-		at = put(at, s->p, n);
+		at = bytes_write(at, s->p, n);
 	else if (c == '"' || c == '\\')
-		at = put(at, c == '"' ? "\\\"" : "\\\\", 2);
+		at = bytes_write(at, c == '"' ? "\\\"" : "\\\\", 2);
 	else
 		at = put_hex(at, "\\u00", 4, c);
 	*s = slice_skip(*s, n == 0 ? 1 : n);
@@ -156,7 +136,7 @@ put_odd_text(char *at, struct slice s, char *end, char *(*odd)(char *, struct sl
 		if (found != 0 && s.n > 0 && at < end)
 			at = odd(at, &s);
 	}
-	return s.n == 0 ? at : PUT_LIT(at, ELLIPSIS);
+	return s.n == 0 ? at : LIT_WRITE(at, ELLIPSIS);
 }
 
 static inline char *
@@ -268,15 +248,15 @@ put_json_time(char *at, const struct access_stamp *stamp, int64_t wall_ms)
 	at += stamp->iso_len;
 	*at++ = '.';
 	at = put_three_digits(at, (unsigned)(wall_ms % 1000));
-	return PUT_LIT(at, "Z\"");
+	return LIT_WRITE(at, "Z\"");
 }
 
 static char *
 put_version(char *at, const struct outcome *out)
 {
 	if (out->version_major == 2)
-		return PUT_LIT(at, "HTTP/2");
-	at = PUT_LIT(at, "HTTP/1.");
+		return LIT_WRITE(at, "HTTP/2");
+	at = LIT_WRITE(at, "HTTP/1.");
 	*at++ = (char)('0' + out->version_minor % 10);
 	return at;
 }
@@ -298,22 +278,22 @@ put_json_version(char *at, const struct outcome *out)
 #define JSON_agent(at, v) put_json_url(at, v, ACCESS_SHARE_AGENT)
 #define JSON_target(at, v) put_json_url(at, v, ACCESS_SHARE_TARGET)
 #define JSON_version(at, v) put_json_version(at, v)
-#define JSON_number(at, v) put_number(at, v)
+#define JSON_number(at, v) u64_write(at, v)
 #define JSON_ms(at, v) put_ms(at, v)
-#define JSON_origin(at, v) ((v) > 0 ? put_ms(at, v) : PUT_LIT(at, "null"))
+#define JSON_origin(at, v) ((v) > 0 ? put_ms(at, v) : LIT_WRITE(at, "null"))
 
 static char *
 put_json_line(char *at, const struct access_stamp *stamp, const struct outcome *out)
 {
 	char *start = at;
 
-#define X(name, kind, value, text)           \
-	at = PUT_LIT(at, ",\"" #name "\":"); \
+#define X(name, kind, value, text)             \
+	at = LIT_WRITE(at, ",\"" #name "\":"); \
 	at = JSON_##kind(at, value);
 	ACCESS_MEMBERS(X)
 #undef X
 	*start = '{';
-	return PUT_LIT(at, "}\n");
+	return LIT_WRITE(at, "}\n");
 }
 
 /* Combined */
@@ -322,7 +302,7 @@ static char *
 put_quoted(char *at, struct slice s, size_t share)
 {
 	*at++ = '"';
-	at = s.n == 0 ? PUT_LIT(at, "-") : put_url(at, s, share - 2, put_combined_odd);
+	at = s.n == 0 ? LIT_WRITE(at, "-") : put_url(at, s, share - 2, put_combined_odd);
 	*at++ = '"';
 	return at;
 }
@@ -331,7 +311,7 @@ static char *
 put_request_line(char *at, const struct outcome *out)
 {
 	if (out->method_text.n == 0)
-		return PUT_LIT(at, "\"-\"");
+		return LIT_WRITE(at, "\"-\"");
 	*at++ = '"';
 	at = put_escaped(at, out->method_text, ACCESS_SHARE_NAME, put_combined_odd);
 	*at++ = ' ';
@@ -345,16 +325,16 @@ put_request_line(char *at, const struct outcome *out)
 static char *
 put_combined_line(char *at, const struct access_stamp *stamp, const struct outcome *out)
 {
-	at = out->client.kind == CLIENT_IP_NONE ? PUT_LIT(at, "-") : put_client(at, &out->client);
-	at = PUT_LIT(at, " - - [");
+	at = out->client.kind == CLIENT_IP_NONE ? LIT_WRITE(at, "-") : put_client(at, &out->client);
+	at = LIT_WRITE(at, " - - [");
 	memcpy(at, stamp->combined, sizeof(stamp->combined));
 	at += stamp->combined_len;
-	at = PUT_LIT(at, "] ");
+	at = LIT_WRITE(at, "] ");
 	at = put_request_line(at, out);
 	*at++ = ' ';
 	at = put_three_digits(at, (unsigned)out->status);
 	*at++ = ' ';
-	at = put_number(at, out->bytes_out);
+	at = u64_write(at, out->bytes_out);
 	*at++ = ' ';
 	at = put_quoted(at, out->referer, ACCESS_SHARE_AGENT);
 	*at++ = ' ';
@@ -366,14 +346,14 @@ put_combined_line(char *at, const struct access_stamp *stamp, const struct outco
 static char *
 put_extra_text(char *at, struct slice s)
 {
-	return s.n == 0 ? PUT_LIT(at, "-")
+	return s.n == 0 ? LIT_WRITE(at, "-")
 			: put_escaped(at, s, ACCESS_SHARE_NAME, put_combined_odd);
 }
 
 #define EXTRA_name(at, v) put_extra_text(at, v)
-#define EXTRA_number(at, v) put_number(at, v)
+#define EXTRA_number(at, v) u64_write(at, v)
 #define EXTRA_ms(at, v) put_ms(at, v)
-#define EXTRA_origin(at, v) ((v) > 0 ? put_ms(at, v) : PUT_LIT(at, "-"))
+#define EXTRA_origin(at, v) ((v) > 0 ? put_ms(at, v) : LIT_WRITE(at, "-"))
 
 static char *
 put_extras(char *at, const struct outcome *out)

@@ -714,15 +714,6 @@ respond_object(struct exchange *x)
 
 /* --- answers that have been rendered before --- */
 
-static char *
-put(char *at, const void *p, size_t n)
-{
-	memcpy(at, p, n);
-	return at + n;
-}
-
-#define PUT_LIT(at, s) put((at), (s), sizeof(s) - 1)
-
 /* The same lines as those of add_age and add_own_lines, of a hit of which there is nothing more to say. */
 static void
 add_hit_lines(struct exchange *x)
@@ -733,20 +724,20 @@ add_hit_lines(struct exchange *x)
 	int64_t ttl_s = (object_life_ms(o) - age_ms) / 1000;
 	char *at = buf_room(&x->out, said.n + id.n + 2 * U64_DIGITS + 64);
 
-	at = PUT_LIT(at, "Age: ");
+	at = LIT_WRITE(at, "Age: ");
 	at = u64_write(at, (uint64_t)age_to_send_s(age_ms));
-	at = PUT_LIT(at, "\r\n");
-	at = put(at, said.p, said.n);
+	at = LIT_WRITE(at, "\r\n");
+	at = bytes_write(at, said.p, said.n);
 	at = u64_write(at, (uint64_t)ttl_s);
-	at = PUT_LIT(at, "\r\n");
+	at = LIT_WRITE(at, "\r\n");
 	if (x->met_count > 0) {
 		x->out.n = (size_t)(at - x->out.p);
 		add_limits(x);
 		at = buf_room(&x->out, id.n + 64);
 	}
-	at = PUT_LIT(at, "X-Request-Id: ");
-	at = put(at, id.p, id.n);
-	at = PUT_LIT(at, "\r\n");
+	at = LIT_WRITE(at, "X-Request-Id: ");
+	at = bytes_write(at, id.p, id.n);
+	at = LIT_WRITE(at, "\r\n");
 	x->out.n = (size_t)(at - x->out.p);
 }
 

@@ -22,14 +22,20 @@ struct named {
 	uint32_t values; /* the node from which edges lead by them */
 };
 
+/* Where a place leads without looking at more text. */
+enum branch {
+	BRANCH_here,	  /* to routes whose path ends with this segment */
+	BRANCH_rest,	  /* to those that take whatever follows */
+	BRANCH_any_child, /* by a segment that may be anything */
+	BRANCHES
+};
+
 /* A place in a tree, or, where one of those has routes, a place of these: by method, then by the value of a field. Numbers of nodes, 0: none. */
 struct node {
 	/* In a tree: */
-	uint32_t here;	    /* of routes whose path ends with this segment */
-	uint32_t rest;	    /* and of those that take whatever follows */
-	uint32_t any_child; /* for a segment that may be anything */
-	uint32_t begins;    /* bit n: edges lead on by the first n bytes of a segment */
-	uint32_t tails;	    /* bit n: and by the last n bytes of the path */
+	uint32_t branches[BRANCHES];
+	uint32_t begins; /* bit n: edges lead on by the first n bytes of a segment */
+	uint32_t tails;	 /* bit n: and by the last n bytes of the path */
 	/* Of routes: */
 	uint32_t methods; /* by_method that are there */
 	unsigned named_count;
@@ -208,37 +214,13 @@ add_methods(struct route_index *x, uint32_t at, const struct route *r, uint32_t 
 }
 
 static uint32_t
-rest_of(struct route_index *x, uint32_t at)
+branch_of(struct route_index *x, uint32_t at, enum branch which)
 {
-	uint32_t to = x->nodes[at].rest;
+	uint32_t to = x->nodes[at].branches[which];
 
 	if (to == 0) {
 		to = add_node(x);
-		x->nodes[at].rest = to;
-	}
-	return to;
-}
-
-static uint32_t
-here_of(struct route_index *x, uint32_t at)
-{
-	uint32_t to = x->nodes[at].here;
-
-	if (to == 0) {
-		to = add_node(x);
-		x->nodes[at].here = to;
-	}
-	return to;
-}
-
-static uint32_t
-any_child_of(struct route_index *x, uint32_t at)
-{
-	uint32_t to = x->nodes[at].any_child;
-
-	if (to == 0) {
-		to = add_node(x);
-		x->nodes[at].any_child = to;
+		x->nodes[at].branches[which] = to;
 	}
 	return to;
 }
@@ -273,7 +255,7 @@ place_of(struct route_index *x, uint32_t at, const struct pattern *p)
 			at = child_of(x, at, EDGE_WHOLE, text);
 			break;
 		case PATTERN_ANY:
-			at = any_child_of(x, at);
+			at = branch_of(x, at, BRANCH_any_child);
 			break;
 		case PATTERN_BEGIN:
 			at = begin_of(x, at, text);
@@ -281,9 +263,9 @@ place_of(struct route_index *x, uint32_t at, const struct pattern *p)
 		case PATTERN_TAIL:
 			return tail_of(x, at, text);
 		case PATTERN_REST:
-			return rest_of(x, at);
+			return branch_of(x, at, BRANCH_rest);
 		case PATTERN_END:
-			return here_of(x, at);
+			return branch_of(x, at, BRANCH_here);
 		}
 }
 
@@ -416,7 +398,9 @@ take_begins(struct asking *a, uint32_t at, struct slice path)
 		if (n > path.n)
 			break;
 		to = find_edge(a->index, at, EDGE_BEGIN, slice_of(path.p, n))->to;
-		if (to != 0 && (!take(a, a->index->nodes[to].rest) || !take_tails(a, to, path)))
+		if (to != 0 &&
+		    (!take(a, a->index->nodes[to].branches[BRANCH_rest]) ||
+			!take_tails(a, to, path)))
 			return false;
 	}
 	return true;
@@ -428,12 +412,12 @@ descend(struct asking *a, uint32_t at, struct slice path)
 {
 	const struct node *n = &a->index->nodes[at];
 	struct slice segment;
-	uint32_t child;
+	uint32_t child, any_child;
 
-	if (!take(a, n->rest) || (n->tails != 0 && !take_tails(a, at, path)))
+	if (!take(a, n->branches[BRANCH_rest]) || (n->tails != 0 && !take_tails(a, at, path)))
 		return false;
 	if (path.n == 0)
-		return take(a, n->here);
+		return take(a, n->branches[BRANCH_here]);
 	if (path.p[0] != '/')
 		return true;
 	path = slice_skip(path, 1);
@@ -444,7 +428,8 @@ descend(struct asking *a, uint32_t at, struct slice path)
 	child = find_edge(a->index, at, EDGE_WHOLE, segment)->to;
 	if (child != 0 && !descend(a, child, path))
 		return false;
-	return n->any_child == 0 || segment.n == 0 || descend(a, n->any_child, path);
+	any_child = n->branches[BRANCH_any_child];
+	return any_child == 0 || segment.n == 0 || descend(a, any_child, path);
 }
 
 static bool
