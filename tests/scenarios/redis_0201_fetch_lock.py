@@ -111,20 +111,26 @@ def test_what_one_could_not_get_the_others_ask_for_themselves(trio, origin, answ
         c.answer().expect(200, "spring flood")
 
 
-@pytest.mark.parametrize("how", ["dead", "slow"])
-def test_nobody_waits_for_one_that_is_dead_or_slow_beyond_the_bound(trio, origin, clock, redis, how):
+def one_is_late(two, origin, redis):
+    """One instance has the lock and is answered when the gate is passed; three clients of the other wait. Both, the gate, and the clients of each."""
     first = Gate()
 
     def late(exchange):
         first.pass_through()
         Reply(200, "late", cache_control="max-age=60")(exchange)
     origin.on("GET /news", times=2).do(late).reply(200, "spring flood", cache_control="max-age=60")
-    w1, w2 = trio("20s", n=2)
+    w1, w2 = two
     [c1] = crowd(w1, 1)
     origin.wait_asked(1)
     lock_is_there(redis)
     c2 = crowd(w2, 3)
     all_ride(w2, 2)
+    return w1, w2, first, c1, c2
+
+
+@pytest.mark.parametrize("how", ["dead", "slow"])
+def test_nobody_waits_for_one_that_is_dead_or_slow_beyond_the_bound(trio, origin, clock, redis, how):
+    w1, w2, first, c1, c2 = one_is_late(trio("20s", n=2), origin, redis)
     if how == "dead":
         w1.kill()
     w2.wait_metric("forebay_flights_total", 1, role="lead")
@@ -139,18 +145,7 @@ def test_nobody_waits_for_one_that_is_dead_or_slow_beyond_the_bound(trio, origin
 
 
 def test_without_redis_there_is_no_lock_and_no_wait(trio, origin, redis):
-    first, second = Gate(), Gate(is_open=True)
-
-    def late(exchange):
-        first.pass_through()
-        Reply(200, "late", cache_control="max-age=60")(exchange)
-    origin.on("GET /news", times=2).do(late).reply(200, "spring flood", cache_control="max-age=60")
-    w1, w2 = trio(n=2)
-    [c1] = crowd(w1, 1)
-    origin.wait_asked(1)
-    lock_is_there(redis)
-    c2 = crowd(w2, 3)
-    all_ride(w2, 2)
+    w1, w2, first, c1, c2 = one_is_late(trio(n=2), origin, redis)
     redis.kill()
     for c in c2:
         c.answer().expect(200, "spring flood")
@@ -159,18 +154,7 @@ def test_without_redis_there_is_no_lock_and_no_wait(trio, origin, redis):
 
 
 def test_a_reload_while_another_is_waited_for_leaves_nobody_waiting(trio, origin, redis):
-    first = Gate()
-
-    def late(exchange):
-        first.pass_through()
-        Reply(200, "late", cache_control="max-age=60")(exchange)
-    origin.on("GET /news", times=2).do(late).reply(200, "spring flood", cache_control="max-age=60")
-    w1, w2 = trio(n=2)
-    [c1] = crowd(w1, 1)
-    origin.wait_asked(1)
-    lock_is_there(redis)
-    c2 = crowd(w2, 3)
-    all_ride(w2, 2)
+    w1, w2, first, c1, c2 = one_is_late(trio(n=2), origin, redis)
     w2.reload("workers: 2")                                         # without Redis
     for c in c2:
         c.answer().expect(200, "spring flood")

@@ -221,15 +221,21 @@ def hedged(two, forebay):
     return in_front_of(forebay, two, hedge={"after": "200ms", "budget": "100%"})
 
 
+def both_asked(two, clock):
+    """Server, connection and stream of the one that was asked and is slow, and of the one that is asked then."""
+    slow, quick = whoever_is_asked(two)
+    s1 = slow.accept()
+    a = s1.request()
+    clock.advance(AFTER_S + 0.1)
+    s2 = quick.accept()
+    return (slow, s1, a), (quick, s2, s2.request())
+
+
 def test_the_slow_one_of_two_loses_its_stream_and_keeps_its_connection(two, hedged, clock):
     with H2(hedged.address) as c1:
         stream = c1.get("/a")
-        slow, quick = whoever_is_asked(two)
-        s1 = slow.accept()
-        a = s1.request()
-        clock.advance(AFTER_S + 0.1)
-        s2 = quick.accept()
-        s2.reply(s2.request(), "quick")
+        (_, s1, a), (quick, s2, b) = both_asked(two, clock)
+        s2.reply(b, "quick")
         c1.answer(stream).expect(200, "quick")
         assert s1.next(RST_STREAM, stream=a).code == CANCEL
         assert at_home(s1) and at_home(s2)
@@ -250,12 +256,7 @@ def test_the_slow_one_of_two_loses_its_stream_and_keeps_its_connection(two, hedg
 def test_the_first_one_answers_after_all_and_the_second_is_told(two, hedged, clock):
     with H2(hedged.address) as c1:
         stream = c1.get("/a")
-        slow, quick = whoever_is_asked(two)
-        s1 = slow.accept()
-        a = s1.request()
-        clock.advance(AFTER_S + 0.1)
-        s2 = quick.accept()
-        b = s2.request()
+        (slow, s1, a), (_, s2, b) = both_asked(two, clock)
         s1.head_of(a, [("x-who", "first")])
         assert s2.next(RST_STREAM, stream=b).code == CANCEL
         s1.data(a, "x" * 16000)
@@ -271,12 +272,7 @@ def test_the_first_one_answers_after_all_and_the_second_is_told(two, hedged, clo
 def test_when_one_of_two_fails_the_other_one_is_waited_for(two, hedged, clock, who, how):
     with H2(hedged.address) as c1:
         stream = c1.get("/a")
-        slow, quick = whoever_is_asked(two)
-        s1 = slow.accept()
-        a = s1.request()
-        clock.advance(AFTER_S + 0.1)
-        s2 = quick.accept()
-        b = s2.request()
+        (slow, s1, a), (quick, s2, b) = both_asked(two, clock)
         (bad, x), (well, y) = ((s1, a), (s2, b)) if who == "first" else ((s2, b), (s1, a))
         if how == "503":
             bad.reply(x, "no", status="503")
@@ -342,12 +338,7 @@ def test_both_that_answer_at_the_same_moment_make_one_answer(two, hedged, clock)
         for n in range(20):
             stream = c1.get(f"/{n}")
             if n == 0:
-                slow, quick = whoever_is_asked(two)
-                s1 = slow.accept()
-                a = s1.request()
-                clock.advance(AFTER_S + 0.1)
-                s2 = quick.accept()
-                b = s2.request()
+                (_, s1, a), (_, s2, b) = both_asked(two, clock)
             else:
                 first, a = next_request([s1, s2])
                 s1, s2 = first, s2 if first is s1 else s1
@@ -364,12 +355,7 @@ def test_both_that_answer_at_the_same_moment_make_one_answer(two, hedged, clock)
 def test_a_client_that_leaves_takes_both_streams_with_it(two, hedged, clock):
     with H2(hedged.address) as c1:
         stream = c1.get("/a")
-        slow, quick = whoever_is_asked(two)
-        s1 = slow.accept()
-        a = s1.request()
-        clock.advance(AFTER_S + 0.1)
-        s2 = quick.accept()
-        b = s2.request()
+        (_, s1, a), (_, s2, b) = both_asked(two, clock)
         c1.reset(stream)
         for s, x in ((s1, a), (s2, b)):
             assert s.next(RST_STREAM, stream=x).code == CANCEL
