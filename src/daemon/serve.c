@@ -306,6 +306,7 @@ publish(struct daemon *d, const struct server_conf *conf, struct site *site, str
 
 	use_resolver(conf);
 	use_clerk(d, conf); /* first: what the journal holds is purged before anybody asks */
+	sockets_tell_certificates(d->sockets);
 	r = workers_use(d->workers, site, admin, d->sockets, &redis, why);
 
 	if (r != 0) {

@@ -63,13 +63,12 @@ find(struct sockets *s, const char *name)
 	return NULL;
 }
 
-/* What certificates are in use, for those who watch. */
-static void
-tell_expiries(const struct sockets *s)
+void
+sockets_tell_certificates(const struct sockets *s)
 {
 	tls_expiries_begin();
 	for (unsigned i = 0; i < s->count; i++)
-		if (s->sets[i]->tls != NULL)
+		if (s->sets[i]->tls != NULL && s->sets[i]->wanted)
 			tls_offer_tell_expiry(s->sets[i]->tls, s->sets[i]->name);
 	tls_expiries_publish();
 }
@@ -83,7 +82,7 @@ sockets_look_at_certificates(struct sockets *s)
 		if (s->sets[i]->tls != NULL)
 			is_new |= tls_offer_look(s->sets[i]->tls, s->sets[i]->name);
 	if (is_new)
-		tell_expiries(s);
+		sockets_tell_certificates(s);
 	return is_new;
 }
 
@@ -163,6 +162,7 @@ sockets_undo(struct sockets *s)
 			drop_at(s, i);
 		else
 			keep_at(s, i++);
+	sockets_tell_certificates(s);
 }
 
 void
@@ -175,7 +175,6 @@ sockets_sweep(struct sockets *s)
 			s->sets[i]->fresh = s->sets[i]->is_opened = false;
 			tls_offer_free(&s->sets[i++]->tls_before);
 		}
-	tell_expiries(s);
 }
 
 void
@@ -184,6 +183,7 @@ sockets_close_doors(struct sockets *s)
 	for (unsigned i = 0; i < s->count; i++)
 		s->sets[i]->wanted = s->sets[i]->is_admin;
 	sockets_sweep(s);
+	sockets_tell_certificates(s);
 }
 
 unsigned

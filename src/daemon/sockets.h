@@ -35,7 +35,7 @@ struct socket_set *sockets_open(
     struct sockets *s, const char *name, bool is_admin, struct tls_offer **tlsp, struct buf *why);
 /* Begins a new round: what is not opened again is not wanted any more. */
 void sockets_begin(struct sockets *s);
-/* Goes back to what the round before wanted, closing what was fresh. */
+/* Goes back to what the round before wanted, closing what was fresh; tells of its certificates. */
 void sockets_undo(struct sockets *s);
 unsigned sockets_count(const struct sockets *s);
 struct socket_set *sockets_at(struct sockets *s, unsigned i);
@@ -43,6 +43,9 @@ struct socket_set *sockets_at(struct sockets *s, unsigned i);
 void sockets_sweep(struct sockets *s);
 /* Closes all but the admin's: who comes now is refused at once instead of waiting in a queue for nobody. */
 void sockets_close_doors(struct sockets *s);
+/* Tells those who watch which certificates are in use (tls_expiries_each): before the workers use them, so that nobody who is
+ * served is told of others. */
+void sockets_tell_certificates(const struct sockets *s);
 /* Looks at the files of all certificates; true: some have been read anew, for the workers to be told. */
 bool sockets_look_at_certificates(struct sockets *s);
 /* The socket of the set for that worker. */

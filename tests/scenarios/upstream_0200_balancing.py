@@ -56,7 +56,7 @@ def test_a_key_has_its_server_and_keeps_it_when_another_leaves(three, forebay):
     w1 = balanced(forebay, [str(o) for o in three], balance="consistent_hash", hash={"key": ["header:X-User", "cookie:cart"]})
 
     def homes():
-        return {n: w1.get(f"/{n}", x_user=f"user-{n}", cookie=f"a=b; cart={n % 5}").expect(200).text for n in range(30)}
+        return {n: w1.get(f"/{n}", x_user=f"user-{n}", cookie=f"a=b; cart={n % 5}").expect(200).text for n in range(100)}
     before = homes()
     assert homes() == before and set(before.values()) == {"o1", "o2", "o3"}
     three[1].refuse()
