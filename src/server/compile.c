@@ -271,7 +271,7 @@ take_over(struct compiling *k)
 	return s;
 }
 
-/* As respond.c writes them for answers of all kinds. */
+/* As respond_lines.c writes them for answers of all kinds. */
 static struct slice
 hit_lines(struct arena *mem, const char *name)
 {

@@ -1,290 +1,10 @@
-/* The answer's head: which representation, which part of it, and the fields. */
-#include <stdio.h>
-
+/* The answer's head, from an object or as it was rendered before. */
 #include "base/hash.h"
 #include "base/mem.h"
-#include "http/incremental.h"
-#include "http/conditional.h"
 #include "http/fieldrun.h"
-#include "http/statusline.h"
-#include "http/vary.h"
-#include "server/exchange_priv.h"
 #include "server/rendered.h"
+#include "server/respond_priv.h"
 #include "server/segments.h"
-#include "server/affinity.h"
-
-/* clang-format off */
-#define STATUSES(X)                                                                              \
-	X(100, "Continue") X(101, "Switching Protocols") X(200, "OK") X(201, "Created")          \
-	X(202, "Accepted") X(204, "No Content") X(206, "Partial Content")                        \
-	X(301, "Moved Permanently") X(302, "Found") X(303, "See Other") X(304, "Not Modified")   \
-	X(307, "Temporary Redirect") X(308, "Permanent Redirect") X(400, "Bad Request")          \
-	X(401, "Unauthorized") X(403, "Forbidden") X(404, "Not Found") X(405, "Method Not Allowed") \
-	X(408, "Request Timeout") X(409, "Conflict") X(410, "Gone") X(411, "Length Required")    \
-	X(412, "Precondition Failed") X(413, "Content Too Large") X(414, "URI Too Long")         \
-	X(416, "Range Not Satisfiable") X(421, "Misdirected Request") X(429, "Too Many Requests") \
-	X(431, "Request Header Fields Too Large") X(451, "Unavailable For Legal Reasons")        \
-	X(500, "Internal Server Error") X(501, "Not Implemented") X(502, "Bad Gateway")          \
-	X(503, "Service Unavailable") X(504, "Gateway Timeout") X(505, "HTTP Version Not Supported")
-/* clang-format on */
-
-const char *
-status_phrase(unsigned status)
-{
-	switch (status) {
-#define X(code, phrase) \
-	case code:      \
-		return phrase;
-		STATUSES(X)
-#undef X
-	default:
-		return "";
-	}
-}
-
-/* --- answers of our own --- */
-
-#define RETRY_AFTER_LEAST_S 1
-#define RETRY_AFTER_SPREAD_S 3
-
-/* RFC 9110 section 10.2.3. Spread, so that those who were turned away together do not come back together. */
-void
-exchange_add_retry_after(struct exchange *x)
-{
-	size_t n = x->request_id.n;
-	unsigned spread = n == 0 ? 0 : (unsigned char)x->request_id.p[n - 1];
-
-	buf_add_lit(&x->own_fields, "Retry-After: ");
-	buf_add_u64(&x->own_fields, RETRY_AFTER_LEAST_S + spread % RETRY_AFTER_SPREAD_S);
-	buf_add_lit(&x->own_fields, "\r\n");
-}
-
-enum exchange_next
-exchange_own(struct exchange *x, unsigned status, const char *why)
-{
-	if (status == 503)
-		exchange_add_retry_after(x);
-	x->answer = ANSWER_OWN;
-	x->status = status;
-	x->reason = why;
-	x->tier = TIER_self;
-	x->own_type = NULL;
-	return exchange_to(x, STEP_respond);
-}
-
-/* An error without a body gets one: problem details (RFC 9457), or a page for people. */
-static void
-write_error_body(struct exchange *x)
-{
-	const char *phrase = status_phrase(x->status);
-
-	if (x->own_type != NULL || x->own_body.n > 0 || x->status < 300 || x->status == 304)
-		return;
-	if (x->head.base != NULL && accept_prefers_html(&x->head)) {
-		x->own_type = "text/html; charset=utf-8";
-		buf_printf(&x->own_body,
-		    "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>%u %s</title>"
-		    "<h1>%u %s</h1>\n",
-		    x->status, phrase, x->status, phrase);
-		return;
-	}
-	if (x->status < 400)
-		return;
-	x->own_type = "application/problem+json";
-	buf_printf(&x->own_body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u}\n",
-	    phrase, x->status);
-}
-
-/* --- lines that every answer carries --- */
-
-static void
-add_line(struct buf *out, const char *name, struct slice value)
-{
-	buf_add(out, name, strlen(name));
-	buf_add_lit(out, ": ");
-	buf_add_slice(out, value);
-	buf_add_lit(out, "\r\n");
-}
-
-/* Life left, in seconds, for Cache-Status; negative when stale. */
-static int64_t
-ttl_s(const struct exchange *x)
-{
-	const struct object *o = x->object;
-	int64_t left = object_life_ms(o) - object_age_ms(o, loop_now_ms(x->worker->loop));
-
-	return left >= 0 ? left / 1000 : (left - 999) / 1000;
-}
-
-/* What a writer may count on for his purges. */
-static const char *
-purged_detail(enum purge_level level)
-{
-	static const char *const details[] = {
-	    [PURGE_HERE] = "purged-here",
-	    [PURGE_JOURNALLED] = "purged-journalled",
-	    [PURGE_APPENDED] = "purged-appended",
-	    [PURGE_EVERYWHERE] = "purged-everywhere",
-	};
-
-	return details[level];
-}
-
-/* What the one word for it is, once it is known what became of the response. */
-static const char *
-detail(const struct exchange *x, bool from_store, bool stored)
-{
-	if (!from_store && !stored && x->is_shared && !x->is_collapsed)
-		return store_verdict_detail(x->verdict);
-	if (x->has_been_told)
-		return purged_detail(x->told.level);
-	return *x->detail == '\0' && x->tier == TIER_redis ? "redis" : x->detail;
-}
-
-static void
-add_cache_status(struct exchange *x)
-{
-	bool from_store = x->tier == TIER_memory || x->tier == TIER_redis;
-	struct cache_status s = {.name = slice_from(x->site->name),
-	    .fwd = from_store ? CACHE_FWD_NONE : x->fwd,
-	    .fwd_status = from_store || x->answer != ANSWER_OBJECT ? 0
-		: x->word == CACHE_WORD_REVALIDATED		   ? 304
-								   : x->object->facts.status,
-	    .ttl_s = CACHE_TTL_NONE,
-	    .collapsed = x->is_collapsed,
-	    .stored = !from_store && x->answer == ANSWER_OBJECT && x->is_shared &&
-		(x->is_collapsed ? x->object->facts.is_in_slab : x->verdict == STORE_STORED)};
-
-	buf_add_lit(&x->out, "X-Cache-Status: ");
-	buf_add_slice(&x->out, slice_from(cache_word_name(x->word)));
-	buf_add_lit(&x->out, "\r\n");
-	if (x->answer != ANSWER_OBJECT)
-		return; /* RFC 9211 section 2: not on answers made here */
-	if (from_store || s.stored)
-		s.ttl_s = ttl_s(x);
-	x->detail = detail(x, from_store, s.stored);
-	s.detail = *x->detail == '\0' ? SLICE_NONE : slice_from(x->detail);
-	buf_add_lit(&x->out, "Cache-Status: ");
-	if (x->is_rendered)
-		cache_status_write(&x->out, &s);
-	else
-		cache_status_append(&x->out, &x->origin, &s);
-	buf_add_lit(&x->out, "\r\n");
-}
-
-static void
-add_limits(struct exchange *x)
-{
-	if (x->met_count > 0)
-		rate_lines_add(&x->out, x->site->rate_style, x->met, x->met_count);
-}
-
-static void
-add_date(struct exchange *x, struct buf *out)
-{
-	char date[DATE_LEN];
-
-	date_format(loop_wall_ms(x->worker->loop) / 1000, date);
-	add_line(out, "Date", slice_of(date, DATE_LEN));
-}
-
-static const struct headers *
-header_rules(const struct exchange *x)
-{
-	return x->route != NULL ? x->route->headers : x->site->headers;
-}
-
-static void
-add_security(struct exchange *x, const struct head *origin)
-{
-	if (header_rules(x) != NULL)
-		headers_apply(header_rules(x), origin, x->is_https, &x->out);
-}
-
-/* What differs from answer to answer. */
-static void
-add_own_lines(struct exchange *x)
-{
-	add_cache_status(x);
-	add_limits(x);
-	affinity_add_field(x, &x->out);
-	buf_add_lit(&x->out, "X-Request-Id: ");
-	buf_add_slice(&x->out, x->request_id);
-	buf_add_lit(&x->out, "\r\n");
-}
-
-static void
-start_line(struct exchange *x, struct slice reason)
-{
-	status_line_begin(&x->out, x->status);
-	buf_add_slice(&x->out, reason);
-	buf_add_lit(&x->out, "\r\n");
-}
-
-/* Hands the head to the client; the body follows by STEP_deliver. */
-static enum exchange_next
-reply(struct exchange *x, bool has_body, bool has_length, uint64_t length)
-{
-	struct reply r = {.status = x->status,
-	    .head = &x->out,
-	    .has_body = has_body,
-	    .has_length = has_length,
-	    .length = length,
-	    .must_close = x->closes || x->worker->draining,
-	    .drops_upload = x->rider.flight == NULL};
-
-	x->replied = true;
-	if (!has_body || x->answer == ANSWER_OWN)
-		x->segments.is_on = false; /* nothing of them is sent */
-	x->client->ops->reply(x->client, &r);
-	if (!has_body && x->source != NULL)
-		body_unref(&x->source);
-	return exchange_to(x, STEP_deliver);
-}
-
-static enum exchange_next
-respond_own(struct exchange *x)
-{
-	bool bodyless = x->head.method == METHOD_HEAD || x->status == 304 || x->status == 204;
-
-	write_error_body(x);
-	start_line(x, slice_from(status_phrase(x->status)));
-	add_date(x, &x->out);
-	if (x->own_body.n > 0 && x->own_type != NULL)
-		add_line(&x->out, "Content-Type", slice_from(x->own_type));
-	if (x->tier == TIER_self && x->status >= 400)
-		add_line(&x->out, "Cache-Control", SLICE_LIT("no-store"));
-	buf_add_slice(&x->out, buf_slice(&x->own_fields));
-	add_security(x, NULL);
-	add_own_lines(x);
-	if (!bodyless && x->own_body.n > 0) {
-		x->source = body_of(NULL, buf_slice(&x->own_body));
-		if (x->source == NULL) {
-			x->end = END_body_broken;
-			return EXCHANGE_OVER;
-		}
-	}
-	x->send_until = x->own_body.n;
-	return reply(x, !bodyless, x->status != 304 && x->status != 204, x->own_body.n);
-}
-
-/* --- answers from an object --- */
-
-/* Length of the object's own body, if it is known by now. */
-static uint64_t
-source_length(const struct body *b)
-{
-	if (b->expected != BODY_LENGTH_UNKNOWN)
-		return b->expected;
-	return body_state(b) == BODY_WHOLE ? body_length(b) : BODY_LENGTH_UNKNOWN;
-}
-
-static struct validators
-validators_of(const struct object *o)
-{
-	return (struct validators){
-	    .etag = object_etag(o), .modified_s = o->facts.modified_s, .date_s = o->facts.date_s};
-}
 
 /* The origin's fields, but for those that are written anew. part: the answer is a 206 or 416. */
 static void
@@ -320,26 +40,14 @@ copy_fields(struct exchange *x, const struct compress_plan *plan, bool for_304, 
 		default:
 			break;
 		}
-		if ((header_rules(x) != NULL && headers_drops(header_rules(x), h, f)) ||
+		if ((respond_header_rules(x) != NULL &&
+			headers_drops(respond_header_rules(x), h, f)) ||
 		    (plan != NULL && compress_replaces(plan, (enum field_id)f->id)) ||
 		    (for_304 && !field_goes_in_304(h, f)))
 			continue;
 		field_run_add(&run, f);
 	}
 	field_run_end(&run);
-}
-
-static void
-add_age(struct exchange *x)
-{
-	int64_t age_ms = object_age_ms(x->object, loop_now_ms(x->worker->loop));
-	bool fetched_now = x->tier == TIER_origin && x->word != CACHE_WORD_REVALIDATED;
-
-	if (fetched_now && (x->segments.is_on ? age_ms : x->object->facts.age_ms) < 1000)
-		return; /* straight from the origin: no age to tell */
-	buf_add_lit(&x->out, "Age: ");
-	buf_add_u64(&x->out, (uint64_t)age_to_send_s(age_ms));
-	buf_add_lit(&x->out, "\r\n");
 }
 
 static enum exchange_next
@@ -351,13 +59,13 @@ respond_304(struct exchange *x, const struct compress_plan *plan)
 	if (named.verb == COMPRESS_ENCODE)
 		named.verb = COMPRESS_DECODE;
 	x->status = 304;
-	start_line(x, SLICE_LIT("Not Modified"));
+	respond_start_line(x, SLICE_LIT("Not Modified"));
 	copy_fields(x, &named, true, false);
 	compress_add_fields(&named, &x->origin, &x->out);
-	add_security(x, &x->origin);
-	add_age(x);
-	add_own_lines(x);
-	return reply(x, false, false, 0);
+	respond_add_security(x, &x->origin);
+	respond_add_age(x);
+	respond_add_own_lines(x);
+	return respond_reply(x, false, false, 0);
 }
 
 static enum exchange_next
@@ -376,16 +84,7 @@ respond_one_range(struct exchange *x, const struct byte_range *r, uint64_t lengt
 	x->seek_to = r->from;
 	x->seeks = r->from > 0;
 	x->send_until = r->to + 1;
-	return reply(x, true, true, r->to + 1 - r->from);
-}
-
-static bool
-is_ascending(const struct ranges *rs)
-{
-	for (unsigned i = 1; i < rs->count; i++)
-		if (rs->at[i].from < rs->at[i - 1].from)
-			return false;
-	return true;
+	return respond_reply(x, true, true, r->to + 1 - r->from);
 }
 
 /* Several: the parts in the order asked for, each behind its own head. */
@@ -417,36 +116,7 @@ respond_ranges(struct exchange *x, const struct ranges *rs, uint64_t length)
 	x->seek_to = rs->at[0].from;
 	x->seeks = true;
 	x->send_until = rs->at[0].to + 1;
-	return reply(x, true, true, multipart_length(rs, boundary, type, length));
-}
-
-/* The origin's answer to a HEAD: that no body came says nothing of its length. */
-static bool
-is_head_of_origin(const struct exchange *x)
-{
-	return x->head.method == METHOD_HEAD && x->tier == TIER_origin && !x->is_shared;
-}
-
-static struct compress_plan
-choose_coding(struct exchange *x, bool has_range)
-{
-	const struct object *o = x->object;
-	struct slice type = head_value(&x->origin, FIELD_CONTENT_TYPE);
-	struct compress_facts facts = {.status = o->facts.status,
-	    .origin_coding = (enum encoding)o->facts.encoding,
-	    .length = source_length(o->body),
-	    .is_listed =
-		x->route->compress.is_on && compress_type_is_listed(&x->route->compress, type),
-	    .is_events = compress_type_is_events(type) || message_is_incremental(&x->origin),
-	    .is_passing = !o->facts.is_in_slab && !(is_head_of_origin(x) && x->route->cache.is_on),
-	    .no_transform = o->facts.no_transform,
-	    .has_range = has_range};
-
-	/* What GET's would be is judged. */
-	if (is_head_of_origin(x) && facts.length == 0 &&
-	    !slice_to_u64(head_value(&x->origin, FIELD_CONTENT_LENGTH), &facts.length))
-		facts.length = CODEC_SIZE_UNKNOWN;
-	return compress_choose(&x->route->compress, &facts, &x->accept);
+	return respond_reply(x, true, true, multipart_length(rs, boundary, type, length));
 }
 
 /* A coded variant that is there already is sent as it is. Else a codec makes it while it goes out, and what comes out of a
@@ -465,7 +135,7 @@ begin_coding(struct exchange *x, const struct compress_plan *plan)
 		x->source = body_ref(v->body);
 		return true;
 	}
-	options = compress_options(&x->route->compress, plan, source_length(o->body));
+	options = compress_options(&x->route->compress, plan, respond_source_length(o->body));
 	x->codec = plan->verb == COMPRESS_ENCODE
 	    ? codec_new_encoder(x->worker->codecs, &options)
 	    : codec_new_decoder(x->worker->codecs, plan->coding, &x->route->compress.decode);
@@ -549,7 +219,7 @@ respond_whole(struct exchange *x, const struct compress_plan *plan, bool bodyles
 	bool coded = plan->verb != COMPRESS_PASS;
 	uint64_t length = coded && bodyless
 	    ? BODY_LENGTH_UNKNOWN
-	    : source_length(x->coded != NULL ? x->coded : x->source);
+	    : respond_source_length(x->coded != NULL ? x->coded : x->source);
 
 	if (length != BODY_LENGTH_UNKNOWN && x->coded == NULL && has_trailers_for(x))
 		length = BODY_LENGTH_UNKNOWN; /* they need chunks */
@@ -557,78 +227,35 @@ respond_whole(struct exchange *x, const struct compress_plan *plan, bool bodyles
 		rendered_keep(x->site->rendered, x->object, &(struct rendered_for){RENDERED_FOR(x)},
 		    slice_of(x->out.p, x->fixed_len),
 		    x->source == x->object->body ? 0 : (uint8_t)x->coded_as);
-	if (is_head_of_origin(x))
+	if (respond_is_head_of_origin(x))
 		length = BODY_LENGTH_UNKNOWN;
-	if (bodyless && is_head_of_origin(x) && !coded &&
+	if (bodyless && respond_is_head_of_origin(x) && !coded &&
 	    head_has(&x->origin, FIELD_CONTENT_LENGTH) && body_length(x->object->body) == 0)
 		slice_to_u64(head_value(&x->origin, FIELD_CONTENT_LENGTH), &length);
-	return reply(
+	return respond_reply(
 	    x, !bodyless, x->head.method == METHOD_HEAD && length != BODY_LENGTH_UNKNOWN, length);
 }
 
-static bool
-status_has_no_body(unsigned status)
-{
-	return status == 204 || status == 304 || status < 200;
-}
-
-/* What of the object goes out, and in which form. */
-struct form {
-	uint64_t length; /* of the whole; BODY_LENGTH_UNKNOWN */
-	bool bodyless, is_not_modified;
-	enum range_answer ranged;
-	struct ranges ranges;
-	struct compress_plan plan;
-};
-
-/* Conditional, then range, then coding: RFC 9110 section 13.2.2 gives the order. */
 static void
-choose_form(struct exchange *x, struct form *f)
+write_head(struct exchange *x, const struct respond_form *f)
 {
-	struct object *o = x->object;
-	struct validators v = validators_of(o);
-	int64_t now_s = loop_wall_ms(x->worker->loop) / 1000;
-	bool in_segments = x->segments.is_on;
-
-	x->status = in_segments ? 200 : o->facts.status;
-	f->length = in_segments ? x->segments.version.length : source_length(o->body);
-	f->bodyless = x->head.method == METHOD_HEAD || status_has_no_body(o->facts.status);
-	f->ranged = RANGE_WHOLE;
-	if (x->is_shared && x->status == 200 && f->length != BODY_LENGTH_UNKNOWN &&
-	    (x->head.method == METHOD_GET || x->is_query) &&
-	    range_condition_holds(&x->head, &v, now_s))
-		f->ranged = range_judge_request(&x->head, f->length, &f->ranges);
-	if (f->ranged == RANGE_PARTS && body_state(o->body) == BODY_OPEN &&
-	    !is_ascending(&f->ranges))
-		f->ranged = RANGE_WHOLE; /* what passes cannot be gone back in */
-	f->plan = choose_coding(x, f->ranged != RANGE_WHOLE || in_segments);
-	if (f->plan.verb == COMPRESS_DECODE)
-		f->ranged =
-		    RANGE_WHOLE; /* positions in the coded body say nothing of the decoded one */
-	f->is_not_modified = x->is_shared &&
-	    condition_judge(&x->head, &v, o->facts.status, now_s) == CONDITION_NOT_MODIFIED;
-}
-
-static void
-write_head(struct exchange *x, const struct form *f)
-{
-	start_line(x,
+	respond_start_line(x,
 	    x->status == x->object->facts.status && !x->segments.is_on
 		? head_reason(&x->origin)
 		: slice_from(status_phrase(x->status)));
 	copy_fields(x, &f->plan, false, f->ranged == RANGE_PARTS && f->ranges.count > 1);
 	compress_add_fields(&f->plan, &x->origin, &x->out);
 	if (!head_has(&x->origin, FIELD_DATE))
-		add_date(x, &x->out);
-	add_security(x, &x->origin);
+		respond_add_date(x, &x->out);
+	respond_add_security(x, &x->origin);
 	x->fixed_len = x->out.n;
-	add_age(x);
-	add_own_lines(x);
+	respond_add_age(x);
+	respond_add_own_lines(x);
 }
 
 /* Segments: the one it begins in is at hand before anything is said, so that there may still be another answer. */
 static enum segments_reach
-reach_first(struct exchange *x, const struct form *f)
+reach_first(struct exchange *x, const struct respond_form *f)
 {
 	if (!x->segments.is_on || f->bodyless)
 		return SEGMENT_READY;
@@ -658,14 +285,14 @@ exchange_read_head(struct exchange *x)
 void
 exchange_foresee(struct exchange *x)
 {
-	struct form f;
+	struct respond_form f;
 
 	exchange_read_head(x);
 	if (object_is_outline(x->object) && !segments_begin(x)) {
 		exchange_own(x, 502, "what is stored does not say its length");
 		return;
 	}
-	choose_form(x, &f);
+	respond_choose_form(x, &f);
 	if (f.is_not_modified)
 		x->status = 304;
 	else if (f.ranged == RANGE_UNSATISFIABLE)
@@ -679,12 +306,12 @@ exchange_foresee(struct exchange *x)
 static enum exchange_next
 respond_object(struct exchange *x)
 {
-	struct form f;
+	struct respond_form f;
 
 	exchange_read_head(x);
 	if (object_is_outline(x->object) && !segments_begin(x))
 		return exchange_own(x, 502, "what is stored does not say its length");
-	choose_form(x, &f);
+	respond_choose_form(x, &f);
 	if (f.is_not_modified)
 		return respond_304(x, &f.plan);
 	if (f.ranged == RANGE_UNSATISFIABLE)
@@ -708,11 +335,9 @@ respond_object(struct exchange *x)
 		return f.ranges.count == 1 ? respond_one_range(x, &f.ranges.at[0], f.length)
 					   : respond_ranges(x, &f.ranges, f.length);
 	if (x->segments.is_on)
-		return reply(x, !f.bodyless, true, f.length);
+		return respond_reply(x, !f.bodyless, true, f.length);
 	return respond_whole(x, &f.plan, f.bodyless);
 }
-
-/* --- answers that have been rendered before --- */
 
 /* The same lines as those of add_age and add_own_lines, of a hit of which there is nothing more to say. */
 static void
@@ -732,7 +357,7 @@ add_hit_lines(struct exchange *x)
 	at = LIT_WRITE(at, "\r\n");
 	if (x->met_count > 0) {
 		x->out.n = (size_t)(at - x->out.p);
-		add_limits(x);
+		respond_add_limits(x);
 		at = buf_room(&x->out, id.n + 64);
 	}
 	at = LIT_WRITE(at, "X-Request-Id: ");
@@ -763,11 +388,11 @@ respond_rendered(struct exchange *x)
 	if (*x->detail == '\0' && !x->is_collapsed && !x->has_been_told)
 		add_hit_lines(x);
 	else {
-		add_age(x);
-		add_own_lines(x);
+		respond_add_age(x);
+		respond_add_own_lines(x);
 	}
 	reply.status = x->status;
-	reply.length = source_length(body);
+	reply.length = respond_source_length(body);
 	reply.must_close = x->closes || x->worker->draining;
 	x->client->ops->reply(x->client, &reply);
 	return true;
