@@ -14,13 +14,13 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "cache/clerk.h"
-#include "cache/redis.h"
 #include "cli/options.h"
 #include "conf/diagnostic.h"
 #include "daemon/handover.h"
 #include "daemon/instance.h"
 #include "daemon/limits.h"
 #include "daemon/notify.h"
+#include "daemon/redisconf.h"
 #include "daemon/warming.h"
 #include "daemon/workers.h"
 #include "event/nameserver.h"
@@ -178,84 +178,10 @@ open_sockets(
 	return r;
 }
 
-static bool
-l2_of(const struct server_conf *conf, struct l2_conf *out)
-{
-	const struct redis_conf *r = &conf->cache.redis;
-
-	*out = (struct l2_conf){0};
-	if (conf->cache.conf.is_off || r->conf.is_off)
-		return false;
-	*out = (struct l2_conf){.url = r->url,
-	    .prefix = r->prefix,
-	    .secret = r->secret,
-	    .timeout_ms = r->timeout,
-	    .value_max_bytes = L2_BODY_MOST_BYTES,
-	    .write_queue_max_bytes = (size_t)16 << 20};
-	return true;
-}
-
-/* All of it as one text: equal texts mean that the workers may keep what they have. */
-static struct buf
-l2_print(const struct l2_conf *c)
-{
-	struct buf b = {0};
-
-	buf_printf(&b, "%s\n%s\n%s\n%lld", c->url, c->prefix, c->secret == NULL ? "" : c->secret,
-	    (long long)c->timeout_ms);
-	return b;
-}
-
-/* Where the limits are counted that instances share; nowhere when there is none. */
-static bool
-shared_of(const struct server_conf *conf, struct shared_conf *out)
-{
-	const struct redis_conf *r = &conf->cache.redis;
-	bool is_wanted = false;
-
-	*out = (struct shared_conf){0};
-	for (size_t i = 0; i < conf->rate_limits.count; i++)
-		is_wanted |= conf->rate_limits.items[i].scope != 0;
-	if (!is_wanted)
-		return false;
-	*out = (struct shared_conf){.url = r->state_url != NULL ? r->state_url : r->url,
-	    .prefix = r->prefix,
-	    .timeout_ms = conf->limits.rate_timeout,
-	    .instances = conf->limits.rate_instances == CONF_AUTO
-		? 0
-		: (unsigned)conf->limits.rate_instances};
-	return true;
-}
-
-static struct buf
-shared_print(const struct shared_conf *c)
-{
-	struct buf b = {0};
-
-	buf_printf(
-	    &b, "%s\n%s\n%lld\n%u", c->url, c->prefix, (long long)c->timeout_ms, c->instances);
-	return b;
-}
-
-/* In which Redis the purge log is; url NULL: in none. */
-static struct clerk_conf
-clerk_conf_of(const struct daemon *d, const struct server_conf *conf)
-{
-	const struct redis_conf *r = &conf->cache.redis;
-
-	if (conf->cache.conf.is_off || r->conf.is_off)
-		return (struct clerk_conf){0};
-	return (struct clerk_conf){.url = r->state_url != NULL ? r->state_url : r->url,
-	    .prefix = r->prefix,
-	    .state_dir = d->state_dir,
-	    .is_strict = conf->cache.coherence == COHERENCE_STRICT,
-	    .timeout_ms = r->timeout};
-}
-
 static void
 use_clerk(struct daemon *d, const struct server_conf *conf)
 {
-	struct clerk_conf c = clerk_conf_of(d, conf);
+	struct clerk_conf c = redisconf_clerk(conf, d->state_dir);
 	const char *why = "";
 	struct buf print = {0};
 
@@ -295,9 +221,9 @@ publish(struct daemon *d, const struct server_conf *conf, struct site *site, str
 	struct site *admin = admin_site_new(workers_commons(d->workers), site, conf->admin.token);
 	struct l2_conf l2;
 	struct shared_conf shared;
-	bool has_l2 = l2_of(conf, &l2), has_shared = shared_of(conf, &shared);
-	struct buf print = has_l2 ? l2_print(&l2) : (struct buf){0};
-	struct buf shared_is = has_shared ? shared_print(&shared) : (struct buf){0};
+	bool has_l2 = redisconf_l2(conf, &l2), has_shared = redisconf_shared(conf, &shared);
+	struct buf print = has_l2 ? redisconf_l2_print(&l2) : (struct buf){0};
+	struct buf shared_is = has_shared ? redisconf_shared_print(&shared) : (struct buf){0};
 	struct redis_uses redis = {
 	    .l2 = slice_eq(buf_slice(&print), buf_slice(&d->l2_print)) ? NULL : &l2,
 	    .shared = slice_eq(buf_slice(&shared_is), buf_slice(&d->shared_print)) ? NULL : &shared,

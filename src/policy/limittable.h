@@ -1,6 +1,6 @@
 /* policy/limittable.h - the keys that rate limits remember: sharded, bounded, seen by all workers.
  *
- * Only ratelimit.c, limittable.c and sharedkey.h include this: it is the inside of policy/ratelimit.h.
+ * Only ratelimit.c (decisions), limiter.c, limittable.c and sharedkey.h include this: it is the inside of policy/ratelimit.h.
  *
  * One entry per (limiter, key), found by a seeded hash and compared in full. A shard is a small
  * mutex, a fixed number of buckets and the lists below; whoever touches a shard or an entry of it

@@ -1,4 +1,4 @@
-/* LINK: policy/ratelimit policy/limittable policy/window base/hash base/mem */
+/* LINK: policy/ratelimit policy/limiter policy/limittable policy/window base/hash base/mem */
 /* Random plays against a second, naive limiter that keeps every permit in a list and knows nothing
  * of rings, parts, shards or due times. Both must say the same at every step. */
 #include "policy/ratelimit.h"

@@ -1,4 +1,4 @@
-/* LINK: policy/ratelimit policy/limittable policy/limitkey policy/window base/hash base/mem */
+/* LINK: policy/ratelimit policy/limiter policy/limittable policy/limitkey policy/window base/hash base/mem */
 #include "policy/limittable.h"
 
 #include <arpa/inet.h>

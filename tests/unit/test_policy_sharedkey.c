@@ -1,4 +1,4 @@
-/* LINK: policy/sharedkey policy/ratelimit policy/limittable policy/window base/hash base/mem */
+/* LINK: policy/sharedkey policy/ratelimit policy/limiter policy/limittable policy/window base/hash base/mem */
 /* Three instances and one Redis, played by policy/window.c, with trips that take their time, are lost on either way, or are
  * given up: whatever happens, no window sees more permits of Redis used than the limit. */
 #include "policy/sharedkey.h"
