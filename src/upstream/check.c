@@ -94,6 +94,7 @@ probe_over(struct probe *p, bool is_well, const char *why)
 		atomic_fetch_add_explicit(&p->server->checks_failed, 1, memory_order_relaxed);
 	if (p->in_row >= (is_well ? c->rise : c->fall))
 		server_checked(p->server, is_well, why, now_ms(p));
+	atomic_fetch_add_explicit(&p->server->checks, 1, memory_order_release);
 }
 
 static void

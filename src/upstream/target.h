@@ -207,6 +207,7 @@ struct server_seat {
 	X(hedges,           counter, "Requests sent to it because another server was slow to answer") \
 	X(hedges_won,       counter, "Of them, those that it answered first")           \
 	X(hedges_denied,    counter, "Requests slow there of which no other server was asked: the budget was used up") \
+	X(checks,           counter, "Checks of it that have ended, and what they found is in force") \
 	X(checks_failed,    counter, "Checks of it that failed")                        \
 	X(ejections,        counter, "Times it was not asked for a while because it failed or was slow") \
 	X(tls_handshakes,   counter, "TLS handshakes completed with the server")        \

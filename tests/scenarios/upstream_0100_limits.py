@@ -30,13 +30,14 @@ def test_a_write_that_was_sent_and_could_not_be_repeated_purges(origin, forebay)
 
 def test_a_client_that_pauses_in_its_body_is_not_the_origins_delay(origin, forebay, clock):
     origin.on("POST /up").reply(200, "thanks")
-    w1 = forebay({"workers": 1, "upstreams": {"app": {"servers": [str(origin)], "timeouts": {"response": "2s"}}}}, app=origin)
+    w1 = forebay({"workers": 1, "limits": {"body_timeout": "1h"},
+                  "upstreams": {"app": {"servers": [str(origin)], "timeouts": {"response": "60s"}}}}, app=origin)
 
     c1 = w1.client()
     c1.send(b"POST /up HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n")
     origin.wait_asked(1, "POST /up")
     origin.last().stream.at_least(5)
     for _ in range(3):
-        clock.advance(3)
+        clock.advance(100)
         w1.admin("GET", "/health")          # the worker has looked at its clock
     c1.send(b"5\r\nfghij\r\n0\r\n\r\n").answer().expect(200, "thanks")

@@ -1,7 +1,5 @@
 """Which server is asked: each rule with real servers."""
 
-import threading
-
 import pytest
 from stage.waiting import wait_until
 
@@ -43,10 +41,10 @@ def test_least_connections_leaves_busy_servers_alone(three, forebay):
 
 
 @pytest.mark.tsan
-def test_peak_ewma_goes_where_answers_come_sooner(three, forebay):
-    three[0].on("GET /*").do(lambda exchange: (threading.Event().wait(0.05), exchange.head(204), exchange.end()))
-    w1 = balanced(forebay, [str(o) for o in three], balance="peak_ewma", workers=4)
-    for _ in range(60):
+def test_peak_ewma_goes_where_answers_come_sooner(three, forebay, clock):
+    three[0].on("GET /*").do(lambda exchange: (clock.advance(20), exchange.head(204), exchange.end()))
+    w1 = balanced(forebay, [str(o) for o in three], balance="peak_ewma", ewma="10m", workers=4)
+    for _ in range(120):
         w1.get("/a")
     assert three[0].count("GET /*") <= 2    # once to learn it, once for a pair that was drawn before
     assert min(o.count("GET /*") for o in three[1:]) >= 5

@@ -9,9 +9,9 @@ import threading
 import time
 
 import pytest
-from stage.client import together
+from stage.client import NoAnswer, together
 from stage.h2 import H2
-from stage.waiting import USUAL_S, patiently, ports, wait_until
+from stage.waiting import patiently, ports, wait_until
 
 # A server of its own process: /pid answers who it is; counts POSTs by their body, one line each in its log.
 SERVER = """
@@ -59,7 +59,7 @@ class RealServer:
     def start(self):
         self.process = subprocess.Popen([sys.executable, "-c", SERVER, str(self.port), self.log, self.mode],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(self.is_open, f"the server at {self}")
+        wait_until(self.is_open, f"the server at {self}", ROUND_S)
 
     def is_open(self):
         with socket.socket() as s:
@@ -76,6 +76,9 @@ class RealServer:
         return self.log.read_text().split() if self.log.exists() else []
 
 
+ROUND_S = 60                                            # for some requests while something is amiss
+
+
 @pytest.fixture
 def servers(tmp_path):
     made = [RealServer(tmp_path, n) for n in range(3)]
@@ -85,8 +88,7 @@ def servers(tmp_path):
 
 
 def in_front_of(forebay, servers, **upstream):
-    app = {"servers": [str(s) for s in servers], "timeouts": {"connect": "1s", "try": "300ms", "response": "5s"}, **upstream}
-    return forebay({"upstreams": {"app": app}, "routes": [{"match": "/**"}]})
+    return forebay({"upstreams": {"app": {"servers": [str(s) for s in servers], **upstream}}, "routes": [{"match": "/**"}]})
 
 
 def trouble(kind, server):
@@ -117,7 +119,7 @@ def over_h2(w1):
 def test_no_read_fails_and_no_write_is_sent_twice_while_each_server_fails_in_turn(servers, forebay, kind):
     w1 = in_front_of(forebay, servers, retries={"statuses": ["5xx"], "budget": "100%"},
                      ejection={"time": "200ms", "max_time": "1s", "statuses": ["5xx"]},
-                     timeouts={"connect": "1s", "try": "300ms", "response": "60s"})
+                     timeouts={"connect": "30s", "try": "1s" if kind in ("stop", "slow") else "30s", "response": "10m"})
     over = threading.Event()
     bad, reads, slowest = [], [0], [0]
 
@@ -140,7 +142,7 @@ def test_no_read_fails_and_no_write_is_sent_twice_while_each_server_fails_in_tur
             with c:
                 try:
                     post(f"{me}-{n}".encode())          # it may fail: it may not be done twice
-                except TimeoutError:
+                except (TimeoutError, NoAnswer):
                     pass                                # whoever was stopped may have it
 
     def fail():
@@ -148,16 +150,16 @@ def test_no_read_fails_and_no_write_is_sent_twice_while_each_server_fails_in_tur
             for server in servers:
                 end = trouble(kind, server)
                 before = reads[0]
-                wait_until(lambda: reads[0] > before + 60, "reads while one server fails", USUAL_S)
+                wait_until(lambda: reads[0] > before + 60, "reads while one server fails", ROUND_S)
                 end()
                 before = reads[0]
-                wait_until(lambda: reads[0] > before + 60, "reads while all are well", USUAL_S)
+                wait_until(lambda: reads[0] > before + 60, "reads while all are well", ROUND_S)
         finally:
             over.set()
     together(*[lambda me=me, speak=speak: read(me, speak) for me, speak in enumerate([over_h1, over_h2] * 2)],
-             lambda: write("h1", over_h1), lambda: write("h2", over_h2), fail, timeout=90)
+             lambda: write("h1", over_h1), lambda: write("h2", over_h2), fail, timeout=7 * ROUND_S)
     assert bad == []
-    assert slowest[0] < patiently(20)                   # a try's time, not timeouts.response
+    assert slowest[0] < patiently(60)                   # a try's time, not timeouts.response
     posts = [post for server in servers for post in server.posts()]
     assert {post[:2] for post in posts} == {"h1", "h2"} and len(posts) == len(set(posts))
 
@@ -166,21 +168,21 @@ def test_a_failing_server_is_ejected_and_comes_back(origins, forebay, clock):
     good, bad = origins("good"), origins("bad")
     good.on("/*").reply(200, "good", cache_control="no-store")
     bad.on("/*").reply(503, "bad", cache_control="no-store")
-    w1 = forebay({"upstreams": {"app": {"servers": [str(good), str(bad)], "ejection": {"errors": 3, "time": "10s"}}}})
+    w1 = forebay({"upstreams": {"app": {"servers": [str(good), str(bad)], "ejection": {"errors": 3, "time": "100s"}}}})
     for _ in range(20):
         w1.get("/a").expect(200, "good")
     assert bad.count() == 3
     assert w1.metric("forebay_upstream_ejections_total", server=str(bad)) == 1
-    w1.wait_log(r"bad_port is not asked for 10 s: it answers with errors".replace("bad_port", str(bad)))
-    clock.advance(11)
+    w1.wait_log(r"bad_port is not asked for 100 s: it answers with errors".replace("bad_port", str(bad)))
+    clock.advance(101)
     for _ in range(20):
         w1.get("/a").expect(200, "good")
     assert bad.count() == 4                             # back, and one failure was enough
-    clock.advance(11)                                   # twice as long, this time
+    clock.advance(101)                                  # twice as long, this time
     for _ in range(20):
         w1.get("/a").expect(200, "good")
     assert bad.count() == 4
-    clock.advance(10)
+    clock.advance(100)
     bad.on("/*").reply(200, "well again", cache_control="no-store")
     assert {w1.get("/a").expect(200).text for _ in range(4)} == {"good", "well again"}
 
@@ -204,12 +206,18 @@ def test_retries_end_with_their_number_and_their_budget(origins, forebay):
         origin.on("/*").reply(503, "no", cache_control="no-store")
     app = {"servers": [str(o) for o in bad], "retries": {"max": 2, "budget": "0%"}, "ejection": "off"}
     w1 = forebay({"upstreams": {"app": app}})
+    began = time.monotonic()
     w1.get("/a").expect(503, "no")
     assert sum(o.count() for o in bad) == 3
-    for _ in range(20):
-        w1.get("/a").expect(503)
-    assert sum(o.count() for o in bad) < 21 + 20        # ten a second, and not for each two
-    assert w1.metric("forebay_upstream_retries_total") == sum(o.count() for o in bad) - 21
+
+    def ask(me):
+        with w1.client() as c:
+            for n in range(100):
+                c.get(f"/{me}/{n}").expect(503)
+    together(*[lambda me=me: ask(me) for me in range(4)])
+    most = 10 * (time.monotonic() - began + 1)          # ten a second, and not two for each
+    assert sum(o.count() for o in bad) <= 401 + most
+    assert w1.metric("forebay_upstream_retries_total") == sum(o.count() for o in bad) - 401
 
 
 def test_more_requests_than_a_server_may_have_are_refused_at_once(origin, forebay):
@@ -228,10 +236,10 @@ def test_all_tries_together_have_their_time(origins, forebay, clock):
     both = [origins("o1"), origins("o2")]
     for origin in both:
         origin.on("/*").reply(200, "late").hold()
-    w1 = forebay({"upstreams": {"app": {"servers": [str(o) for o in both], "timeouts": {"try": "2s", "total": "3s"}}}})
+    w1 = forebay({"upstreams": {"app": {"servers": [str(o) for o in both], "timeouts": {"try": "200s", "total": "300s", "response": "1h"}}}})
     c = w1.client().ask("GET", "/a")
     wait_until(lambda: sum(o.count() for o in both) == 1, "the first try")
-    clock.advance(2.5)
+    clock.advance(250)
     wait_until(lambda: sum(o.count() for o in both) == 2, "the second try")
-    clock.advance(1)
+    clock.advance(100)
     c.answer().expect(504)

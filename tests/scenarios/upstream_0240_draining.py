@@ -5,8 +5,9 @@ import subprocess
 import threading
 
 import pytest
+from stage.checks import CHECKS, Rounds
 from stage.daemon import ROOT, binary
-from stage.waiting import wait_until
+from stage.waiting import patiently, wait_until
 
 
 @pytest.fixture
@@ -51,12 +52,12 @@ def test_a_server_that_is_drained_and_then_dies_under_load_is_missed_by_nobody(t
         asker.start()
     try:
         for dying in three:
-            wait_until(lambda: dying.name in done[-200:], f"{dying} to be asked")
+            wait_until(lambda: dying.name in done[-200:], f"{dying} to be asked", 60)
             w1.cli("drain", f"app/{dying}")
             asked = dying.count()
             dying.refuse()
             seen = len(done)
-            wait_until(lambda: len(done) > seen + 100, "some more requests")
+            wait_until(lambda: len(done) > seen + 100, "some more requests", 60)
             assert dying.count() == asked
             dying.accept()
             w1.cli("undrain", f"app/{dying}")
@@ -84,7 +85,7 @@ def test_the_command_waits_for_what_is_on_its_way_and_no_longer(three, forebay):
     waiting = subprocess.Popen([binary(), "drain", f"app/{slow}", "-c", str(w1.config_path)], env=w1.env, stdout=subprocess.PIPE, text=True)
     for gate in gates:
         gate.release()
-    assert waiting.wait(20) == 0
+    assert waiting.wait(patiently(60)) == 0
     assert "is drained, and nothing is on its way there" in waiting.stdout.read()
     waiting.stdout.close()
     client.join()
@@ -124,17 +125,20 @@ def test_whoever_began_with_it_goes_on_elsewhere_and_stays_there(three, forebay)
     assert who(w1, cookie=cookie) == {moved.text}
 
 
-def test_checks_go_on_while_it_is_out_and_it_comes_back_when_they_are_well(three, forebay):
-    w1 = in_front_of(forebay, three, health={"path": "/health", "interval": "100ms", "timeout": "100ms", "fall": 1, "rise": 1})
+def test_checks_go_on_while_it_is_out_and_it_comes_back_when_they_are_well(three, forebay, clock):
+    w1 = in_front_of(forebay, three, health={**CHECKS, "path": "/health"})
+    rounds = Rounds(w1, clock)
     w1.cli("drain", f"app/{three[0]}")
     three[0].refuse()
-    wait_until(lambda: listed(w1, three[0])["checks"] == "down", "checks to find it down")
-    assert listed(w1, three[0])["state"] == "drained"
+    for _ in range(2):
+        rounds.next()
+    assert listed(w1, three[0])["checks"] == "down" and listed(w1, three[0])["state"] == "drained"
     w1.cli("undrain", f"app/{three[0]}")
     assert listed(w1, three[0])["state"] == "down"
     assert who(w1) == {"o2", "o3"}
     three[0].accept()
-    wait_until(lambda: listed(w1, three[0])["state"] == "up", "checks to find it up")
+    rounds.until(three[0], up=True)
+    assert listed(w1, three[0])["state"] == "up"
     assert who(w1) == {"o1", "o2", "o3"}
 
 
