@@ -64,6 +64,7 @@ def test_the_first_may_leave(origin, forebay, when):
     middle.release()
     for c in others:
         c.answer().expect(200, "a" * 50000 + "b")
+    w1.wait_metric("forebay_cache_objects", 1)
     w1.get("/long").expect(200, "a" * 50000 + "b", x_cache_status="HIT")
 
 

@@ -175,13 +175,13 @@ def test_what_is_in_doubt_purges(origin, forebay, clock, pages, end):
     gate = Gate(is_open=end != "timeout")
     {"close": rule.hangup, "reset": lambda: rule.hangup("reset"), "garbage": lambda: rule.raw(b"no HTTP\r\n\r\n"),
      "timeout": lambda: rule.do(lambda exchange: gate.pass_through())}[end]()
-    w1 = forebay('upstreams: {app: {servers: ["@app@"], timeouts: {response: 5s}}}\n' + ROUTES.replace("\n    ", "\n"), app=origin)
+    w1 = forebay('upstreams: {app: {servers: ["@app@"], timeouts: {response: 30s}}}\n' + ROUTES.replace("\n    ", "\n"), app=origin)
     assert read(w1, "/users/7/skills") == ["1"]
     pages.n = 2
     writer = w1.client().ask("PUT", "/users/7", "x")
     if end == "timeout":
         gate.wait_arrived()
-        clock.advance(6)
+        clock.advance(31)
     assert writer.answer().status in (502, 504)
     assert read(w1, "/users/7/skills") == ["2"]
     gate.release()

@@ -2,7 +2,7 @@
 
 import pytest
 
-LONG = "max-age=1, stale-while-revalidate=15, stale-if-error=0"
+LONG = "max-age=100, stale-while-revalidate=100, stale-if-error=0"
 
 
 def under_refresh(origin, forebay, clock, *answers):
@@ -10,13 +10,13 @@ def under_refresh(origin, forebay, clock, *answers):
     rule = origin.on("GET /news").reply(200, "spring flood", etag='"1"', cache_control=LONG)
     for status, body, fields in answers:
         rule.reply(status, body, **fields)
-    w1 = forebay("workers: 1", app=origin)
+    w1 = forebay('workers: 1\nupstreams: {app: {servers: ["@app@"], timeouts: {response: 1h}}}', app=origin)
     w1.get("/news").expect(200, "spring flood")
-    clock.advance(10)
+    clock.advance(150)
     gate = rule.hold()
     w1.get("/news").expect(200, "spring flood", x_cache_status="STALE")
     gate.wait_arrived()
-    clock.advance(10)
+    clock.advance(100)
     rider = w1.client().ask("GET", "/news")
     w1.wait_metric("forebay_flights_total", 1, role="ride")
     gate.release()

@@ -46,14 +46,14 @@ def test_a_port_and_a_name_that_is_not_the_hosts_stay_apart(origin, forebay):
 @pytest.mark.parametrize("status", [400, 405, 413, 414, 417, 421, 431])
 def test_a_broken_request_is_not_everybodys(origin, forebay, status):
     origin.on("GET /page").reply(status, "what was that?").reply(200, "page")
-    w1 = forebay("routes: [{match: /**, cache: {ttl: 1m, cookies: ignore, statuses: {4xx: 10s}}}]", app=origin)
+    w1 = forebay("routes: [{match: /**, cache: {ttl: 1h, cookies: ignore, statuses: {4xx: 10m}}}]", app=origin)
     w1.get("/page", x_oversized="x" * 8000).expect(status)
     w1.get("/page").expect(200, "page", x_cache_status="MISS")
 
 
 def test_a_missing_page_is_everybodys(origin, forebay):
     origin.on("GET /page").reply(404, "none")
-    w1 = forebay("routes: [{match: /**, cache: {ttl: 1m, cookies: ignore, statuses: {4xx: 10s}}}]", app=origin)
+    w1 = forebay("routes: [{match: /**, cache: {ttl: 1h, cookies: ignore, statuses: {4xx: 10m}}}]", app=origin)
     assert [w1.get("/page").expect(404).cache_status for _ in range(2)] == ["MISS", "HIT"]
 
 

@@ -9,17 +9,21 @@ LONGEST_S = 60
 
 class Gate:
     def __init__(self, is_open=False):
-        self._open = threading.Event()
+        self._open = threading.Event()          # for those who come from now on
         self._lock = threading.Lock()
         self.arrived = 0
         if is_open:
             self._open.set()
 
     def hold(self):
-        self._open.clear()
+        """Who has come and was let go goes, even if he has not taken a step yet."""
+        with self._lock:
+            if self._open.is_set():
+                self._open = threading.Event()
 
     def release(self):
-        self._open.set()
+        with self._lock:
+            self._open.set()
 
     def __enter__(self):
         return self
@@ -31,7 +35,8 @@ class Gate:
         """Called by the one who waits."""
         with self._lock:
             self.arrived += 1
-        self._open.wait(patiently(LONGEST_S))
+            opened = self._open
+        opened.wait(patiently(LONGEST_S))
 
     def wait_arrived(self, n=1, timeout=USUAL_S):
         """Until n have come here, waiting or gone through."""
