@@ -43,7 +43,7 @@ from stage.redises import Cluster, Watched  # noqa: E402
 from stage.shop import Shop  # noqa: E402
 from stage.waiting import patiently, ports  # noqa: E402
 
-USUAL_PATIENCE_S = 60
+USUAL_PATIENCE_S = 120
 GRACE_S = 30
 
 
@@ -224,7 +224,7 @@ def pytest_sessionfinish(session, exitstatus):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item):
     mark = item.get_closest_marker("patience")
-    bound_s = patiently(mark.args[0] if mark else USUAL_PATIENCE_S)
+    bound_s = patiently(max(mark.args[0], USUAL_PATIENCE_S) if mark else USUAL_PATIENCE_S)
 
     def too_long(*_):
         faulthandler.dump_traceback(file=sys.__stderr__)

@@ -303,7 +303,6 @@ def test_curl_understands_the_origin(origin):
     assert curl("--fail", f"http://{origin}/c").expect(0).out == "onetwo"
 
 
-@pytest.mark.patience(5)
 def test_what_is_awaited_in_vain_says_so():
     with pytest.raises(AssertionError, match="in vain: the impossible"):
         wait_until(lambda: False, "the impossible", timeout=0.02)

@@ -323,7 +323,7 @@ class Client:
         self.close()
 
 
-def together(*plays, timeout=30):
+def together(*plays, timeout=60):
     """Runs plays at the same time, each in its thread; returns what they returned, in order, or raises what one raised."""
     results, errors = [None] * len(plays), []
     start = threading.Barrier(len(plays))

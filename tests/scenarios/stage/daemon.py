@@ -28,7 +28,7 @@ from stage.waiting import USUAL_S, patiently, ports, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|LeakSanitizer|SUMMARY: \w+Sanitizer")
-START_S, STOP_S = 20, 15
+START_S, STOP_S = 60, 60
 
 
 @functools.cache
@@ -129,7 +129,7 @@ class Forebay:
     def _is_ready(self):
         self.must_run()
         try:
-            with Client(f"127.0.0.1:{self.ports['ADMIN']}", timeout=2) as client:
+            with Client(f"127.0.0.1:{self.ports['ADMIN']}", timeout=5) as client:
                 return client.get(self.ready).status == 200
         except (OSError, AssertionError):
             return False
@@ -189,7 +189,7 @@ class Forebay:
 
     @property
     def follows_clock(self):
-        return not self.process.is_running or self.process.maps(self.clock.path)
+        return not self.process.is_running or self.process.maps(self.clock.path) or not self.process.is_running
 
     @property
     def is_sanitized(self):
@@ -232,7 +232,7 @@ class Forebay:
         with Client(f"127.0.0.1:{self.ports['ADMIN']}") as client:
             return client.request(method, target, body, headers, **words)
 
-    def cli(self, *words, check=0, timeout=30):
+    def cli(self, *words, check=0, timeout=60):
         """`forebay purge /news` and the like against this daemon; check is the exit code it must have, None for any."""
         done = run_forebay(*words, "-c", self.config_path, env=self.env, cwd=self.directory, timeout=timeout)
         assert check is None or done.returncode == check, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -294,7 +294,7 @@ class Forebay:
         return "\n".join(parts)
 
 
-def run_forebay(*words, env=None, cwd=None, timeout=30):
+def run_forebay(*words, env=None, cwd=None, timeout=60):
     """Runs the binary to its end, as a user types it: run_forebay("check", "-c", path)."""
     return subprocess.run([binary(), *map(str, words)], env=env, cwd=cwd, timeout=patiently(timeout), text=True,
                           stdin=subprocess.DEVNULL, capture_output=True)

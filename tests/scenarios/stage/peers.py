@@ -29,7 +29,7 @@ class Done:
         return self.out
 
 
-def run(*command, timeout=60, env=None, cwd=None, feed=None):
+def run(*command, timeout=90, env=None, cwd=None, feed=None):
     """Runs a program and everything it starts; all of it is killed when the time is over."""
     command = [str(word) for word in command]
     child = subprocess.Popen(command, env={**os.environ, **(env or {})}, cwd=cwd, text=True, errors="replace",

@@ -38,7 +38,7 @@ class Process:
 
     def pause(self):
         self.signal(signal.SIGSTOP)
-        wait_until(lambda: self._stat()[0] == "T", f"{self.name} to stand still")
+        wait_until(lambda: set(self._states()) == {"T"}, f"{self.name} to stand still")
 
     def resume(self):
         self.signal(signal.SIGCONT)
@@ -60,6 +60,12 @@ class Process:
     def _stat(self):
         with open(f"/proc/{self.pid}/stat") as file:
             return file.read().rpartition(")")[2].split()
+
+    def _states(self):
+        """Of each of its threads: they are stopped one after the other."""
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{task}/stat") as file:
+                yield file.read().rpartition(")")[2].split()[0]
 
     def rss_kib(self):
         return int(self._stat()[21]) * PAGE_KIB
