@@ -254,10 +254,16 @@ publish(struct daemon *d, const struct server_conf *conf, struct site *site, str
 		site_unref(&d->admin_site);
 	d->site = site;
 	d->admin_site = admin;
-	atomic_store(&workers_commons(d->workers)->generation, site->generation);
 	warming_use(d->warming, &conf->cache.warm);
 	d->persist = conf->cache.conf.is_off ? PERSIST_OFF : (enum persist)conf->cache.persist;
 	return 0;
+}
+
+/* Whoever asked for a reload learns by this number that all of the new configuration is in use: last of all. */
+static void
+show_generation(struct daemon *d, const struct site *site)
+{
+	atomic_store(&workers_commons(d->workers)->generation, site->generation);
 }
 
 static const char *
@@ -315,6 +321,7 @@ reload(struct daemon *d)
 			log_warn("cache.memory cannot be changed to that without a restart: %s",
 			    strerror(errno));
 		apply_recompress(d, conf);
+		show_generation(d, d->site);
 		if (audit_has_file()) /* the log tells of it anyway */
 			audit_order("reload", "signal", NULL);
 		log_info(
@@ -387,11 +394,13 @@ start_with(
 	is_open = apply_log(&conf->log) == 0 && apply_access_log(d, &conf->log) == 0 &&
 	    open_sockets(d, conf, diag, &why) == 0;
 	print_diag(diag);
+	/* Before the first worker serves: who asks then is shown a generation, and what he is sent may be hot soon. */
+	apply_recompress(d, conf);
+	show_generation(d, site);
 	if (!is_open || publish(d, conf, site, &why) != 0) {
 		site_unref(&site);
 		goto out;
 	}
-	apply_recompress(d, conf);
 	d->handover = handover_begin(
 	    workers_commons(d->workers), d->notify, d->state_dir, d->persist != PERSIST_OFF);
 	r = 0;

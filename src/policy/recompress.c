@@ -274,8 +274,8 @@ put_in_place(struct recompress *r, struct object *o, const struct press_job *job
 		return;
 	}
 	if (store_swap(r->store, o, clone)) {
-		count(&r->done[__builtin_ctz((unsigned)r->coding)], 1);
 		count(&r->saved_bytes, job->most_bytes - job->out_n);
+		count(&r->done[__builtin_ctz((unsigned)r->coding)], 1);
 		if (purgelog_judge(r->log, clone) == PURGE_GONE)
 			store_remove(r->store, clone);
 	} else

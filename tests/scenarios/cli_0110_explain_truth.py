@@ -17,9 +17,9 @@ CONFIG = """
       - match: GET /film
         cache: {slice: 64KiB}
       - match: GET /sliding
-        cache: {ttl: 10s, sliding: 100s}
+        cache: {ttl: 1000s, sliding: 10000s}
       - match: GET /lost
-        cache: {ttl: 10m, statuses: {404: 10s}}
+        cache: {ttl: 10m, statuses: {404: 1000s}}
       - match: GET /limited
         rate_limit: few
       - match: GET /limited-each
@@ -37,24 +37,24 @@ MEMORY = "answers from memory"
 VALIDATES = "asks the origin whether the stored response is still good"
 BEHIND = "answers from memory, and refreshes it behind"
 OWN = "answers by itself"
-FRESH = dict(cache_control="max-age=60")
-SWR = dict(cache_control="max-age=10, stale-while-revalidate=60")
-TAGGED = dict(cache_control="max-age=60", etag='"1"')
+FRESH = dict(cache_control="max-age=600")
+SWR = dict(cache_control="max-age=600, stale-while-revalidate=3600")
+TAGGED = dict(cache_control="max-age=600", etag='"1"')
 QUERY = dict(method="QUERY", body="a=1", content_type="text/plain")
 
 # The origin's fields; what was asked before, and seconds that passed; what is asked; what it gets, and how.
 CASES = {
     "nothing is stored": (FRESH, [], {}, "MISS", SHARED),
     "fresh": (FRESH, [{}], {}, "HIT", MEMORY),
-    "stale": (FRESH, [{}, 70], {}, "EXPIRED", VALIDATES),
-    "stale-while-revalidate": (SWR, [{}, 20], {}, "STALE", BEHIND),
-    "staler than that": (SWR, [{}, 200], {}, "EXPIRED", VALIDATES),
+    "stale": (FRESH, [{}, 700], {}, "EXPIRED", VALIDATES),
+    "stale-while-revalidate": (SWR, [{}, 1200], {}, "STALE", BEHIND),
+    "staler than that": (SWR, [{}, 5000], {}, "EXPIRED", VALIDATES),
     "purged": (FRESH, [{}, dict(method="DELETE")], {}, "MISS", SHARED),
     "purged softly": (SWR, [{}, dict(method="POST", target="/edit")], {}, "STALE", BEHIND),
     "no-store": (dict(cache_control="no-store"), [], {}, "MISS", SHARED),
     "no-store, known": (dict(cache_control="no-store"), [{}], {}, "MISS", ALONE),
-    "private, known": (dict(cache_control="private, max-age=60"), [{}], {}, "MISS", ALONE),
-    "Set-Cookie, known": (dict(cache_control="max-age=60", set_cookie="a=1"), [{}], {}, "MISS", ALONE),
+    "private, known": (dict(cache_control="private, max-age=600"), [{}], {}, "MISS", ALONE),
+    "Set-Cookie, known": (dict(cache_control="max-age=600", set_cookie="a=1"), [{}], {}, "MISS", ALONE),
     "no-cache": (dict(cache_control="no-cache", etag='"1"'), [{}], {}, "EXPIRED", VALIDATES),
     "Authorization": (FRESH, [{}], dict(authorization="Basic x"), "HIT", MEMORY),
     "Cookie": (FRESH, [{}], dict(cookie="a=1"), "HIT", MEMORY),
@@ -69,10 +69,10 @@ CASES = {
     "If-Match": (TAGGED, [{}], dict(if_match='"1"'), "BYPASS", ALONE),
     "If-None-Match": (TAGGED, [{}], dict(if_none_match='"1"'), "HIT", MEMORY),
     "POST": (FRESH, [{}], dict(method="POST"), "BYPASS", ALONE),
-    "a negative life": (dict(status=404), [dict(target="/lost"), 5], dict(target="/lost"), "HIT", MEMORY),
-    "a negative life that is over": (dict(status=404), [dict(target="/lost"), 15], dict(target="/lost"), "EXPIRED", VALIDATES),
-    "a sliding life": ({}, [dict(target="/sliding"), 8, dict(target="/sliding"), 8], dict(target="/sliding"), "HIT", MEMORY),
-    "a sliding life that is over": ({}, [dict(target="/sliding"), 12], dict(target="/sliding"), "EXPIRED", VALIDATES),
+    "a negative life": (dict(status=404), [dict(target="/lost"), 500], dict(target="/lost"), "HIT", MEMORY),
+    "a negative life that is over": (dict(status=404), [dict(target="/lost"), 1500], dict(target="/lost"), "EXPIRED", VALIDATES),
+    "a sliding life": ({}, [dict(target="/sliding"), 800, dict(target="/sliding"), 800], dict(target="/sliding"), "HIT", MEMORY),
+    "a sliding life that is over": ({}, [dict(target="/sliding"), 1200], dict(target="/sliding"), "EXPIRED", VALIDATES),
     "the asker's no-store": (FRESH, [], dict(cache_control="no-store"), "MISS", ALONE),
     "the asker's no-cache": (FRESH, [dict(target="/obey")], dict(target="/obey", cache_control="no-cache"), "BYPASS", VALIDATES),
     "the asker's only-if-cached": (FRESH, [], dict(target="/obey", cache_control="only-if-cached"), "MISS", OWN),
@@ -103,7 +103,7 @@ def play_film(exchange):
     first, last = map(int, re.match(r"bytes=(\d+)-(\d+)", exchange.request.headers["range"]).groups())
     part = FILM[first:last + 1]
     exchange.head(206, [("Content-Length", len(part)), ("Content-Range", f"bytes {first}-{first + len(part) - 1}/{len(FILM)}"),
-                        ("ETag", '"1"'), ("Cache-Control", "max-age=60")])
+                        ("ETag", '"1"'), ("Cache-Control", "max-age=600")])
     exchange.send(part)
 
 
@@ -142,7 +142,7 @@ def test_a_life_that_slides_ends_when_it_is_said_to(origin, forebay, clock):
 
     stored, = explained(w, "/sliding")["stored"]
 
-    assert stored["life"] == pytest.approx(10, abs=1) and 0 < stored["left"] <= 10
+    assert stored["life"] == pytest.approx(1000, abs=1) and 0 < stored["left"] <= 1000
 
 
 def test_a_limit_of_each_client_says_nothing_of_this_one(origin, forebay):

@@ -92,7 +92,7 @@ def test_expect_100_continue_is_answered_before_the_body(origin, forebay, tmp_pa
     path.write_bytes(CHUNK * 100)
     w1 = forebay(app=origin)
 
-    done = curl("-v", "--max-time", 20, "--expect100-timeout", 60, "-H", "Expect: 100-continue", "-T", path,
+    done = curl("-v", "--max-time", 60, "--expect100-timeout", 60, "-H", "Expect: 100-continue", "-T", path,
                 f"http://{w1}/up").expect()
     assert done.out == "stored" and "< HTTP/1.1 100 Continue" in done.err
     assert origin.last().body == path.read_bytes()
@@ -104,7 +104,7 @@ def test_a_refusal_spares_the_client_its_upload(origin, forebay, tmp_path):
     path.write_bytes(CHUNK * 1000)
     w1 = forebay(app=origin)
 
-    done = curl("--max-time", 20, "--expect100-timeout", 60, "-H", "Expect: 100-continue", "-w", " %{http_code}",
+    done = curl("--max-time", 60, "--expect100-timeout", 60, "-H", "Expect: 100-continue", "-w", " %{http_code}",
                 "-T", path, f"http://{w1}/up")
     unread.release()
     assert done.out == "who are you? 401" and done.code in (0, 55, 56), done

@@ -8,7 +8,7 @@ from clients_0020_browser import browser
 from stage.film import Film
 from stage.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.patience(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.patience(300)]
 MIB = 1 << 20
 RATE = 44100 * 4                                    # bytes of sound a second
 PAGE = """<!doctype html><title>Player</title><video id="v" src="/film.wav" preload="metadata" muted></video>
@@ -39,7 +39,7 @@ def test_a_seek_in_a_player(origin, forebay, tmp_path):
     w1 = forebay("cache: {memory: 256MiB, slice: 1MiB}", app=origin)
     for n, name in enumerate(("ada", "grace"), 1):
         with browser(f"http://{w1}/", tmp_path / name):
-            wait_until(lambda: origin.count("POST /told") == n, lambda: f"the player to tell; asked: {film.parts}", 30)
+            wait_until(lambda: origin.count("POST /told") == n, lambda: f"the player to tell; asked: {film.parts}", 90)
         told = origin.last("POST /told").json()
         assert told == {"at": 2700, "long": pytest.approx((512 * MIB - 44) / RATE)}
     wanted = 2700 * RATE // MIB

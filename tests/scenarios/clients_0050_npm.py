@@ -65,7 +65,7 @@ class Developer:
                     "npm_config_userconfig": str(directory / "npmrc"), "npm_config_globalconfig": str(directory / "none")}
 
     def npm(self, *words, cwd=None):
-        return run("npm", *words, cwd=cwd or self.directory, env=self.env, timeout=50).expect()
+        return run("npm", *words, cwd=cwd or self.directory, env=self.env, timeout=120).expect()
 
     def publish(self, name, version, data, **more):
         package = self.directory / f"{name}-{version}"
@@ -81,7 +81,7 @@ class Developer:
         return {name: told["version"] for name, told in json.loads(listed)["dependencies"].items()}
 
 
-@pytest.mark.patience(240)
+@pytest.mark.patience(600)
 def test_packages_are_published_and_installed(registry, forebay, tmp_path):
     # A tarball never changes under its name; what a package consists of does, whenever somebody publishes.
     w1 = forebay("""

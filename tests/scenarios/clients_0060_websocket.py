@@ -60,7 +60,7 @@ class Server:
         self.address = f"127.0.0.1:{port}"
         (directory / "server.js").write_text(SERVER)
         self.process = Process("ws", ["node", directory / "server.js", port], directory / "ws.log", with_ws())
-        wait_until(lambda: "listening" in self.process.log(), lambda: f"the server to listen\n{self.process.tail()}", 30)
+        wait_until(lambda: "listening" in self.process.log(), lambda: f"the server to listen\n{self.process.tail()}", 60)
 
     def on(self, *_):
         raise AssertionError("it has no script")
@@ -82,7 +82,7 @@ def server(tmp_path):
 
 def visit(url, tmp_path, large, *protocols):
     (tmp_path / "client.js").write_text(CLIENT)
-    return json.loads(run("node", tmp_path / "client.js", url, large, *protocols, env=with_ws(), timeout=40).expect().out)
+    return json.loads(run("node", tmp_path / "client.js", url, large, *protocols, env=with_ws(), timeout=90).expect().out)
 
 
 WANTED = {"text": "spring flood", "large": True, "fragments": "in pieces", "pong": "there?", "many": 200, "code": 1000}

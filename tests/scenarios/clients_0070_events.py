@@ -6,7 +6,7 @@ import pytest
 
 from stage.gate import Gate
 from stage.peers import tool
-from stage.waiting import wait_until
+from stage.waiting import USUAL_S, patiently, wait_until
 
 pytestmark = pytest.mark.smoke
 
@@ -24,7 +24,7 @@ class Listening:
         wait_until(lambda: self.path.read_text().endswith(text), lambda: f"{text!r}, heard: {self.path.read_text()[-200:]!r}")
 
     def end(self):
-        _, err = self.child.communicate(timeout=20)
+        _, err = self.child.communicate(timeout=patiently(USUAL_S))
         return self.child.returncode, err.decode()
 
     def stop(self):

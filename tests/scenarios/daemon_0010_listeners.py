@@ -114,4 +114,4 @@ def test_the_limit_on_open_files_is_raised_and_told(forebay):
     w1 = forebay(FIXED)
     soft, hard = open(f"/proc/{w1.pid}/limits").read().split("Max open files")[1].split()[:2]
     assert soft == hard or int(soft) >= 1 << 24
-    assert re.search(r"open files: at most \d+", w1.log)
+    w1.wait_log(r"open files: at most \d+")

@@ -31,7 +31,7 @@ def test_each_is_good_and_meant(name):
 
 def test_lives(origin, forebay, clock):
     origin.on("GET /news/1").reply(200, "x")
-    origin.on("GET /news/2").reply(200, "x", cache_control="max-age=5")
+    origin.on("GET /news/2").reply(200, "x", cache_control="max-age=29")
     origin.on("GET /assets/a").reply(200, "x", cache_control="no-store")
     origin.on("GET /cart/1").reply(200, "x", cache_control="max-age=5")
     origin.on("GET /missing").reply(404, "x")

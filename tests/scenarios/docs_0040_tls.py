@@ -53,7 +53,7 @@ def authority(certs, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.patience(120)
+@pytest.mark.patience(300)
 def test_certbot_gets_a_certificate_and_renews_it_without_a_reload(origin, forebay, authority, certs, tmp_path):
     origin.on("GET /").reply(200, "home")
     plain, secure = ports.free(), ports.free()
@@ -71,7 +71,7 @@ def test_certbot_gets_a_certificate_and_renews_it_without_a_reload(origin, foreb
     def certbot(command):
         words = [str(tmp_path / "www") if word == "/var/www" else word for word in shlex.split(command)]
         run(tool("certbot", "certbot"), *words[1:], "--server", server, "--config-dir", tmp_path / "etc", "--work-dir", tmp_path / "work",
-            "--logs-dir", tmp_path / "logs", "--non-interactive", "--no-random-sleep-on-renew" if "renew" in words else "-v", timeout=60,
+            "--logs-dir", tmp_path / "logs", "--non-interactive", "--no-random-sleep-on-renew" if "renew" in words else "-v", timeout=120,
             env={"REQUESTS_CA_BUNDLE": str(certs.cert)}).expect()
 
     def home():

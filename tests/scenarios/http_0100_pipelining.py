@@ -81,15 +81,15 @@ def test_an_empty_line_before_a_request_is_forgiven(echoing, forebay):
 
 
 def test_an_idle_connection_is_closed_after_its_time_and_not_before(echoing, forebay, clock):
-    w1 = forebay("limits: {keepalive_timeout: 20s}", app=echoing)
+    w1 = forebay("limits: {keepalive_timeout: 1h}", app=echoing)
     c1 = w1.client()
     c1.get("/1").expect(200)
-    clock.advance(15)
+    clock.advance(2700)
     c1.get("/2").expect(200)
-    clock.advance(15)
+    clock.advance(2700)
     c1.get("/3").expect(200)
     assert c1.connections == 1
-    clock.advance(21)
+    clock.advance(3601)
     c1.wait_closed()
 
 

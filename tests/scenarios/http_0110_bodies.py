@@ -1,26 +1,14 @@
 """Bodies in both directions: trailers, Expect, HEAD, interim responses, and what passes without filling memory."""
 
-import time
-
 import pytest
 
 from stage.client import Client, together
 from stage.gate import Gate
-from stage.waiting import POLL_S, wait_until
+from stage.waiting import stands_still, wait_until
 
 MIB = 1 << 20
 # The address sanitizer keeps what was freed, for a while: not here, where memory is looked at.
 MEMORY_AS_RELEASED = {"ASAN_OPTIONS": "detect_leaks=1:exitcode=99:quarantine_size_mb=1:thread_local_quarantine_size_kb=64"}
-
-
-def stands_still(count, turns=20):
-    """Whether count() stays what it is while a daemon would have had many turns."""
-    was = count()
-    for _ in range(turns):
-        time.sleep(POLL_S)
-        if count() != was:
-            return False
-    return True
 
 
 def test_trailers_reach_the_client(origin, forebay):
@@ -204,7 +192,7 @@ def test_a_slow_reader_of_a_large_body_holds_the_origin_back(origin, forebay):
             exchange.send(piece)
     origin.on("GET /big").do(pour)
     w1 = forebay("workers: 1", app=origin, env=MEMORY_AS_RELEASED)
-    w1.get("/big").expect(200)
+    w1.client(timeout=60).get("/big").expect(200)
     before = w1.rss_kib()
 
     c1 = w1.client()

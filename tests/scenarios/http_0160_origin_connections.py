@@ -31,11 +31,12 @@ def test_no_more_requests_at_once_than_connections_allowed(origin, forebay):
         with lock:
             now += 1
             peak = max(peak, now)
-        exchange.head(200, [("Content-Length", 0), ("Cache-Control", "no-store")])
+        exchange.head(200, [("Content-Length", 1), ("Cache-Control", "no-store")])
         with lock:
-            now -= 1
+            now -= 1                            # before the connection is free for the next
+        exchange.send("x")
     rule = origin.on("/*").do(count)
-    w1 = forebay("upstreams: {app: {servers: ['@app@'], connections: {max: 3}}}", app=origin)
+    w1 = forebay("upstreams: {app: {servers: ['@app@'], connections: {max: 3}, timeouts: {connect: 1m}}}", app=origin)
     gate = rule.hold()
     clients = [w1.client().ask("GET", f"/{i}") for i in range(12)]
     origin.wait_asked(3)
@@ -47,16 +48,16 @@ def test_no_more_requests_at_once_than_connections_allowed(origin, forebay):
 
 
 def test_a_connection_that_is_idle_on_one_worker_starves_no_other(plain, forebay):
-    w1 = forebay("workers: 4\nupstreams: {app: {servers: ['@app@'], connections: {max: 1}, timeouts: {connect: 1s}}}", app=plain)
+    w1 = forebay("workers: 4\nupstreams: {app: {servers: ['@app@'], connections: {max: 1}, timeouts: {connect: 20s}}}", app=plain)
     for _ in range(20):                         # each on whichever worker the kernel gives it to
         w1.get("/").expect(200)
 
 
 def test_an_idle_connection_is_closed_after_its_time(plain, forebay, clock):
-    w1 = forebay("workers: 1\nupstreams: {app: {servers: ['@app@'], connections: {idle: 20s}}}", app=plain)
+    w1 = forebay("workers: 1\nupstreams: {app: {servers: ['@app@'], connections: {idle: 5m}}}", app=plain)
     w1.get("/").expect(200)
     plain.wait_connections(1)
-    clock.advance(21)
+    clock.advance(301)
     plain.wait_connections(0)
     w1.get("/").expect(200)
     assert plain.connections == 2
@@ -182,12 +183,12 @@ def test_a_fetch_that_can_be_stored_goes_on_without_its_client(origin, forebay):
 def test_a_waiting_client_that_leaves_gives_up_its_place(origin, forebay):
     origin.on("GET /*").reply(200, cache_control="no-store")
     gate = origin.hold()
-    w1 = forebay("workers: 1\nupstreams: {app: {servers: ['@app@'], connections: {max: 1}}}\nroutes: [{match: /**, cache: off}]", app=origin)
+    w1 = forebay("workers: 1\nupstreams: {app: {servers: ['@app@'], connections: {max: 1}, timeouts: {connect: 1m}}}\nroutes: [{match: /**, cache: off}]", app=origin)
     first = w1.client().ask("GET", "/first")
     origin.wait_asked(1)
     second = w1.client().ask("GET", "/second")
     third = w1.client().ask("GET", "/third")
-    wait_until(lambda: w1.metric("forebay_connections_open") >= 4, "them to be there")
+    w1.wait_metric("forebay_upstream_in_flight", 3)
     second.close()
     w1.wait_metric("forebay_http_requests_ended_total", 1, end="client_gone")
     gate.release()
@@ -203,7 +204,7 @@ def test_many_at_once_over_few_connections_each_get_their_own(origin, forebay):
         exchange.head(200, [("Content-Length", len(path)), ("Cache-Control", "no-store")])
         exchange.send(path)
     origin.on("GET /*").do(mirror)
-    w1 = forebay("workers: 3\nupstreams: {app: {servers: ['@app@'], connections: {max: 4}}}", app=origin)
+    w1 = forebay("workers: 3\nupstreams: {app: {servers: ['@app@'], connections: {max: 4}, timeouts: {connect: 1m}}}", app=origin)
 
     def visit(n):
         return all(w1.get(f"/{n}/{i}").expect(200).text == f"/{n}/{i}" for i in range(10))
@@ -217,17 +218,17 @@ def test_an_origin_on_a_unix_socket_and_on_ipv6(origin, forebay):
         w1.get("/").expect(200, "ok")
 
 
-def test_an_origin_by_name(origin, forebay):
+def test_an_origin_by_name(origin, forebay, nameserver):
     origin.on("/*").reply(200, "ok", cache_control="no-store")
     port = str(origin).rpartition(":")[2]
     w1 = forebay(f"upstreams: {{app: 'localhost:{port}'}}", app=origin)
     w1.get("/").expect(200, "ok")
-    forebay("upstreams: {app: 'no-such-host.invalid:80'}", app=origin).get("/").expect(502)
+    forebay("resolver: '@dns@'\nupstreams: {app: 'no-such-host.invalid:80'}", app=origin, dns=nameserver()).get("/").expect(502)
 
 
 def test_what_is_idle_at_one_worker_makes_room_for_another(origin, forebay):
     rule = origin.on("/*").reply(200, "x")
-    w1 = forebay("workers: 2\nupstreams: {app: {servers: ['@origin@'], connections: {max: 8}}}\nroutes: [{match: /**, cache: off}]", origin=origin)
+    w1 = forebay("workers: 2\nupstreams: {app: {servers: ['@origin@'], connections: {max: 8}, timeouts: {connect: 1m}}}\nroutes: [{match: /**, cache: off}]", origin=origin)
     for n in range(1, 6):                                           # as chance has it, now more of them at this one, now at that
         gate = rule.hold()
         clients = [w1.client().ask("GET", f"/{n}/{i}") for i in range(8)]

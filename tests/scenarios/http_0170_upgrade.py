@@ -6,7 +6,7 @@ import pytest
 
 from stage.client import together
 from stage.gate import Gate
-from stage.waiting import deadline_in, wait_until
+from stage.waiting import USUAL_S, deadline_in, wait_until
 
 ASK = b"GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: " \
       + base64.b64encode(bytes(16)) + b"\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -52,7 +52,7 @@ def test_bytes_that_come_with_the_101_are_not_lost(origin, forebay):
 def test_one_side_may_end_before_the_other(origin, forebay):
     def play(exchange):
         exchange.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
-        said = exchange.connection.reader.to_end(deadline_in(10))
+        said = exchange.connection.reader.to_end(deadline_in(USUAL_S))
         exchange.send(b"you said " + said)
         exchange.end("close")
     origin.on("GET /ws").do(play)
@@ -72,13 +72,13 @@ def test_much_goes_through_in_both_directions_at_once(echoing, forebay):
 
 
 def test_a_tunnel_that_is_silent_is_closed_after_its_time(echoing, forebay, clock):
-    w1 = forebay("limits: {tunnel_timeout: 60s}", app=echoing)
+    w1 = forebay("limits: {tunnel_timeout: 1h}", app=echoing)
     c1 = talking(w1)
-    clock.advance(50)
+    clock.advance(3000)
     assert c1.send(b"x").read(1) == b"x"
-    clock.advance(50)
+    clock.advance(3000)
     assert c1.send(b"y").read(1) == b"y"
-    clock.advance(61)
+    clock.advance(3601)
     c1.wait_closed()
     echoing.wait_connections(0)
 

@@ -10,4 +10,4 @@ from stage.peers import run
 def test_an_idle_connection_costs_less_than_500_bytes():
     if "-asan" in binary() or "-tsan" in binary():
         pytest.skip("what a sanitizer needs is not bounded")
-    run(ROOT / "tests/load/idle", binary(), 2000, "http", timeout=50).expect(0)
+    run(ROOT / "tests/load/idle", binary(), 2000, "http", timeout=110).expect(0)

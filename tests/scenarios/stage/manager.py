@@ -32,14 +32,14 @@ class Manager:
             self._hear(dict(line.partition("=")[::2] for line in text.decode().splitlines()), list(fds))
 
     def _hear(self, message, fds):
-        self.told.append(message)
         name = message.get("FDNAME")
         if "FDSTORE" in message and self.takes:
             self.stored[name] = fds.pop()
         if "FDSTOREREMOVE" in message and name in self.stored:
             os.close(self.stored.pop(name))
         for fd in fds:
-            os.close(fd)                        # of a barrier: its other end sees that
+            os.close(fd)                        # of a barrier: its other end sees that, and what it had said before is done
+        self.told.append(message)
 
     def binary(self, real, directory):
         """The process opens the kept memory through /proc, which leaves no race with it being closed here."""

@@ -34,6 +34,16 @@ def wait_until(predicate, what, timeout=USUAL_S):
         time.sleep(POLL_S)
 
 
+def stands_still(count, turns=20):
+    """Whether count() stays what it is while a daemon would have had many turns."""
+    was = count()
+    for _ in range(turns):
+        time.sleep(POLL_S)
+        if count() != was:
+            return False
+    return True
+
+
 class Ports:
     """TCP ports nobody else on this machine will pick until they are given back.
 
