@@ -2,25 +2,18 @@
 
 import pytest
 
-from stage.peers import tool
-from stage.process import Process
+from stage.haproxy import Haproxy
 from stage.waiting import ports, wait_until
 
 
-class Haproxy:
+def announcing(directory, origin, *binds):
     """In front of the origin; it tells the origin for whom each connection was announced."""
-
-    def __init__(self, directory, origin, *binds):
-        self.directory = directory
-        self.conf = directory / "haproxy.cfg"
-        self.conf.write_text(f"""
-global
-    stats socket {directory}/haproxy.ctl
+    return Haproxy(directory, f"""
 defaults
     mode http
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
+    timeout connect 60s
+    timeout client 600s
+    timeout server 600s
 frontend in
 {"".join(f"    bind {bind}" + chr(10) for bind in binds)}
     http-request set-header X-Seen "%[src]:%[src_port] %[dst]:%[dst_port]"
@@ -28,12 +21,6 @@ frontend in
 backend out
     server origin {origin}
 """)
-        self.start()
-
-    def start(self):
-        (self.directory / "haproxy.ctl").unlink(missing_ok=True)
-        self.process = Process("haproxy", [tool("haproxy", "haproxy"), "-db", "-f", self.conf], self.directory / "haproxy.log")
-        wait_until(lambda: (self.directory / "haproxy.ctl").exists(), "haproxy to be there")
 
 
 @pytest.fixture
@@ -41,11 +28,11 @@ def haproxy(tmp_path, origin):
     made = []
 
     def make(*binds):
-        made.append(Haproxy(tmp_path, origin, *binds))
+        made.append(announcing(tmp_path, origin, *binds))
         return made[0]
     yield make
     for one in made:
-        one.process.kill()
+        one.kill()
 
 
 def seen(origin, i=-1):
@@ -114,7 +101,7 @@ def test_a_server_on_a_unix_socket(origin, forebay, haproxy, tmp_path):
     w1.get("/a").expect(200, "here")
     assert origin.requests[-1].headers.get("Host") == "localhost"
 
-    peer.process.kill()
+    peer.kill()
     w1.get("/a").expect(502)
     assert w1.admin("GET", "/health/ready").status == 503
     peer.start()

@@ -3,7 +3,7 @@
 import threading
 
 from stage.peers import curl
-from stage.waiting import deadline_in
+from stage.waiting import USUAL_S, deadline_in, patiently
 
 HINT = {"Link": "</style.css>; rel=preload; as=style"}
 
@@ -13,7 +13,7 @@ def test_a_hint_comes_before_the_origin_has_answered(origin, forebay):
 
     def play(exchange):
         exchange.interim(103, HINT)
-        assert seen.wait(30)
+        assert seen.wait(patiently(60))
         exchange.head(200, {"Content-Length": "4"})
         exchange.send(b"page")
 
@@ -21,7 +21,7 @@ def test_a_hint_comes_before_the_origin_has_answered(origin, forebay):
     w1 = forebay(app=origin)
     c1 = w1.client()
     c1.ask("GET", "/page")
-    hint = c1.reader.until(b"\r\n\r\n", deadline_in(10))
+    hint = c1.reader.until(b"\r\n\r\n", deadline_in(USUAL_S))
     assert hint.startswith(b"HTTP/1.1 103 Early Hints\r\n") and b"Link: </style.css>; rel=preload; as=style\r\n" in hint
     seen.set()
     c1.answer().expect(200, "page")

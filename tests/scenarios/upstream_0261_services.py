@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from stage.checks import EVERY_S, Rounds
 from stage.daemon import ROOT
 from stage.waiting import wait_until
 
@@ -23,6 +24,7 @@ def cast(origins, nameserver):
 
 
 def in_front_of(forebay, dns, upstream="", **how):
+    upstream += ", timeouts: {connect: 60s}"        # which holds for an answer of the name server too
     return forebay(f'resolver: "@dns@"\nupstreams: {{app: {{servers: [{{srv: {SERVICE}}}]{upstream}}}}}\n', dns=dns, **how)
 
 
@@ -53,16 +55,21 @@ def test_weights_and_ports_are_the_records(cast, forebay, clock):
 def test_a_later_priority_stands_in_while_the_first_is_away(cast, forebay, clock):
     dns, made, ports = cast
     dns.says_srv(SERVICE, (1, 0, ports[0], "a.test"), (1, 0, ports[1], "b.test"), (2, 0, ports[2], "c.test"), ttl=TTL)
-    w1 = in_front_of(forebay, dns, ", health: {path: /health, interval: 100ms, timeout: 100ms, fall: 1, rise: 1}")
+    w1 = in_front_of(forebay, dns, f", ejection: off, health: {{path: /health, interval: {EVERY_S}s, timeout: {EVERY_S}s, fall: 2, rise: 2}}")
     wait_who(w1, {"o1", "o2"})
+    clock.advance(EVERY_S)
+    rounds, names = Rounds(w1, clock), [f"{SERVICE}/127.0.0.1:{port}" for port in ports]
     made[0].refuse()
-    wait_who(w1, {"o2"})
+    assert set(answers(w1, 6)) == {"o2"}       # by retries, then because checks say so
+    rounds.until(names[0], up=False)
+    assert set(answers(w1, 6)) == {"o2"}
     made[1].refuse()
-    assert set(answers(w1, 6)) == {"o3"}       # by retries, then because checks say so
-    w1.wait_metric("forebay_upstream_up", 1)
     assert set(answers(w1, 6)) == {"o3"}
+    rounds.until(names[1], up=False)
+    assert w1.metric("forebay_upstream_up") == 1 and set(answers(w1, 6)) == {"o3"}
     made[0].accept()
-    wait_who(w1, {"o1"})
+    rounds.until(names[0], up=True)
+    assert set(answers(w1, 6)) == {"o1"}
 
 
 def test_records_and_targets_are_asked_for_again_as_their_lives_end(cast, forebay, clock):

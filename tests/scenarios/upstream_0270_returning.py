@@ -1,9 +1,8 @@
 """Which of the servers are asked at all: who was away and returns, what holds when most are ill, and who helps with a key that everybody wants."""
 
 import pytest
+from stage.checks import CHECKS, Rounds
 from stage.waiting import wait_until
-
-CHECK = {"path": "/health", "interval": "100ms", "timeout": "100ms", "fall": 1, "rise": 1}
 
 
 @pytest.fixture
@@ -28,30 +27,31 @@ def asked(w1, server, times):
 
 def test_a_server_that_returns_begins_with_a_tenth_and_has_its_share_at_the_end(four, forebay, clock):
     two = four[:2]
-    w1 = in_front_of(forebay, two, slow_start="60s", ejection={"errors": 1, "time": "10s"})
+    w1 = in_front_of(forebay, two, slow_start="1h", ejection={"errors": 1, "time": "100s"})
     assert asked(w1, two[0], 20) == 10
     two[0].on("GET /a").reply(503, "ill", cache_control="no-store")
     assert asked(w1, two[0], 4) == 1
     two[0].on("GET /a").reply(200, "well", cache_control="no-store")
-    clock.advance(11)
+    clock.advance(101)
     assert 1 <= asked(w1, two[0], 33) <= 6                  # three, if each came to one worker
-    clock.advance(30)
+    clock.advance(1800)
     assert 8 <= asked(w1, two[0], 40) <= 19                 # about a third
-    clock.advance(30)
+    clock.advance(1800)
     assert asked(w1, two[0], 40) >= 18
 
 
-def test_where_most_are_ill_all_are_asked(four, forebay):
-    w1 = in_front_of(forebay, four, health=CHECK, panic="30%", ejection="off")
+def test_where_most_are_ill_all_are_asked(four, forebay, clock):
+    w1 = in_front_of(forebay, four, health={**CHECKS, "path": "/health"}, panic="30%", ejection="off")
+    rounds = Rounds(w1, clock)
     for origin in four[:2]:
         origin.on("GET /health").reply(503, "ill")
-        w1.wait_metric("forebay_upstream_up", 0, server=str(origin))
+    rounds.until(*four[:2], up=False)
     assert {w1.get("/a").text for _ in range(12)} == {"o3", "o4"}
     four[2].on("GET /health").reply(503, "ill")             # a quarter is left
-    w1.wait_metric("forebay_upstream_up", 0, server=str(four[2]))
+    rounds.until(four[2], up=False)
     assert {w1.get("/a").text for _ in range(12)} == {"o1", "o2", "o3", "o4"}
     four[2].on("GET /health").reply(200, "well")
-    w1.wait_metric("forebay_upstream_up", 1, server=str(four[2]))
+    rounds.until(four[2], up=True)
     assert {w1.get("/a").text for _ in range(12)} == {"o3", "o4"}
 
 
