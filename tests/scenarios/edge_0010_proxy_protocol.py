@@ -45,7 +45,7 @@ def silence_from(w1, sent, half_closed=False):
                          ids=["version 1", "version 2", "with TLVs"])
 def test_the_address_in_the_header_is_the_clients_from_then_on(origin, forebay, header):
     origin.on("GET /a").reply(200, "here", cache_control="no-store")
-    w1 = forebay(LISTEN + "rate_limits: {one: {algorithm: fixed_window, limit: 2, window: 1h, key: client}}\n"
+    w1 = forebay(LISTEN + "rate_limits: {one: {algorithm: fixed_window, limit: 2, window: 365d, key: client}}\n"
                  "routes: [{match: /**, rate_limit: one}]\n", app=origin)
     for _ in range(2):
         w1.client(prologue=header).get("/a").expect(200, "here")

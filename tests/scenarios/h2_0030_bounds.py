@@ -1,6 +1,7 @@
 """HTTP/2: what one connection may cost, and how one that costs more ends."""
 
 import struct
+import time
 
 import pytest
 
@@ -185,12 +186,14 @@ def test_heads_that_come_after_the_goodbye_are_paid_for(origin, forebay):
 
 def test_a_window_opened_byte_by_byte_makes_only_so_many_frames(origin, w1):
     origin.on("/large").reply(200, "x" * 100_000, **STORED)
+    w1.get("/large").expect(200)
     with H2(w1.address, settings=[(INITIAL_WINDOW_SIZE, 0)], updates=False) as c1:
-        s = c1.get("/large")
+        streams = [c1.get("/large") for _ in range(90)]         # so that thousands of frames are there in a moment
         with pytest.raises((EOFError, ConnectionError)):
-            for _ in range(3000):
-                c1.window(1, s)
-                c1.next(DATA, stream=s)
+            for _ in range(40):
+                c1.send(b"".join(c1.render(WINDOW_UPDATE, 0, s, u32(1)) for s in streams))
+                for s in streams:
+                    c1.next(DATA, stream=s)
         assert c1.goaway is None or c1.goaway.code == ENHANCE_YOUR_CALM
     w1.wait_metric("forebay_http2_ended_total", 1, reason="flood")
 
@@ -205,11 +208,13 @@ def test_who_has_room_for_less_than_a_kilobyte_at_a_time_is_served(origin, w1):
 def test_a_flood_of_resets_costs_the_origin_little(origin, forebay):
     origin.on("/*").reply(200, cache_control="no-store")
     w1 = forebay(app=origin)
+    began = time.monotonic()
     with H2(w1.address) as c1:
-        flood(c1, rapid_reset(c1))
+        flood(c1, [b"".join(rapid_reset(c1))])
         c1.ended()
-    assert len(origin.requests) <= 210
-    assert w1.metric("forebay_http2_resets_total", reason="client") <= 210
+    most = 200 + 10 * (time.monotonic() - began + 1)            # what was there, and what came while the machine took its time
+    assert len(origin.requests) <= most
+    assert w1.metric("forebay_http2_resets_total", reason="client") <= most
 
 
 def test_who_asks_and_gets_is_never_too_much(w1):
@@ -241,7 +246,7 @@ def test_the_budget_fills_up_again(w1, clock):
 def test_one_who_reads_nothing_makes_nothing_grow(w1):
     before = w1.rss_kib()
     with H2(w1.address, updates=False, receive_bytes=4096) as c1:
-        c1.sock.settimeout(5)
+        c1.sock.settimeout(5)                   # nothing more is taken
         request = b"".join(c1.render(HEADERS, END_HEADERS | END_STREAM, 2 * i + 1, block(c1.head("GET", "/"))) for i in range(5000))
         try:
             c1.send(request)

@@ -190,7 +190,7 @@ def node(tmp_path, certs):
     port, certificate = ports.free(), certs.certificate("127.0.0.1")
     process = Process("node", ["node", tmp_path / "server.js", port, certificate.key, certificate.cert], tmp_path / "node.log")
     process.address = f"127.0.0.1:{port}"
-    wait_until(lambda: "there" in process.log(), lambda: f"node to listen\n{process.log()}", 30)
+    wait_until(lambda: "there" in process.log(), lambda: f"node to listen\n{process.log()}", 60)
     yield process
     process.kill()
 

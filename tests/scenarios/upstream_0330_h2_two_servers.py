@@ -8,11 +8,11 @@ import threading
 import pytest
 
 from stage.daemon import binary
-from stage.h2 import CANCEL, DATA, H2, HEADERS, NO_ERROR, PING, REFUSED_STREAM, RST_STREAM, Server
+from stage.h2 import ACK, CANCEL, DATA, H2, HEADERS, NO_ERROR, PING, REFUSED_STREAM, RST_STREAM, Server
 from stage.process import Process
 from stage.waiting import USUAL_S, patiently, ports, wait_until
 
-AFTER_S = 0.2
+AFTER_S = 4                                         # a silence of 5 s has the daemon ask whether the server is there
 
 
 @pytest.fixture
@@ -55,7 +55,9 @@ def next_request(links, server=None):
 def at_home(link):
     """Whether the other end of the connection is there: it answers a ping."""
     link.frame(PING, 0, 0, b"at home?")
-    return link.next(PING).payload == b"at home?"
+    while not (ping := link.next(PING)).flags & ACK:    # it may have asked us as much
+        pass
+    return ping.payload == b"at home?"
 
 
 def listed(w1, server):
@@ -89,7 +91,7 @@ def test_what_is_under_way_is_finished_and_then_the_connection_is_said_goodbye_t
         s1.data(a, " and the rest", end=True)
         c1.answer(streams[0]).expect(200, "some and the rest")
         assert s1.ended() == NO_ERROR
-        assert waiting.wait(20) == 0 and "nothing is on its way there" in waiting.stdout.read()
+        assert waiting.wait(patiently(60)) == 0 and "nothing is on its way there" in waiting.stdout.read()
         waiting.stdout.close()
         here = listed(w1, drained)
         assert (here["state"], here["in_flight"], here["connections"]) == ("drained", 0, 0)
@@ -123,7 +125,7 @@ def test_connections_that_rest_are_closed_at_once_on_each_worker(two, forebay):
 
 def test_who_waits_for_room_at_a_server_that_is_drained_still_gets_it(two, forebay):
     """They had been given to it before, so the command waits for them."""
-    w1 = in_front_of(forebay, two[:1], connections={"max": 1, "streams": 1})
+    w1 = in_front_of(forebay, two[:1], connections={"max": 1, "streams": 1}, timeouts={"connect": "5m", "response": "10m"})
     with H2(w1.address) as c1:
         streams = [c1.get(f"/{n}") for n in range(3)]
         s = two[0].accept()
@@ -132,12 +134,13 @@ def test_who_waits_for_room_at_a_server_that_is_drained_still_gets_it(two, foreb
         w1.cli("drain", f"app/{two[0]}", "--force", "--wait", "0", check=None)
         waiting = subprocess.Popen([binary(), "drain", f"app/{two[0]}", "--force", "-c", str(w1.config_path)], env=w1.env, stdout=subprocess.PIPE, text=True)
         for left in (2, 1, 0):
-            s.reply(a, "served")
-            c1.answer(streams[2 - left]).expect(200, "served")
+            s.reply(a, "served")                    # whichever of them that is
             if left and s.ended() == NO_ERROR:      # a drained server's connection does not rest
                 s = two[0].accept()
                 a = s.request()
-        assert waiting.wait(20) == 0
+        for stream in streams:
+            c1.answer(stream).expect(200, "served")
+        assert waiting.wait(patiently(60)) == 0
         waiting.stdout.close()
 
 
@@ -165,7 +168,7 @@ class Node:
         log = self.tmp_path / f"{self.name}.log"
         log.write_text("")
         self.process = Process(self.name, ["node", self.tmp_path / "server.js", self.port, self.name], log)
-        wait_until(lambda: "there" in self.process.log(), lambda: f"node to listen\n{self.process.log()}", 30)
+        wait_until(lambda: "there" in self.process.log(), lambda: f"node to listen\n{self.process.log()}", 60)
 
     def kill(self):
         self.process.kill()
@@ -196,11 +199,11 @@ def test_servers_that_are_drained_and_then_die_under_load_are_missed_by_nobody(t
             asker.start()
         try:
             for dying in nodes:
-                wait_until(lambda: dying.name in done[-200:], f"{dying} to be asked")
+                wait_until(lambda: dying.name in done[-200:], f"{dying} to be asked", 60)
                 w1.cli("drain", f"app/{dying}")
                 dying.kill()
                 seen = len(done)
-                wait_until(lambda: len(done) > seen + 200, "some more requests")
+                wait_until(lambda: len(done) > seen + 200, "some more requests", 60)
                 assert dying.name not in done[seen + 50:]
                 dying.start()
                 w1.cli("undrain", f"app/{dying}")
@@ -218,7 +221,7 @@ def test_servers_that_are_drained_and_then_die_under_load_are_missed_by_nobody(t
 
 @pytest.fixture
 def hedged(two, forebay):
-    return in_front_of(forebay, two, hedge={"after": "200ms", "budget": "100%"})
+    return in_front_of(forebay, two, hedge={"after": f"{AFTER_S}s", "budget": "100%"})
 
 
 def both_asked(two, clock):
@@ -300,7 +303,7 @@ def test_when_one_of_two_fails_the_other_one_is_waited_for(two, hedged, clock, w
 
 
 def test_many_that_share_a_connection_which_hangs_are_all_answered_by_the_other_one(two, forebay, clock):
-    w1 = in_front_of(forebay, two, hedge={"after": "200ms", "budget": "100%"}, balance="least_connections")
+    w1 = in_front_of(forebay, two, hedge={"after": f"{AFTER_S}s", "budget": "100%"}, balance="least_connections")
     with H2(w1.address) as c1:
         streams = [c1.get(f"/{n}") for n in range(8)]
         links, asked = {}, []

@@ -72,7 +72,7 @@ const end = error => error ? {code: error.code, details: error.details, why: err
 const say = (text, how = {}) => new Promise(got => {
 	const told = {}, call = client.say({text}, new grpc.Metadata(), how, (error, answer) => { Object.assign(told, end(error), {answer}); });
 	call.on("status", status => { told.level = status.metadata.get("level")[0]; setImmediate(() => got(told)); });
-	if (how.cancel_after) setTimeout(() => call.cancel(), how.cancel_after);
+	const look = how.cancel_when && setInterval(() => { if (how.cancel_when()) { clearInterval(look); call.cancel(); } }, 10);
 });
 const sleep = ms => new Promise(over => setTimeout(over, ms));
 (async () => { const told = await (async () => { %s })(); console.log(JSON.stringify(told)); client.close(); })();
@@ -91,12 +91,12 @@ class GrpcServer:
         script.write_text(SERVER)
         files = [] if certificate is None else [certificate.cert, certificate.key]
         self.process = Process(name, ["node", script, self.port, name, *files], directory / f"{name}.log", with_grpc())
-        wait_until(lambda: "listening" in self.log(), lambda: f"{name} to listen\n{self.process.tail()}", 30)
+        wait_until(lambda: "listening" in self.log(), lambda: f"{name} to listen\n{self.process.tail()}", 60)
 
     def log(self):
         return self.process.log()
 
-    def wait_for(self, word, timeout=20):
+    def wait_for(self, word, timeout=30):
         wait_until(lambda: word in self.log(), lambda: f"{word!r} in\n{self.process.tail()}", timeout)
 
     def on(self, *_):
