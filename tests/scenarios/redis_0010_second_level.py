@@ -1,19 +1,21 @@
 """What one instance has fetched another need not fetch, as long as they share a Redis.
 
 The origin is asked meanwhile when Redis takes its time, as it may on a busy machine: where Redis must answer, the origin
-is held.
+is held. Times are so long that what a busy machine takes meanwhile does not matter.
 """
 
 import random
 import re
+import time
 
 import pytest
 
+from stage.redis import LONG_S
 from stage.waiting import wait_until
 
 CACHED = "forebay_cache_requests_total"
 ASKED = "forebay_redis_requests_total"
-CONFIG = 'cache: {redis: {url: "@redis@", timeout: 5s}}'
+CONFIG = 'cache: {redis: {url: "@redis@", timeout: 10s}}'
 
 
 def connected(*instances):
@@ -37,13 +39,14 @@ def stored(redis, n=1):
 
 
 def test_one_fetches_and_both_serve(pair, origin, redis):
-    origin.on("GET /news").reply(200, "spring flood", cache_control="max-age=60", etag='"7"', x_extra="1")
+    origin.on("GET /news").reply(200, "spring flood", cache_control="max-age=600", etag='"7"', x_extra="1")
     w1, w2 = pair
+    began_s = time.monotonic()
     w1.get("/news").expect(200, "spring flood", x_cache_status="MISS")
     stored(redis)
     origin.hold()
     r = w2.get("/news", host=w1.address).expect(200, "spring flood", x_cache_status="HIT", etag='"7"', x_extra="1")
-    assert "detail=redis" in r.headers["cache-status"] and int(r.headers["age"]) <= 2
+    assert "detail=redis" in r.headers["cache-status"] and int(r.headers["age"]) <= 1 + time.monotonic() - began_s
     w2.wait_metric(CACHED, 1, status="HIT", tier="redis")
     w2.get("/news", host=w1.address).expect(200, "spring flood", x_cache_status="HIT")          # from memory now
     w2.wait_metric(CACHED, 1, status="HIT", tier="memory")
@@ -65,42 +68,44 @@ def test_its_memory_is_told(pair, origin, redis, clock):
     told.n = 0
 
     redis.limit_memory("64mb")
-    wait_until(told, lambda: f"what Redis says: {memory()}, at most {limit()}")
+    wait_until(told, lambda: f"what Redis says: {memory()}, at most {limit()}", LONG_S)
 
 
 def test_what_is_older_than_memory_may_keep_it_is_used_and_kept_so_long_from_then_on(origin, forebay, redis, clock):
-    origin.on("GET /news").reply(200, "one", cache_control="max-age=3600").reply(200, "two")
-    w1, w2 = [forebay('cache: {redis: {url: "@redis@", timeout: 5s, memory_life: 1m}}', app=origin, redis=redis) for _ in range(2)]
+    origin.on("GET /news").reply(200, "one", cache_control="max-age=36000").reply(200, "two")
+    w1, w2 = [forebay('cache: {redis: {url: "@redis@", timeout: 10s, memory_life: 10m}}', app=origin, redis=redis) for _ in range(2)]
     connected(w1, w2)
     w1.get("/news", host="a").expect(200, "one")
     stored(redis)
-    clock.advance(400)
+    clock.advance(4000)
     w2.wait_redis()
     with origin.hold():
         w2.get("/news", host="a").expect(200, "one", x_cache_status="HIT", cache_status=re.compile("detail=redis"))
-        clock.advance(55)
-        w2.get("/news", host="a").expect(200, "one", x_cache_status="HIT", cache_status=re.compile(r"hit; ttl=\d$"))
-        clock.advance(10)
+        clock.advance(500)
+        w2.get("/news", host="a").expect(200, "one", x_cache_status="HIT", cache_status=re.compile(r"hit; ttl=(100|\d\d)$"))
+        clock.advance(110)
         w2.wait_redis()
         w2.get("/news", host="a").expect(200, "one", x_cache_status="HIT", cache_status=re.compile("detail=redis"))
 
 
 def test_age_and_life_go_on(pair, origin, redis, clock):
-    origin.on("GET /news").reply(200, "one", cache_control="max-age=60")
+    origin.on("GET /news").reply(200, "one", cache_control="max-age=600")
     w1, w2 = pair
+    began_s = time.monotonic()
     w1.get("/news", host="a").expect(200, "one")
     stored(redis)
-    clock.advance(40)
+    clock.advance(400)
     w2.wait_redis()
     with origin.hold():
-        assert 40 <= int(w2.get("/news", host="a").expect(200, "one", x_cache_status="HIT").headers["age"]) <= 42
-    origin.on("GET /news").reply(200, "two", cache_control="max-age=60")
-    clock.advance(25)
+        age_s = int(w2.get("/news", host="a").expect(200, "one", x_cache_status="HIT").headers["age"])
+    assert 400 <= age_s <= 401 + time.monotonic() - began_s
+    origin.on("GET /news").reply(200, "two", cache_control="max-age=600")
+    clock.advance(201)
     w2.get("/news", host="a").expect(200, "two")
 
 
 def test_it_outlives_a_restart(origin, forebay, redis):
-    origin.on("GET /news").reply(200, "spring flood", cache_control="max-age=60")
+    origin.on("GET /news").reply(200, "spring flood", cache_control="max-age=600")
     w1 = forebay(CONFIG, app=origin, redis=redis)
     connected(w1)
     w1.get("/news").expect(200)
@@ -114,7 +119,7 @@ def test_it_outlives_a_restart(origin, forebay, redis):
 def test_variants_keep_apart(pair, origin, redis):
     def speak(exchange):
         text = f"in {exchange.request.headers.get('Accept-Language')}"
-        exchange.head(200, [("Content-Length", len(text)), ("Vary", "Accept-Language"), ("Cache-Control", "max-age=60")])
+        exchange.head(200, [("Content-Length", len(text)), ("Vary", "Accept-Language"), ("Cache-Control", "max-age=600")])
         exchange.send(text)
     origin.on("GET /news").do(speak)
     w1, w2 = pair
@@ -131,7 +136,7 @@ def test_bytes_of_all_kinds_and_sizes(pair, origin, redis):
     rng = random.Random(7)
     bodies = {f"/{n}": rng.randbytes(n) if n % 2 else b"text and more text. " * (n // 20) for n in (0, 1, 100, 1023, 1024, 9001, 65536, 200001, 3000000)}
     for target, body in bodies.items():
-        origin.on(f"GET {target}").reply(200, body, cache_control="max-age=60", content_type="text/plain" if len(body) % 2 == 0 else "image/x")
+        origin.on(f"GET {target}").reply(200, body, cache_control="max-age=600", content_type="text/plain" if len(body) % 2 == 0 else "image/x")
     w1, w2 = pair
     for target in bodies:
         w1.get(target, host="a").expect(200, bodies[target])
@@ -143,9 +148,9 @@ def test_bytes_of_all_kinds_and_sizes(pair, origin, redis):
 
 def test_what_is_private_never_gets_there(pair, origin, redis):
     origin.on("GET /mine").reply(200, "x", cache_control="private, max-age=60")
-    origin.on("GET /cookie").reply(200, "x", cache_control="max-age=60", set_cookie="a=1")
-    origin.on("GET /known").reply(200, "x", cache_control="max-age=60")
-    origin.on("GET /kept").reply(200, "x", cache_control="max-age=60")
+    origin.on("GET /cookie").reply(200, "x", cache_control="max-age=600", set_cookie="a=1")
+    origin.on("GET /known").reply(200, "x", cache_control="max-age=600")
+    origin.on("GET /kept").reply(200, "x", cache_control="max-age=600")
     w1, _ = pair
     for target, fields in (("/mine", {}), ("/cookie", {}), ("/known", {"authorization": "x"}), ("/kept", {})):
         w1.get(target, **fields).expect(200)
@@ -155,9 +160,9 @@ def test_what_is_private_never_gets_there(pair, origin, redis):
 
 
 def test_prefixes_keep_sites_apart(origin, forebay, redis):
-    origin.on("GET /news").reply(200, "x", cache_control="max-age=60")
-    w1 = forebay('cache: {redis: {url: "@redis@", prefix: one, timeout: 5s}}', app=origin, redis=redis)
-    w2 = forebay('cache: {redis: {url: "@redis@", prefix: two, timeout: 5s}}', app=origin, redis=redis)
+    origin.on("GET /news").reply(200, "x", cache_control="max-age=600")
+    w1 = forebay('cache: {redis: {url: "@redis@", prefix: one, timeout: 10s}}', app=origin, redis=redis)
+    w2 = forebay('cache: {redis: {url: "@redis@", prefix: two, timeout: 10s}}', app=origin, redis=redis)
     connected(w1, w2)
     for w in (w1, w2):
         w.get("/news", host="a").expect(200, x_cache_status="MISS")
@@ -203,9 +208,9 @@ def test_nor_what_another_instance_had_put_there(origin, forebay, redis):
 
 
 def test_a_shared_secret_is_needed_to_be_believed(origin, forebay, redis):
-    origin.on("GET /news").reply(200, "x", cache_control="max-age=60")
+    origin.on("GET /news").reply(200, "x", cache_control="max-age=600")
     w1 = forebay(CONFIG, app=origin, redis=redis)
-    w2 = forebay('cache: {redis: {url: "@redis@", timeout: 5s, secret: sixteen-bytes-at-least}}', app=origin, redis=redis)
+    w2 = forebay('cache: {redis: {url: "@redis@", timeout: 10s, secret: sixteen-bytes-at-least}}', app=origin, redis=redis)
     connected(w1, w2)
     w1.get("/news", host="a").expect(200)
     stored(redis)
@@ -213,7 +218,7 @@ def test_a_shared_secret_is_needed_to_be_believed(origin, forebay, redis):
 
 
 def test_what_a_query_found_is_shared_by_its_content(pair, origin, redis):
-    rule = origin.on("QUERY /search").reply(200, "found", cache_control="max-age=60")
+    rule = origin.on("QUERY /search").reply(200, "found", cache_control="max-age=600")
     w1, w2 = pair
     w1.request("QUERY", "/search", "a", content_type="a/b", host="shop.test").expect(200, "found")
     stored(redis)
@@ -223,8 +228,8 @@ def test_what_a_query_found_is_shared_by_its_content(pair, origin, redis):
 
 
 def test_what_answers_many_queries_is_kept_in_memory_alone(pair, origin, redis):
-    origin.on("GET /page").reply(200, "page", cache_control="max-age=60", no_vary_search='params=("a")')
-    origin.on("GET /other").reply(200, "other", cache_control="max-age=60")
+    origin.on("GET /page").reply(200, "page", cache_control="max-age=600", no_vary_search='params=("a")')
+    origin.on("GET /other").reply(200, "other", cache_control="max-age=600")
     w1, w2 = pair
     w1.get("/page?a=1", host="shop.test").expect(200, "page")
     w1.get("/page?a=2", host="shop.test").expect(200, x_cache_status="HIT")

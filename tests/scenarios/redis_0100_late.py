@@ -6,7 +6,7 @@ from stage.waiting import wait_until
 SITE = {"host": "a.test"}               # the same for both instances
 REDIS = """
     workers: 1
-    cache: {redis: {url: "@redis@", timeout: 5s}}
+    cache: {redis: {url: "@redis@", timeout: 10s}}
 """
 
 

@@ -1,5 +1,7 @@
 """Instances that share a Redis fetch in turns where they are told to: one asks the origin, the others take what it wrote."""
 
+import re
+
 import pytest
 
 from stage.gate import Gate
@@ -14,7 +16,7 @@ LOCKS = "forebay_fetch_locks_total"
 @pytest.fixture
 def trio(origin, forebay, redis):
     def make(lock="30s", more="", n=3):
-        config = f'cache: {{redis: {{url: "@redis@", timeout: 5s, fetch_lock: {lock}}}}}\nworkers: 2\n{more}'
+        config = f'cache: {{redis: {{url: "@redis@", timeout: 10s, fetch_lock: {lock}}}}}\nworkers: 2\n{more}'
         instances = [forebay(config, app=origin, redis=redis) for _ in range(n)]
         for w in instances:
             w.wait_redis()
@@ -28,6 +30,15 @@ def crowd(w, n, target="/news"):
 
 def all_ride(w, n):
     w.wait_metric("forebay_flights_total", n, role="ride")
+
+
+def waits_for_the_lock(redis):
+    """Somebody looks again and again whether it is gone."""
+    def looks():
+        told = re.search(r"cmdstat_get:calls=(\d+)", redis.cli("INFO", "commandstats"))
+        return int(told[1]) if told else 0
+    before = looks()
+    wait_until(lambda: looks() >= before + 2, "somebody to look at the lock")
 
 
 def lock_is_there(redis):
@@ -125,6 +136,7 @@ def one_is_late(two, origin, redis):
     lock_is_there(redis)
     c2 = crowd(w2, 3)
     all_ride(w2, 2)
+    waits_for_the_lock(redis)
     return w1, w2, first, c1, c2
 
 

@@ -5,13 +5,14 @@ import threading
 import pytest
 
 from stage.client import together
+from stage.redis import LONG_S
 from stage.waiting import wait_until
 
 SITE = {"host": "a.test"}
 CONFIG = """
     workers: 1
     cache:
-      redis: {url: "@redis@", timeout: 500ms@STATE@}
+      redis: {url: "@redis@", timeout: 10s@STATE@}
     routes:
       - match: GET /page/{id}
         cache: {ttl: 10m, tags: ["page:{id}"]}
@@ -29,7 +30,7 @@ class Site:
         config = CONFIG.replace("@STATE@", f', state_url: "{state}"' if state else "")
         self.daemons = [forebay(config, app=origin, redis=redis) for _ in range(2)]
         for w in self.daemons:
-            w.wait_redis(30)
+            w.wait_redis(LONG_S)
 
     def show(self, exchange):
         text = f"version {self.versions.get(exchange.request.path, 1)}"
@@ -60,21 +61,22 @@ class Site:
         wait_until(lambda: self.read(1, n).text == wanted, "the purge to reach the other instance")
 
 
-@pytest.mark.patience(120)
+@pytest.mark.patience(240)
 def test_purges_reach_the_other_before_during_and_after_a_fail_over(origin, forebay, watched):
     site = Site(origin, forebay, watched)
     site.must_reach_the_other(1)
     site.stands(2)
-    watched.master.kill()
+    watched.kill_master()
+    site.daemons[0].wait_metric("forebay_purgelog_connected", 0)
     assert site.write(2) == "journalled"
     watched.wait_promoted()
     for w in site.daemons:
-        w.wait_redis(40)
+        w.wait_redis(LONG_S)
     wait_until(lambda: site.read(1, 2).text == "version 2", "what was journalled meanwhile")
     site.must_reach_the_other(3)
 
 
-@pytest.mark.patience(120)
+@pytest.mark.patience(240)
 def test_no_purge_is_lost_while_the_logs_slot_moves(origin, forebay, cluster):
     site = Site(origin, forebay, cluster)
     site.must_reach_the_other(0)
@@ -93,21 +95,21 @@ def test_no_purge_is_lost_while_the_logs_slot_moves(origin, forebay, cluster):
 
     def move():
         try:
-            wait_until(lambda: len(written) > 5, "writers under way")
+            wait_until(lambda: len(written) > 5, "writers under way", LONG_S)
             new.cli("CLUSTER", "SETSLOT", slot, "IMPORTING", old.cli("CLUSTER", "MYID"))
             old.cli("CLUSTER", "SETSLOT", slot, "MIGRATING", new.cli("CLUSTER", "MYID"))
             while keys := old.cli("CLUSTER", "GETKEYSINSLOT", slot, 100):
-                old.cli("MIGRATE", "127.0.0.1", new.port, "", 0, 5000, "KEYS", *keys)
+                old.cli("MIGRATE", "127.0.0.1", new.port, "", 0, 30000, "KEYS", *keys)
             for node in cluster.nodes:
                 node.cli("CLUSTER", "SETSLOT", slot, "NODE", new.cli("CLUSTER", "MYID"))
             seen = len(written)
-            wait_until(lambda: len(written) > seen + 5, "writers going on")
+            wait_until(lambda: len(written) > seen + 5, "writers going on", LONG_S)
         finally:
             over.set()
-    together(write, move)
+    together(write, move, timeout=150)
     assert "{forebay}:log" in new.keys()
     for w in site.daemons:
-        w.wait_redis(30)
+        w.wait_redis(LONG_S)
     for n in written:
         wait_until(lambda: site.read(1, n).text == "version 2", f"purge {n} of {len(written)} to reach the other instance")
     site.must_reach_the_other(0)

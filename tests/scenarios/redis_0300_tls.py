@@ -3,6 +3,7 @@
 import pytest
 
 from stage.certs import Authority
+from stage.waiting import wait_until
 
 UP = "forebay_redis_up"
 HIT = "forebay_redis_requests_total"
@@ -16,7 +17,7 @@ def secure(redises, certs):
 
 
 def config(url, more=""):
-    return f'workers: 1\ncache: {{redis: {{url: "{url}", timeout: 5s{more}}}}}'
+    return f'workers: 1\ncache: {{redis: {{url: "{url}", timeout: 10s{more}}}}}'
 
 
 def put_and_found(origin, forebay, url):
@@ -33,11 +34,15 @@ def put_and_found(origin, forebay, url):
     return w1
 
 
+def all_are_up(metrics, node):
+    return metrics.sum("forebay_redis_node_connections_up", node=node) == metrics.sum("forebay_redis_node_connections", node=node) > 0
+
+
 def test_a_redis_that_speaks_tls_is_used(origin, forebay, secure, certs):
     redis = secure("127.0.0.1")
     w1 = put_and_found(origin, forebay, f"rediss://{redis.address}/0?ca={certs.cert}")
     node = redis.address
-    assert w1.metric("forebay_redis_node_connections_up", node=node) == w1.metric("forebay_redis_node_connections", node=node)
+    wait_until(lambda: all_are_up(w1.metrics(), node), "all connections to be up")
     assert w1.metric("forebay_redis_node_commands_total", node=node, result="answered") > 0
     assert w1.metric("forebay_redis_node_command_duration_seconds_count", node=node) > 0
 

@@ -10,7 +10,7 @@ OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations.md"
 ASKED = "forebay_redis_requests_total"
 CONFIG = """
     workers: 1
-    cache: {redis: {url: "redis://forebay:s%40crt@@place@", timeout: 5s, fetch_lock: 2s}}
+    cache: {redis: {url: "redis://forebay:s%40crt@@place@", timeout: 10s, fetch_lock: 2s}}
     rate_limits: {one: {scope: shared, key: "header:X-Key", algorithm: sliding_window, limit: 100, window: 60s}}
     routes:
       - {match: /limited, rate_limit: one, respond: 204}

@@ -4,6 +4,8 @@ import ssl
 import subprocess
 from pathlib import Path
 
+from stage.waiting import patiently
+
 
 class Authority:
     def __init__(self, directory):
@@ -34,7 +36,7 @@ class Authority:
 
     @staticmethod
     def _openssl(*words):
-        subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, timeout=60)
+        subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, timeout=patiently(60))
 
 
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")

@@ -9,11 +9,14 @@
 import shutil
 import signal
 import socket
+import time
 from pathlib import Path
 
 from stage.process import Process
 from stage.waiting import USUAL_S, deadline_in, patiently, ports, wait_until
 from stage.wire import Reader, as_bytes
+
+LONG_S = 60                             # for what takes several connections, and a busy machine
 
 
 class RedisError(Exception):
@@ -47,7 +50,7 @@ class Redis:
     def start(self):
         self._forget_connection()
         self.process = Process(self.name, self.command(), self.directory / "redis.log", cwd=self.directory)
-        wait_until(self._is_up, lambda: f"redis-server\n{self.process.tail()}")
+        wait_until(self._is_up, lambda: f"redis-server\n{self.process.tail()}", LONG_S)
 
     def command(self):
         return ["redis-server", *self.options]
@@ -108,6 +111,15 @@ class Redis:
     def flush(self):
         self.cli("FLUSHALL")
 
+    def purges(self, prefix="forebay"):
+        """The newest number of the purge log that instances share."""
+        return int(self.cli("HGET", f"{{{prefix}}}:log:state", "last") or 0)
+
+    def holds(self, *parts, kind="o"):
+        """Whether a short response that is kept here has all these in it."""
+        values = [self.cli("GET", key) or "" for key in self.keys(f"*:{kind}:*")]
+        return any(all(as_bytes(part) in as_bytes(value) for part in parts) for value in values)
+
     def limit_memory(self, size, policy="noeviction"):
         self.cli("CONFIG", "SET", "maxmemory-policy", policy)
         self.cli("CONFIG", "SET", "maxmemory", size)
@@ -137,6 +149,31 @@ class Redis:
             self.process.resume()
             self.process.signal(signal.SIGKILL)
             self.process.wait_exit()
+
+
+def let_time_pass(clock, is_back, what):
+    """Until is_back(), with steps of the clock past every pause between two attempts. An attempt under way is overdue after such a
+    step: each is given some seconds of the machine's own time before the next."""
+    stepped_s = time.monotonic()
+
+    def looks():
+        nonlocal stepped_s
+        if is_back():
+            return True
+        if time.monotonic() - stepped_s > patiently(2):
+            clock.advance(6)
+            stepped_s = time.monotonic()
+        return False
+    wait_until(looks, what, LONG_S)
+
+
+def caught_up(redis, *instances, prefix="forebay"):
+    """All that was purged is in the shared log, and each of these has applied it."""
+    for w in instances:
+        w.wait_metric("forebay_purgelog_pending", 0)
+    last = redis.purges(prefix)
+    for w in instances:
+        w.wait_metric("forebay_purgelog_applied", lambda applied: applied >= last)
 
 
 def _text(data):

@@ -7,7 +7,7 @@
 
 import subprocess
 
-from stage.redis import Redis
+from stage.redis import LONG_S, Redis
 from stage.waiting import patiently, ports, wait_until
 from stage.wire import Hangup
 
@@ -25,9 +25,14 @@ class Sentinel(Redis):
     def __init__(self, directory, master, quorum, name="sentinel"):
         self.config, self.master = directory / "sentinel.conf", master
         self.config.write_text(f"sentinel monitor mymaster 127.0.0.1 {master.port} {quorum}\n"
-                               "sentinel down-after-milliseconds mymaster 300\n"
+                               "sentinel down-after-milliseconds mymaster 60000\n"
                                "sentinel failover-timeout mymaster 4000\n")
         super().__init__(directory, name=name)
+        self.cli("SENTINEL", "DEBUG", "TILT-TRIGGER", 60000)        # that it was held up is no reason to stand still for long
+
+    def watch_closely(self):
+        """From here on it takes a master that is silent for a moment for dead, as a busy machine makes one that is not."""
+        self.cli("SENTINEL", "SET", "mymaster", "down-after-milliseconds", 300)
 
     def command(self):
         return ["redis-server", self.config, "--sentinel", "--port", self.port, "--bind", "127.0.0.1", "--dir", self.directory]
@@ -45,12 +50,12 @@ class Watched:
         fast = ("--repl-diskless-sync-delay", 0, "--repl-ping-replica-period", 1)
         self.master = redises(*fast)
         self.replica = redises(*fast, "--replicaof", "127.0.0.1", self.master.port)
-        wait_until(lambda: self.replica.cli("ROLE")[3] == "connected", "the replica to follow its master")
+        wait_until(lambda: self.replica.cli("ROLE")[3] == "connected", "the replica to follow its master", LONG_S)
         self.sentinels = [Sentinel(make_directory(f"sentinel{n}"), self.master, 2, name=f"sentinel{n}") for n in (1, 2, 3)]
 
     def wait_ready(self):
         wait_until(lambda: all(s.told()["num-other-sentinels"] == "2" and s.told()["num-slaves"] == "1" for s in self.sentinels),
-                   lambda: f"the sentinels to know each other: {[s.told() for s in self.sentinels]}", 30)
+                   lambda: f"the sentinels to know each other: {[s.told() for s in self.sentinels]}", LONG_S)
         return self
 
     @property
@@ -61,11 +66,16 @@ class Watched:
         return self.url
 
     def fail_over(self):
-        self.master.kill()
+        self.kill_master()
         self.wait_promoted()
 
+    def kill_master(self):
+        self.master.kill()
+        for sentinel in self.sentinels:
+            sentinel.watch_closely()
+
     def wait_promoted(self):
-        wait_until(lambda: self.ask_replica("ROLE")[0] == "master", "the replica to become the master", 30)
+        wait_until(lambda: self.ask_replica("ROLE")[0] == "master", "the replica to become the master", LONG_S)
 
     def ask_replica(self, *words):
         """A server that changes its part drops its clients."""
@@ -87,7 +97,7 @@ class Cluster:
         self.nodes = [redises("--cluster-enabled", "yes", "--cluster-port", ports.free(), "--cluster-node-timeout", 60000,
                               "--cluster-require-full-coverage", "no", *options) for _ in range(count)]
         _redis_cli("--cluster", "create", *[n.address for n in self.nodes], "--cluster-yes")
-        wait_until(lambda: all("cluster_state:ok" in n.cli("CLUSTER", "INFO") for n in self.nodes), "the cluster to stand", 30)
+        wait_until(lambda: all("cluster_state:ok" in n.cli("CLUSTER", "INFO") for n in self.nodes), "the cluster to stand", LONG_S)
 
     @property
     def url(self):
