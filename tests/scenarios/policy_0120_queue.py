@@ -7,7 +7,7 @@ from stage.waiting import wait_until
 DECIDED = "forebay_ratelimit_decisions_total"
 
 
-def queued(rest, key="client", limit=1, window="60s"):
+def queued(rest, key="client", limit=1, window="10m"):
     return f"""
         rate_limits:
           one: {{algorithm: fixed_window, limit: {limit}, window: {window}, key: "{key}", {rest}}}
@@ -43,7 +43,7 @@ def test_the_oldest_goes_first(line, origin, clock):
     for name in "abc":
         stand.join(name)
     for n in range(3):
-        clock.advance(61)
+        clock.advance(601)
         stand.clients[n].answer().expect(200)
         assert [r.path for r in origin.requests] == ["/0", "/a", "/b", "/c"][:n + 2]
     stand.w1.wait_metric(DECIDED, 3, limit="one", decision="granted")
@@ -55,7 +55,7 @@ def test_the_newest_goes_first_where_the_limit_says_so(line, origin, clock):
     c = stand.join("c")
     a.answer().expect(429)                                  # displaced by c
     for client, name in ((c, "/c"), (b, "/b")):
-        clock.advance(61)
+        clock.advance(601)
         client.answer().expect(200)
         assert origin.last().path == name
 
@@ -64,15 +64,15 @@ def test_what_the_queue_cannot_hold_is_refused_at_once(line):
     stand = line("queue: 2, queue_timeout: 1h")
     stand.join("a"), stand.join("b")
     r = stand.w1.get("/c").expect(429)
-    assert 120 <= int(r.headers["retry-after"]) <= 180      # behind the two who wait
+    assert 1200 <= int(r.headers["retry-after"]) <= 1800     # behind the two who wait
 
 
 def test_nobody_waits_longer_than_the_timeout(line, clock, origin):
-    stand = line("queue: 2, queue_timeout: 10s")
+    stand = line("queue: 2, queue_timeout: 2m")
     a = stand.join("a")
-    clock.advance(11)
+    clock.advance(121)
     r = a.answer().expect(429)
-    assert 40 <= int(r.headers["retry-after"]) <= 50
+    assert 400 <= int(r.headers["retry-after"]) <= 480
     stand.w1.wait_metric(DECIDED, 1, limit="one", decision="queue_timeout")
     assert origin.count() == 1
 
@@ -83,9 +83,9 @@ def test_who_leaves_the_queue_gives_his_place_away(line, clock, origin):
     a.reset()
     stand.w1.wait_metric(DECIDED, 1, limit="one", decision="cancelled")
     c = stand.join("c")                                     # there is room again
-    clock.advance(61)
+    clock.advance(601)
     b.answer().expect(200)
-    clock.advance(61)
+    clock.advance(601)
     c.answer().expect(200)
     assert [r.path for r in origin.requests] == ["/0", "/b", "/c"]
 
@@ -107,7 +107,7 @@ def test_a_crowd_on_all_workers_passes_in_windows(origin, forebay, clock):
     for n in (10, 20, 30, 40):
         w1.wait_metric("forebay_http_requests_total", n, code="200")    # answered, or the clock would run past the origin's time-out
         assert origin.count() == n
-        clock.advance(61)
+        clock.advance(601)
     statuses = [c.answer().status for c in clients]
     assert statuses.count(200) == 40 and statuses.count(429) == 5
 
@@ -120,11 +120,11 @@ def test_a_crowd_that_leaves_while_it_is_served(forebay, clock):
         if n % 2:
             c.reset()
         if n == 40:
-            clock.advance(61)
+            clock.advance(601)
     w1.wait_metric("forebay_http_requests_ended_total", lambda gone: gone > 0, end="client_gone")
     for _ in range(3):
         before = w1.metric(DECIDED, decision="granted")
-        clock.advance(61)
+        clock.advance(601)
         wait_until(lambda: w1.metric(DECIDED, decision="granted") + w1.metric(DECIDED, decision="cancelled") >= 60
                    or w1.metric(DECIDED, decision="granted") >= before + 20, "the next window")
     for c in clients[::2]:

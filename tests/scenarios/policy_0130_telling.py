@@ -14,7 +14,7 @@ def site(origin, forebay):
     def begin(more=""):
         return forebay("""
             rate_limits:
-              api: {algorithm: fixed_window, limit: 3, window: 1m}
+              api: {algorithm: fixed_window, limit: 3, window: 10m}
               day: {algorithm: fixed_window, limit: 1000, window: 24h}
             routes:
               - {match: /one, rate_limit: api}
@@ -24,23 +24,27 @@ def site(origin, forebay):
     return begin
 
 
+def left_s(answer, remaining):
+    return int(re.search(rf'"api";r={remaining};t=(\d+)', answer.headers["ratelimit"])[1])
+
+
 def test_the_fields_of_the_draft(site, clock):
     w1 = site()
     r = w1.get("/two").expect(200)
-    assert re.search(r'"api";q=3;w=60', r.headers["ratelimit-policy"]) and re.search(r'"day";q=1000;w=86400', r.headers["ratelimit-policy"])
-    assert re.search(r'"api";r=2;t=(59|60)', r.headers["ratelimit"]) and re.search(r'"day";r=999', r.headers["ratelimit"])
-    clock.advance(20)
+    assert re.search(r'"api";q=3;w=600', r.headers["ratelimit-policy"]) and re.search(r'"day";q=1000;w=86400', r.headers["ratelimit-policy"])
+    assert 500 < left_s(r, 2) <= 600 and re.search(r'"day";r=999', r.headers["ratelimit"])
+    clock.advance(200)
     r = w1.get("/one").expect(200)
-    assert re.search(r'"api";r=1;t=(38|39|40)', r.headers["ratelimit"]) and "day" not in r.headers["ratelimit"]
+    assert 300 < left_s(r, 1) <= 400 and "day" not in r.headers["ratelimit"]
 
 
 def test_how_long_to_stay_away(site, clock):
     w1 = site()
     for _ in range(3):
         w1.get("/one").expect(200)
-    clock.advance(20)
+    clock.advance(200)
     wait = int(w1.get("/one").expect(429).headers["retry-after"])
-    assert 38 <= wait <= 40
+    assert 300 < wait <= 400
     clock.advance(wait)                                     # who does as he is told is let in
     w1.get("/one").expect(200)
 
@@ -50,7 +54,7 @@ def test_how_long_to_stay_away(site, clock):
 def test_other_spellings(origin, forebay, style, names):
     w1 = forebay(f"""
         ratelimit_headers: {style}
-        rate_limits: {{one: {{algorithm: fixed_window, limit: 1, window: 1m}}}}
+        rate_limits: {{one: {{algorithm: fixed_window, limit: 1, window: 10m}}}}
         routes: [{{match: /**, rate_limit: one, respond: 204}}]
     """)
     for status in (204, 429):
