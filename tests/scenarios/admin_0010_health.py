@@ -45,14 +45,14 @@ def test_one_request_is_seen_from_every_side(origin, forebay):
     w1.get("/news").expect(200, x_cache_status="HIT")
 
     w1.wait_metric("forebay_http_requests_total", 2)
-    assert w1.metric("forebay_cache_requests_total", status="MISS", tier="origin") == 1
-    assert w1.metric("forebay_cache_requests_total", status="HIT", tier="memory") == 1
-    assert w1.metric("forebay_http_request_duration_seconds_count", status="HIT") == 1
-    assert w1.metric("forebay_http_request_duration_seconds_bucket", status="HIT", le="+Inf") == 1
-    assert w1.metric("forebay_origin_duration_seconds_count") == 1
-    assert w1.metric("forebay_http_requests_ended_total", end="done") == 2
-    assert w1.metric("forebay_upstream_requests_total", upstream="app", server=str(origin)) == 1
-    assert w1.metric("forebay_cache_objects") == 1
+    w1.wait_metric("forebay_cache_requests_total", 1, status="MISS", tier="origin")
+    w1.wait_metric("forebay_cache_requests_total", 1, status="HIT", tier="memory")
+    w1.wait_metric("forebay_http_request_duration_seconds_count", 1, status="HIT")
+    w1.wait_metric("forebay_http_request_duration_seconds_bucket", 1, status="HIT", le="+Inf")
+    w1.wait_metric("forebay_origin_duration_seconds_count", 1)
+    w1.wait_metric("forebay_http_requests_ended_total", 2, end="done")
+    w1.wait_metric("forebay_upstream_requests_total", 1, upstream="app", server=str(origin))
+    w1.wait_metric("forebay_cache_objects", 1)
 
 
 def test_the_token_guards_all_but_health(origin, forebay):

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 
 import pytest
 
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.patience(240)
 ASKED = "forebay_redis_requests_total"
 LIMIT_UP = "forebay_ratelimit_redis_up"
 LIMIT_ASKED = "forebay_ratelimit_redis_requests_total"
+DECIDED = "forebay_ratelimit_decisions_total"
 SENT = "forebay_redis_node_commands_total"
 CONFIG = 'workers: 1\ncache: {redis: {url: "@redis@", timeout: 10s}}'
 LIMITED = """
@@ -138,7 +140,7 @@ def test_shared_limits_hold_while_slots_move(forebay, cluster):
     two = [forebay(LIMITED, redis=cluster) for _ in range(2)]
     for w in two:
         w.wait_metric(LIMIT_UP, 1)
-    over, passed = threading.Event(), {}
+    over, passed, slow = threading.Event(), {}, []
 
     def ask(w):
         def play():
@@ -146,7 +148,10 @@ def test_shared_limits_hold_while_slots_move(forebay, cluster):
             with w.client() as c:
                 while not over.is_set():
                     for _ in range(8):
+                        began_s = time.monotonic()
                         status = c.get("/", x_key=f"key{n}").status
+                        if time.monotonic() - began_s > 0.5:
+                            slow.append(n)                  # the machine stood still, and so may have what this one waited for
                         assert status in (204, 429)
                         passed.setdefault(n, []).append(status)
                     n += 1
@@ -158,8 +163,12 @@ def test_shared_limits_hold_while_slots_move(forebay, cluster):
         finally:
             over.set()
     together(ask(two[0]), ask(two[1]), reshard, timeout=150)
-    for w in two:
-        for result in ("timeout", "lost", "error"):
-            assert w.metric(LIMIT_ASKED, result=result) == 0
-    assert max(statuses.count(204) for statuses in passed.values()) == 10
+
+    def counted(result):
+        return sum(w.metric(LIMIT_ASKED, result=result) for w in two)
+    assert counted("error") == 0 and counted("timeout") + counted("lost") <= len(slow)
+    by_share = sum(w.metric(DECIDED, decision="by_share") for w in two)
+    assert slow or by_share == 0
+    if by_share == 0:
+        assert max(statuses.count(204) for statuses in passed.values()) == 10
     assert len(passed) > 10

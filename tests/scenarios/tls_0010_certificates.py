@@ -4,12 +4,13 @@ import os
 import re
 import shutil
 import ssl
+import subprocess
 import threading
 
 import pytest
 
 from stage.peers import run, tool
-from stage.waiting import wait_until
+from stage.waiting import patiently, wait_until
 
 EXPIRY, RELOADS, SHAKEN = ("forebay_tls_certificate_expiry_seconds", "forebay_tls_certificate_reloads_total",
                            "forebay_tls_handshakes_total")
@@ -29,6 +30,29 @@ def shown(w1, name=None, *words):
     """The subject of the certificate that a client gets who asks for name."""
     asks = ("-servername", name) if name else ("-noservername",)
     return re.search(r"subject=CN = (\S+)", s_client(w1, *asks, *words).out)[1]
+
+
+def renegotiates(w1):
+    """What a client hears that asks for a new handshake, and stays until it has heard."""
+    child = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{w1.port()}", "-tls1_2"], text=True, errors="replace",
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    late = threading.Timer(patiently(60), child.kill)
+    late.start()
+    try:
+        child.stdin.write("R\n")
+        child.stdin.flush()
+        return child.stdout.read()
+    finally:
+        late.cancel()
+        child.kill()
+        child.wait()
+        child.stdin.close()
+        child.stdout.close()
+
+
+def becomes(w1, wanted):
+    """Each handshake from now on shows that certificate, or any but that: who began before it was in use is done."""
+    wait_until(lambda: wanted(serial(w1)), "another certificate to be shown")
 
 
 def serial(w1):
@@ -91,8 +115,8 @@ def test_what_is_old_or_dangerous_is_not_spoken(origin, forebay, pair):
                 ("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256")):
         assert s_client(w1, *old).code != 0
     assert "Max Early Data: 0" in s_client(w1, "-ign_eof", feed="GET / HTTP/1.0\r\n\r\n").out
-    again = s_client(w1, "-tls1_2", feed="R\n")
-    assert "RENEGOTIATING" in again.err and "no renegotiation" in again.err
+    again = renegotiates(w1)
+    assert "RENEGOTIATING" in again and "no renegotiation" in again
 
 
 def test_renewed_files_are_shown_without_a_reload(origin, forebay, pair):
@@ -105,8 +129,8 @@ def test_renewed_files_are_shown_without_a_reload(origin, forebay, pair):
     assert 29 * 86400 < w1.metric(EXPIRY, certificate=str(old.cert)) <= 30 * 86400
     replace(old, new)
     w1.wait_metric(RELOADS, 1, result="renewed")
-    assert serial(w1) != before
-    assert w1.metric(EXPIRY, certificate=str(old.cert)) > 59 * 86400
+    becomes(w1, lambda now: now != before)
+    w1.wait_metric(EXPIRY, lambda left_s: left_s > 59 * 86400, certificate=str(old.cert))
     assert w1.metric("forebay_config_generation") == 1
     c1.get("/").expect()
     assert c1.connections == 1                  # who was there stays there
@@ -129,12 +153,12 @@ def test_a_bad_pair_never_takes_the_place_of_a_good_one(origin, forebay, pair, s
     w1 = forebay(listen(old), app=origin)
     before = serial(w1)
     spoil(old, new)
-    w1.wait_metric(RELOADS, 1, result="failed")
+    w1.wait_metric(RELOADS, lambda n: n >= 1, result="failed")      # more where a file was seen half written
     w1.wait_log(rf"listen \S+: .*({says}).*the certificates in use are kept")
     assert serial(w1) == before
     replace(old, new)
     w1.wait_metric(RELOADS, 1, result="renewed")
-    assert serial(w1) != before
+    becomes(w1, lambda now: now != before)
 
 
 def test_a_certificate_that_has_run_out_takes_nobodys_place(origin, forebay, pair, certs, clock):
@@ -176,11 +200,11 @@ class Crowd:
         """Until each of them has asked again, from beginning to end."""
         for _ in range(2):
             before = list(self.asked)
-            wait_until(lambda: self.failures or all(now > then for now, then in zip(self.asked, before)), "everybody to ask again", 30)
+            wait_until(lambda: self.failures or all(now > then for now, then in zip(self.asked, before)), "everybody to ask again", 60)
 
 
 @pytest.mark.tsan
-@pytest.mark.patience(90)
+@pytest.mark.patience(300)
 def test_no_request_is_lost_while_certificates_change_under_load(origin, forebay, pair):
     """By HTTP/1 and HTTP/2, on connections that stay and on new ones, over three changes and a reload."""
     origin.on("GET /news").reply(200, "spring flood", cache_control="max-age=600")
@@ -208,7 +232,7 @@ def test_no_request_is_lost_while_certificates_change_under_load(origin, forebay
     with Crowd(by_http1, by_http1, by_http2, on_one_connection) as crowd:
         for n, other in enumerate(others, 1):
             replace(old, other)
-            w1.wait_metric(RELOADS, n, result="renewed", timeout=30)
+            w1.wait_metric(RELOADS, n, result="renewed", timeout=60)
             crowd.wait_more()
         w1.reload()
         crowd.wait_more()
@@ -223,8 +247,11 @@ def test_ready_tells_of_certificates_that_run_out_and_stays_ready(origin, foreba
     assert re.search(r"1 of 2 certificates wait to be renewed; the first to run out, in (4 days 23|5 days 0) hours, is .*b\.example\.pem",
                      ready["checks"]["certificates"]["message"])
     w1.reload(listen(pair("a.example", days=20), more=", expiry_warning: 2d"))
-    ready = w1.admin("GET", "/health/ready").expect(200).json()
-    assert ready["status"] == "ok" and ready["checks"]["certificates"]["healthy"]
+
+    def is_well():
+        ready = w1.admin("GET", "/health/ready").expect(200).json()
+        return ready["status"] == "ok" and ready["checks"]["certificates"]["healthy"]
+    wait_until(is_well, "readiness to tell of the new ones")
 
 
 @pytest.mark.parametrize("break_it, says", [

@@ -59,7 +59,7 @@ def test_any_worker_knows_a_visitor_again_also_after_a_reload(site, visitor):
     assert all(visitor.visits(w1) for _ in range(8))
     w1.reload()
     assert visitor.visits(w1)
-    assert w1.metric("forebay_tls_handshakes_total", result="resumed") == 9
+    w1.wait_metric("forebay_tls_handshakes_total", 9, result="resumed")
 
 
 def test_own_keys_change_each_hour_and_open_what_is_still_good(site, visitor, clock):
