@@ -34,10 +34,15 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT / "tests/scenarios"))
+sys.dont_write_bytecode = True
+
+from stage.waiting import ports as free_ports  # noqa: E402
+
 INSTANCES, KEYS, GROUPS = 3, 96, 8
 WRITERS, READERS = 24, 5
 HOST = "a.test"
-LEASE_S = 2
+LEASE_S, STUCK_S = 2, 180
 CONFIGURATION = """
 workers: 2
 listen: "127.0.0.1:{port}"
@@ -58,15 +63,7 @@ routes:
 """
 
 
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
-def wait_until(condition, what, patience_s=30):
+def wait_until(condition, what, patience_s=120):
     end = time.monotonic() + patience_s
     while not condition():
         if time.monotonic() > end:
@@ -155,7 +152,7 @@ class Instance:
     def __init__(self, town, index):
         self.town, self.index = town, index
         self.name = f"w{index + 1}"
-        self.port, self.admin, self.relay_port = free_ports(3)
+        self.port, self.admin, self.relay_port = (free_ports.free() for _ in range(3))
         directory = town.directory / self.name
         (directory / "state").mkdir(parents=True)
         file = directory / "forebay.yaml"
@@ -215,8 +212,8 @@ class Town:
         self.story = []                 # the last events, for who reads of a wrong read
         self.began = time.monotonic()
         self.has_no_api = options.no_api
-        self.redis = Redis(directory, free_ports(1)[0])
-        self.origin_port = free_ports(1)[0]
+        self.redis = Redis(directory, free_ports.free())
+        self.origin_port = free_ports.free()
         self.origin = Program("origin", directory, [sys.executable, HERE / "origin.py", self.origin_port])
         wait_until(lambda: answers(self.origin_port), "the origin's start")
         self.instances = [Instance(self, i) for i in range(INSTANCES)]
@@ -232,9 +229,13 @@ class Town:
 
     # --- what an acknowledgment makes sure of ---
 
-    def acknowledged(self, instance, key, version, level):
+    def acknowledged(self, instance, since, key, version, level):
+        """since: of the instance when it was asked. What it was to remember itself it may have been killed for by now."""
         with self.lock:
-            raise_to(instance.here if level in ("none", "here") else instance.floor, key, version)
+            if level not in ("none", "here"):
+                raise_to(instance.floor, key, version)
+            elif instance.since == since:
+                raise_to(instance.here, key, version)
             if level in ("appended", "everywhere"):
                 for other in self.instances:
                     if self.mode == "strict" and level == "everywhere":
@@ -285,6 +286,7 @@ class Town:
     def write_through(self, instance, line, origin, key, chance):
         what = chance.choice(["ok", "ok", "ok", "late", "fail", "reset"])
         self.tell(f"writer: {key} through {instance.name}, {what}")
+        since = instance.since
         answer = line.ask("PUT", f"/k/{key}", X_Do=what)
         if answer is None:
             self.count("unanswered")
@@ -292,11 +294,11 @@ class Town:
         status, text, _, told = answer
         if status in (200, 500):
             level = re.search("detail=purged-([a-z]+)", told)
-            self.acknowledged(instance, key, int(text.split()[1]), level.group(1) if level else "none")
+            self.acknowledged(instance, since, key, int(text.split()[1]), level.group(1) if level else "none")
         elif status == 502 and what == "reset":         # done, and nobody else writes this key
             peek = origin.ask("GET", f"/peek/{key}")
             if peek:
-                self.acknowledged(instance, key, int(peek[1].split()[1]), "journalled")
+                self.acknowledged(instance, since, key, int(peek[1].split()[1]), "journalled")
 
     def write_and_purge(self, instance, admin, origin, key, chance):
         answer = origin.ask("PUT", f"/k/{key}")
@@ -307,11 +309,12 @@ class Town:
                               {"patterns": [f"*/k/{key}"]}] * 6 + [{"all": True}])
         wait = chance.random() < 0.5
         self.tell(f"writer: {key} version {version}, purge {what} of {instance.name}{', everywhere' if wait else ''}")
+        since = instance.since
         answer = admin.ask("POST", "/purge", json.dumps({**what, "wait": wait}).encode(), Content_Type="application/json")
         if answer is None or answer[0] >= 300:
             self.count("unanswered")
             return
-        self.acknowledged(instance, key, version, json.loads(answer[1])["level"])
+        self.acknowledged(instance, since, key, version, json.loads(answer[1])["level"])
 
     # --- readers ---
 
@@ -423,8 +426,8 @@ class Town:
         while not self.over.wait(1):
             if self.counts["rounds"] != last:
                 last, stuck_since = self.counts["rounds"], time.monotonic()
-            if time.monotonic() - stuck_since > 60:
-                self.wrong = [*self.story, "no round in 60 s"]
+            if time.monotonic() - stuck_since > STUCK_S:
+                self.wrong = [*self.story, f"no round in {STUCK_S} s"]
                 self.over.set()
             if time.monotonic() - said > 10:
                 said = time.monotonic()

@@ -179,10 +179,11 @@ def test_what_could_not_be_asked_for_in_time_is_not_made_up_for(origin, forebay,
         warm(forebay, origin, f"urls: [{', '.join(f'/{i}' for i in range(50))}], concurrency: 1, rate: 2")
         wait_until(lambda: origin.count("GET /*") == 1, "the first visit")
         clock.advance(20)
-    began = time.monotonic()
+        began = time.monotonic()
     wait_until(lambda: origin.count("GET /*") >= 4, "three more")
     assert time.monotonic() - began > 0.8, "two a second"
-    assert origin.count("GET /*") < 7
+    asked = origin.count("GET /*")
+    assert asked <= 2 + (time.monotonic() - began) / 0.48, "one that was due, and two a second; timers may be 20 ms late"
 
 
 def test_a_reload_does_not_put_the_next_run_off(origin, forebay, clock):
@@ -191,14 +192,14 @@ def test_a_reload_does_not_put_the_next_run_off(origin, forebay, clock):
     for _ in range(3):
         clock.advance(1250)
         w.reload()
-    w.wait_log("warming done .* 1 fetched", 5)
+    w.wait_log("warming done .* 1 fetched")
 
 
 def test_a_long_sitemap_is_read_to_its_end(origin, forebay):
     origin.on("GET /*").reply(200, "page", **PAGE)
     origin.on("GET /sitemap.xml").reply(200, urlset(*(f"http://elsewhere.test/{i:0100}" for i in range(40000)), "/last"), **XML)
     w = warm(forebay, origin, "sitemaps: [/sitemap.xml]")
-    w.wait_log("warming done .*of 1 pages 1 fetched")
+    w.wait_log("warming done .*of 1 pages 1 fetched", 40)
     assert words(w, "/last") == ["HIT"]
 
 
@@ -210,7 +211,7 @@ def test_a_long_sitemap_is_read_to_its_end(origin, forebay):
 def test_a_sitemap_that_costs_more_than_it_is_worth_is_left(origin, forebay, bomb, says):
     origin.on("GET /sitemap.xml").reply(200, bomb, **XML)
     w = warm(forebay, origin, "sitemaps: [/sitemap.xml]")
-    w.wait_log(f"last trouble: a sitemap is of no use: {says}")
+    w.wait_log(f"last trouble: a sitemap is of no use: {says}", 40)
 
 
 @pytest.mark.parametrize("loc", ["/a HTTP/1.1&#13;&#10;X-Forged: 1&#13;&#10;X-Rest:", "/a&#9;HTTP/1.1&#10;X-Forged: 1&#10;X-Rest:",

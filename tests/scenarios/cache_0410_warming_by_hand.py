@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from stage.daemon import binary
-from stage.waiting import wait_until
+from stage.waiting import patiently, wait_until
 
 SITE = {"host": "www.a.test"}
 PAGE = dict(cache_control="max-age=600")
@@ -64,7 +64,7 @@ def test_without_addresses_the_configured_ones_are_meant(pages, forebay):
 
 @pytest.mark.parametrize("where, first, last", [
     ("a terminal", rb"\r\[#{27}\.{3}\] 9 of 10 pages, 0 failed", rb"\r\[#{30}\] 10 of 10 pages, 0 failed"),
-    ("a pipe", rb"(?m)^9 of 10 pages, 0 failed\n", rb"9 of 10 pages, 0 failed\n\Z"),
+    ("a pipe", rb"(?m)^9 of 10 pages, 0 failed\n", rb"9 of 10 pages, 0 failed\n(10 of 10 pages, 0 failed\n)?\Z"),
 ])
 def test_how_far_it_is_is_shown(pages, forebay, where, first, last):
     w = forebay(PLAIN, app=pages)
@@ -78,7 +78,7 @@ def test_how_far_it_is_is_shown(pages, forebay, where, first, last):
             more = os.read(reader, 4096)
             assert more, told
             told += more
-    assert run.wait(10) == 0
+    assert run.wait(patiently(40)) == 0
     try:
         while more := os.read(reader, 4096):
             told += more
@@ -136,8 +136,19 @@ def test_what_is_stopped_before_it_begins_does_not_begin(pages, forebay):
         routes: [{match: /**}]
         """, app=pages)
 
-    w.admin("POST", "/warm").expect(202)
-    w.admin("DELETE", "/warm").expect(202)
+    def order_and_stop():
+        w.admin("POST", "/warm").expect(202)
+        w.admin("DELETE", "/warm").expect(202)
+        return wait_until(has_ended, "an end")
 
-    wait_until(lambda: w.admin("GET", "/warm").json()["state"] in ("stopped", "done"), "an end")
-    assert w.admin("GET", "/warm").json()["state"] == "stopped" and pages.requests == []
+    def has_ended():
+        now = w.admin("GET", "/warm").json()
+        return now if now["state"] in ("stopped", "done") else None
+    w.cli("warm")
+    before = has_ended()
+    for _ in range(10):                                             # a run begins within a second: the stop may come too late
+        now = order_and_stop()
+        if now["began"] == before["began"]:
+            break
+        before = now
+    assert (now["state"], now["began"]) == ("stopped", before["began"])

@@ -7,9 +7,9 @@ from stage.peers import run
 
 
 @pytest.mark.slow
-@pytest.mark.patience(120)
+@pytest.mark.patience(300)
 def test_random_sizes_come_and_go():
     if is_sanitized():
         pytest.skip("what a sanitizer needs is not bounded")
-    done = run(ROOT / "tests/load/churn", 15, 1, timeout=100, env={"FOREBAY_BIN": binary()}).expect(0)
+    done = run(ROOT / "tests/load/churn", 15, 1, timeout=250, env={"FOREBAY_BIN": binary()}).expect(0)
     assert "bound" in done.out

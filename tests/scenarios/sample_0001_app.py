@@ -122,9 +122,9 @@ def test_a_websocket_echoes_fragments_and_closes(c1):
 
 def test_hundreds_of_visitors_are_served(shop):
     def visit():
-        with Client(shop.address, timeout=30) as visitor:
+        with Client(shop.address, timeout=50) as visitor:
             return [visitor.get(f"/products/{n}").expect(200).status for n in (1, 2, 3)]
-    assert together(*[visit] * 400) == [[200] * 3] * 400
+    assert together(*[visit] * 400, timeout=50) == [[200] * 3] * 400
     wait_until(lambda: shop.stats()["connections"] == 1, "the visitors to be gone")
 
 
