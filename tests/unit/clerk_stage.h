@@ -15,11 +15,14 @@
 #include "redis_server.h"
 
 #define LOG "{test}:log"
+#define TIMEOUT_MS PATIENCE_MS
+#define SHORT_MS 100
 
 struct instance {
 	struct purgelog *local;
 	struct clerk *clerk;
 	char state_dir[64];
+	int64_t timeout_ms; /* how long Redis may take for a purge */
 };
 
 /* The cast: a Redis, and two instances with clerks of their own; the loop is that of whoever waits. */
@@ -28,6 +31,7 @@ struct stage {
 	struct mailbox *mailbox;
 	struct redis_server server;
 	char dir[64];
+	int64_t began_ms;
 	struct instance a, b;
 };
 
@@ -41,6 +45,7 @@ instance_init(struct instance *i)
 {
 	i->local = purgelog_new();
 	i->clerk = clerk_new(i->local);
+	i->timeout_ms = TIMEOUT_MS;
 	snprintf(i->state_dir, sizeof(i->state_dir), "/tmp/forebay-test-clerk-XXXXXX");
 	assert_non_null(mkdtemp(i->state_dir));
 }
@@ -52,7 +57,7 @@ use(struct stage *s, struct instance *i, const char *url, bool is_strict, bool h
 	    .prefix = "test",
 	    .state_dir = has_journal ? i->state_dir : NULL,
 	    .is_strict = is_strict,
-	    .timeout_ms = 100};
+	    .timeout_ms = i->timeout_ms};
 	const char *why;
 
 	assert_int_equal(clerk_use(i->clerk, &conf, &why), 0);
@@ -114,6 +119,7 @@ set_stage(void **state)
 {
 	struct stage *s = calloc(1, sizeof(*s));
 
+	s->began_ms = clock_mono_ms();
 	s->loop = loop_new();
 	s->mailbox = mailbox_new(s->loop);
 	redis_server_init(&s->server);
@@ -158,7 +164,7 @@ strike_stage(void **state)
 	instance_end(&s->b);
 	mailbox_free(&s->mailbox);
 	redis_server_kill(&s->server);
-	snprintf(path, sizeof(path), "%s/dump.rdb", s->dir);
+	snprintf(path, sizeof(path), "%s/%s", s->dir, s->server.dump);
 	unlink(path);
 	rmdir(s->dir);
 	loop_free(&s->loop);
@@ -256,6 +262,32 @@ purge(struct stage *s, struct instance *i, const char *url, bool is_everywhere)
 	wait_for(s, i, take(i, url), is_everywhere, &w);
 	assert_true(run_until(s->loop, is_done, &w));
 	return w.level;
+}
+
+/* Until it has come that far: who waits is answered after some seconds at the latest, and Redis may be slower than that. */
+static inline void
+wait_until_it_is(struct stage *s, struct instance *i, uint64_t serial, enum purge_level level)
+{
+	int64_t give_up_ms = clock_mono_ms() + PATIENCE_MS;
+	struct waiter w;
+
+	do {
+		wait_for(s, i, serial, level == PURGE_EVERYWHERE, &w);
+		assert_true(run_until(s->loop, is_done, &w));
+	} while (w.level < level && clock_mono_ms() < give_up_ms);
+	assert_true(w.level >= level);
+}
+
+static inline void
+purge_told(struct stage *s, struct instance *i, const char *url)
+{
+	wait_until_it_is(s, i, take(i, url), PURGE_APPENDED);
+}
+
+static inline void
+purge_everywhere(struct stage *s, struct instance *i, const char *url)
+{
+	wait_until_it_is(s, i, take(i, url), PURGE_EVERYWHERE);
 }
 
 static inline enum purge_verdict

@@ -17,8 +17,10 @@
 #include "l2_cast.h"
 #include "redis_server.h"
 
-#define TIMEOUT_MS 300 /* generous: the machine may be busy */
-#define SHORT_MS 20
+#define TIMEOUT_MS PATIENCE_MS
+#define SHORT_MS 300
+#define LESS_SHORT_MS 2000 /* Redis answers within that, and its answer is not read */
+#define TIMEOUTS_THAT_PAUSE 5
 #define VALUE_MAX_BYTES (1 << 20)
 #define QUEUE_MAX_BYTES (4 << 20)
 #define CREW_MOST_BYTES (32 << 20)
@@ -48,7 +50,7 @@ struct found {
 };
 
 static const struct slice page = {"http://example.org/page", 23};
-static const char log_path[] = "/tmp/forebay-test-cache-redis.log";
+static char log_path[64];
 
 static void
 on_found(void *arg, struct object *o)
@@ -126,8 +128,8 @@ static void
 open_line(struct stage *s)
 {
 	const struct redisio_conf conf = {.url = s->server.url,
-	    .connect_ms = 2000,
-	    .silent_ms = 20000,
+	    .connect_ms = 10000,
+	    .silent_ms = PATIENCE_MS,
 	    .in_flight_max = 10,
 	    .queue_max_bytes = 4 << 20,
 	    .reply_max_bytes = 4 << 20};
@@ -165,7 +167,7 @@ set_stage(void **state)
 	s->log_there = open_log(s->local_there);
 	redis_server_init(&s->server);
 	request_of(&s->request, "");
-	unlink(log_path);
+	snprintf(log_path, sizeof(log_path), "/tmp/forebay-test-cache-redis.%d.log", (int)getpid());
 	log_set_path(log_path);
 	*state = s;
 	return s->slab == NULL ? -1 : 0;
@@ -703,17 +705,32 @@ a_redis_killed_and_restarted_is_used_again(void **state)
 	assert_found(s, page, "x");
 }
 
+/* The other instance, with a time-out of its own. */
+static void
+open_there_anew(struct stage *s, int64_t timeout_ms)
+{
+	l2_free(&s->there);
+	s->there = open_l2(s, s->server.url, timeout_ms, false);
+	assert_true(run_until(s->loop, is_up, s->there));
+}
+
 static void
 a_stopped_redis_costs_a_few_time_outs_and_then_nothing(void **state)
 {
 	struct stage *s = *state;
 
-	l2_free(&s->there);
-	s->there = open_l2(s, s->server.url, SHORT_MS, false);
-	assert_true(run_until(s->loop, is_up, s->there));
+	struct found f[TIMEOUTS_THAT_PAUSE] = {0};
+	struct cache_key key = key_of(page);
+
+	open_there_anew(s, SHORT_MS);
 	redis_server_stop(&s->server);
-	for (int i = 0; i < 5; i++)
-		assert_not_found(s, page, L2_timeout);
+	for (int i = 0; i < TIMEOUTS_THAT_PAUSE; i++)
+		assert_non_null(l2_get(s->there, &key, &s->request, on_found, &f[i]));
+	for (int i = 0; i < TIMEOUTS_THAT_PAUSE; i++) {
+		assert_true(run_until(s->loop, was_found, &f[i]));
+		assert_null(f[i].object);
+	}
+	assert_int_equal(count_of(s->there, L2_OP_get, L2_timeout), TIMEOUTS_THAT_PAUSE);
 	assert_refused_at_once(s);
 	assert_true(reads_are_down(s->there));
 	redis_server_continue(&s->server);
@@ -728,8 +745,9 @@ a_look_up_given_up_still_teaches_the_breaker(void **state)
 	struct found f = {0};
 	struct l2_get *g;
 
+	open_there_anew(s, SHORT_MS);
 	redis_server_stop(&s->server);
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < TIMEOUTS_THAT_PAUSE; i++) {
 		g = l2_get(s->there, &key, &s->request, on_found, &f);
 		l2_get_cancel(&g);
 		assert_null(g);
@@ -829,10 +847,12 @@ something_else_at_redis_address_is_never_used(void **state)
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct stage *s = *state;
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	const int one = 1;
 	struct event *e;
 	unsigned visits = 0;
 
 	at.sin_port = htons(s->server.port);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	assert_int_equal(listen(fd, 8), 0);
 	e = event_new(loop_base(s->loop), fd, EV_READ | EV_PERSIST, on_stranger, &visits);
@@ -1089,6 +1109,7 @@ reading_that_takes_too_long_is_given_up_in_time(void **state)
 
 	put_long(s, page, true);
 	wait_put(s, L2_done);
+	open_there_anew(s, LESS_SHORT_MS);
 	close_gate(s);
 	assert_not_found(s, page, L2_timeout);
 	assert_true(is_up(s->there)); /* Redis was quick */

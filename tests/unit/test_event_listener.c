@@ -1,27 +1,24 @@
-/* LINK: event/listener event/loop base/clock_test base/mem base/log */
+/* LINK: event/listener event/loop base/mem base/log */
 #include "event/listener.h"
 
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "base/clock.h"
 #include "base/log.h"
+#include "still_clock.h"
 
 #define CLIENTS 100
 
-static _Atomic int64_t *steered_ms;
 static struct loop *the_loop;
 static char log_file[64];
 
@@ -205,12 +202,12 @@ a_shortage_of_descriptors_is_told_once_and_waited_for(void **state)
 	for (int i = 0; i < 10; i++) {
 		turn();
 		assert_int_equal(d.accepted, 2);
-		atomic_fetch_add(steered_ms, 100);
+		clock_move(100);
 	}
 	setrlimit(RLIMIT_NOFILE, &before);
 	assert_int_equal(lines_in_log("Too many open files"), 1);
 	for (int i = 0; i < 3; i++) {
-		atomic_fetch_add(steered_ms, 100);
+		clock_move(100);
 		turn();
 	}
 	turn();
@@ -219,27 +216,9 @@ a_shortage_of_descriptors_is_told_once_and_waited_for(void **state)
 	close_door(&d);
 }
 
-static void
-steer_clock(void)
-{
-	char path[] = "/tmp/forebay-clock-XXXXXX";
-	const int64_t zero = 0;
-	int fd = mkstemp(path);
-
-	if (write(fd, &zero, sizeof(zero)) != sizeof(zero))
-		abort();
-	setenv("FOREBAY_TEST_CLOCK", path, 1);
-	steered_ms = mmap(NULL, sizeof(zero), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (steered_ms == MAP_FAILED || !clock_is_steered())
-		abort();
-	unlink(path);
-}
-
 static int
 set_up(void **state)
 {
-	steer_clock();
 	snprintf(log_file, sizeof(log_file), "/tmp/forebay-listener-%d", getpid());
 	the_loop = loop_new();
 	return the_loop == NULL;

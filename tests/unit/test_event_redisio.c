@@ -13,9 +13,10 @@
 #include "event/redisurl.h"
 #include "redis_server.h"
 
-#define LONG_MS 10000
+#define LONG_MS PATIENCE_MS
 #define SHORT_MS 30
 #define SILENT_MS 60
+#define CONNECT_MS 300 /* in vain; where it must be enough, tries follow each other */
 #define REPLY_MAX_BYTES (1 << 20)
 #define QUEUE_MAX_BYTES (8u << 20)
 
@@ -128,11 +129,11 @@ has_trouble(void *arg)
 }
 
 static void
-open_io(struct stage *s, const char *url)
+open_io(struct stage *s, const char *url, int64_t silent_ms)
 {
 	const struct redisio_conf conf = {.url = url,
-	    .connect_ms = 2000,
-	    .silent_ms = SILENT_MS,
+	    .connect_ms = 10000,
+	    .silent_ms = silent_ms,
 	    .in_flight_max = 100,
 	    .queue_max_bytes = QUEUE_MAX_BYTES,
 	    .reply_max_bytes = REPLY_MAX_BYTES,
@@ -186,8 +187,17 @@ set_stage_with_redis(void **state)
 	set_stage(state);
 	s = *state;
 	redis_server_start(&s->server, NULL);
-	open_io(s, s->server.url);
+	open_io(s, s->server.url, LONG_MS);
 	return run_until(s->loop, is_up, s) ? 0 : -1;
+}
+
+/* Another connection, that is left when nothing has come for a while. */
+static void
+open_impatient_io(struct stage *s)
+{
+	redisio_free(&s->io);
+	open_io(s, s->server.url, SILENT_MS);
+	assert_true(run_until(s->loop, is_up, s));
 }
 
 /* --- what plays Redis --- */
@@ -319,7 +329,7 @@ it_comes_up_by_itself_when_redis_starts_later(void **state)
 	struct stage *s = *state;
 	struct said early = {0};
 
-	open_io(s, s->server.url);
+	open_io(s, s->server.url, LONG_MS);
 	assert_true(run_until(s->loop, has_trouble, s));
 	assert_int_equal(say(s, &early, LONG_MS, "PING"), REDISIO_DOWN);
 	redis_server_start(&s->server, NULL);
@@ -350,10 +360,10 @@ a_redis_killed_and_restarted_is_found_again(void **state)
 }
 
 static void
-a_stopped_redis_costs_each_command_its_own_deadline_and_is_left(void **state)
+a_stopped_redis_costs_each_command_its_own_deadline(void **state)
 {
 	struct stage *s = *state;
-	struct said brief = {0}, patient = {0}, after = {0};
+	struct said brief = {0}, patient = {0};
 
 	redis_server_stop(&s->server);
 	say(s, &patient, LONG_MS, "GET a");
@@ -364,11 +374,21 @@ a_stopped_redis_costs_each_command_its_own_deadline_and_is_left(void **state)
 	redis_server_continue(&s->server);
 	assert_true(run_until(s->loop, is_said, &patient));
 	assert_int_equal(patient.end, REDISIO_ANSWERED);
+	assert_int_equal(brief.times + patient.times, 2);
+}
+
+static void
+a_redis_that_says_nothing_is_left_and_found_again(void **state)
+{
+	struct stage *s = *state;
+	struct said said = {0};
+
+	open_impatient_io(s);
 	redis_server_stop(&s->server);
-	say(s, &after, SHORT_MS, "GET c");
+	say(s, &said, SHORT_MS, "GET c");
 	assert_true(run_until(s->loop, is_down, s));
-	assert_int_equal(brief.times + patient.times + after.times, 3);
-	assert_int_equal(after.end, REDISIO_TIMEOUT);
+	assert_int_equal(said.times, 1);
+	assert_int_equal(said.end, REDISIO_TIMEOUT);
 	redis_server_continue(&s->server);
 	assert_true(run_until(s->loop, is_up, s));
 }
@@ -404,6 +424,7 @@ a_cancelled_command_is_silent_but_its_silence_is_noticed(void **state)
 	assert_null(given_up.call);
 	say(s, &other, LONG_MS, "GET a");
 	assert_true(run_until(s->loop, is_said, &other));
+	open_impatient_io(s);
 	redis_server_stop(&s->server);
 	say(s, &given_up, SHORT_MS, "GET a");
 	redisio_cancel(&given_up.call);
@@ -449,7 +470,7 @@ it_may_be_freed_with_commands_under_way_and_in_a_callback(void **state)
 	say(s, &second, LONG_MS, "PING");
 	assert_true(run_until(s->loop, is_said, &first));
 	assert_int_equal(second.times, 0);
-	open_io(s, s->server.url);
+	open_io(s, s->server.url, LONG_MS);
 	assert_true(run_until(s->loop, is_up, s));
 	say(s, &third, LONG_MS, "PING");
 	redisio_free(&s->io);
@@ -481,7 +502,7 @@ a_password_and_a_database_are_given_at_every_connection(void **state)
 
 	redis_server_start(&s->server, secret);
 	snprintf(url, sizeof(url), "redis://default:s%%3acr@t@localhost:%u/3", s->server.port);
-	open_io(s, url);
+	open_io(s, url, LONG_MS);
 	for (int i = 0; i < 2; i++) {
 		assert_true(run_until(s->loop, is_up, s));
 		set = get = (struct said){0};
@@ -504,7 +525,7 @@ a_wrong_password_is_said_and_no_command_is_sent(void **state)
 
 	redis_server_start(&s->server, secret);
 	snprintf(url, sizeof(url), "redis://:wrong@127.0.0.1:%u", s->server.port);
-	open_io(s, url);
+	open_io(s, url, LONG_MS);
 	while (strstr(redisio_trouble(s->io), "WRONGPASS") == NULL)
 		assert_true(run_until(s->loop, has_trouble, s));
 	assert_false(redisio_is_up(s->io));
@@ -522,7 +543,7 @@ a_unix_socket_serves_too(void **state)
 	snprintf(path, sizeof(path), "/tmp/forebay-redis-%d.sock", (int)getpid());
 	snprintf(url, sizeof(url), "unix:%s?db=2", path);
 	redis_server_start(&s->server, extra);
-	open_io(s, url);
+	open_io(s, url, LONG_MS);
 	assert_true(run_until(s->loop, is_up, s));
 	unlink(path);
 }
@@ -535,7 +556,7 @@ assert_ends_the_connection(struct stage *s, const char *script, size_t n, const 
 	struct said said = {0};
 
 	play_redis(s, script, n);
-	open_io(s, s->server.url);
+	open_io(s, s->server.url, LONG_MS);
 	assert_true(run_until(s->loop, is_up, s));
 	say(s, &said, LONG_MS, "GET a");
 	assert_true(run_until(s->loop, is_down, s));
@@ -581,7 +602,7 @@ a_server_that_accepts_but_never_speaks_is_left_in_time(void **state)
 {
 	struct stage *s = *state;
 	const struct redisio_conf conf = {.url = s->server.url,
-	    .connect_ms = SHORT_MS,
+	    .connect_ms = CONNECT_MS,
 	    .silent_ms = SILENT_MS,
 	    .in_flight_max = 1,
 	    .queue_max_bytes = 1000,
@@ -605,7 +626,7 @@ a_server_that_trickles_is_left_in_the_end(void **state)
 	struct said said = {0};
 
 	play_redis(s, "$100000\r\n", 9);
-	open_io(s, s->server.url);
+	open_io(s, s->server.url, SILENT_MS);
 	assert_true(run_until(s->loop, is_up, s));
 	say(s, &said, SHORT_MS, "GET a");
 	while (redisio_is_up(s->io)) {
@@ -718,7 +739,8 @@ main(void)
 	    WITH_REDIS(a_reply_larger_than_allowed_ends_the_connection),
 	    STAGED(it_comes_up_by_itself_when_redis_starts_later),
 	    WITH_REDIS(a_redis_killed_and_restarted_is_found_again),
-	    WITH_REDIS(a_stopped_redis_costs_each_command_its_own_deadline_and_is_left),
+	    WITH_REDIS(a_stopped_redis_costs_each_command_its_own_deadline),
+	    WITH_REDIS(a_redis_that_says_nothing_is_left_and_found_again),
 	    WITH_REDIS(a_late_reply_finds_nobody_and_harms_nobody),
 	    WITH_REDIS(a_cancelled_command_is_silent_but_its_silence_is_noticed),
 	    WITH_REDIS(too_many_commands_or_bytes_are_refused_at_once),

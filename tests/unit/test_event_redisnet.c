@@ -11,11 +11,12 @@
 #include "event/rediscluster.h"
 #include "redis_server.h"
 
-#define LONG_MS 5000
+#define LONG_MS PATIENCE_MS
 #define SHORT_MS 30
 #define NODES 3
 #define KEYS 60
 #define TIMEOUTS_THAT_PAUSE 5
+#define TIMEOUTS_MOST 9 /* where this process was stopped for longer than each pause: they double */
 
 /* Of all tests: three masters, and what they serve. */
 static struct redis_server cluster[NODES];
@@ -240,8 +241,8 @@ static void
 open_net(struct stage *s, const char *url)
 {
 	const struct redisio_conf conf = {.url = url,
-	    .connect_ms = 1000,
-	    .silent_ms = 500,
+	    .connect_ms = 10000,
+	    .silent_ms = LONG_MS,
 	    .in_flight_max = 100,
 	    .queue_max_bytes = 1 << 20,
 	    .reply_max_bytes = 4096};
@@ -304,7 +305,7 @@ begin_move(const char *key, unsigned from, unsigned to)
 	id_of(to, to_id);
 	cli(out, sizeof(out), cluster[to].port, "CLUSTER SETSLOT %u IMPORTING %s", slot, from_id);
 	cli(out, sizeof(out), cluster[from].port, "CLUSTER SETSLOT %u MIGRATING %s", slot, to_id);
-	cli(out, sizeof(out), cluster[from].port, "MIGRATE 127.0.0.1 %u %s 0 1000",
+	cli(out, sizeof(out), cluster[from].port, "MIGRATE 127.0.0.1 %u %s 0 60000",
 	    cluster[to].port, key);
 }
 
@@ -408,9 +409,10 @@ a_node_that_hangs_takes_no_other_with_it(void **state)
 	while (say(s, &said, SHORT_MS, "GET", key, NULL) == REDISIO_SENT) {
 		assert_true(run_until(s->loop, is_said, &said));
 		assert_int_not_equal(said.end, REDISIO_ANSWERED);
-		assert_true(++tries <= TIMEOUTS_THAT_PAUSE);
+		assert_true(++tries <= TIMEOUTS_MOST);
 		assert_string_equal(ask(s, "SET", other, "here"), "OK");
 	}
+	assert_true(tries >= TIMEOUTS_THAT_PAUSE);
 	assert_true(is_in_trouble(s));
 	assert_non_null(strstr(redisnet_trouble(s->net), port));
 	assert_string_equal(ask(s, "GET", other, NULL), "here");
@@ -468,6 +470,17 @@ is_writable(void *arg)
 	    run_until(s->loop, is_said, &said) && strcmp(said.text, "OK") == 0;
 }
 
+/* A sentinel that finds that it was held up itself judges nobody for half a minute. */
+static bool
+will_be_up(struct stage *s)
+{
+	for (int i = 0; i < 4; i++)
+		if (run_until(s->loop, is_up, s))
+			return true;
+	return false;
+}
+
+/* Who is down is not told from who is slow until the test says so. */
 static void
 start_sentinel(struct redis_server *s, const struct redis_server *master, const char *directory)
 {
@@ -480,7 +493,7 @@ start_sentinel(struct redis_server *s, const struct redis_server *master, const 
 	assert_non_null(to);
 	snprintf(text, sizeof(text),
 	    "port %u\nbind 127.0.0.1\nsentinel monitor m 127.0.0.1 %u 1\n"
-	    "sentinel down-after-milliseconds m 200\nsentinel failover-timeout m 3000\n",
+	    "sentinel down-after-milliseconds m 3600000\nsentinel failover-timeout m 3000\n",
 	    s->port, master->port);
 	fputs(text, to);
 	fclose(to);
@@ -499,7 +512,7 @@ the_new_master_is_found_when_the_old_one_dies(void **state)
 {
 	struct stage *s = *state;
 	struct redis_server master, replica, sentinel;
-	char port[8], url[128], directory[] = "/tmp/forebay-sentinel-XXXXXX", sweep[64];
+	char port[8], url[128], directory[] = "/tmp/forebay-sentinel-XXXXXX", sweep[64], out[64];
 	const char *of_master[] = {
 	    "--replicaof", "127.0.0.1", port, "--repl-diskless-sync-delay", "0", NULL};
 	const char *extra[] = {"--repl-diskless-sync-delay", "0", NULL};
@@ -518,9 +531,10 @@ the_new_master_is_found_when_the_old_one_dies(void **state)
 	assert_string_equal(ask(s, "SET", "a", "1"), "OK");
 	assert_false(redisnet_has_nodes(s->net));
 	redis_server_kill(&master);
+	cli(out, sizeof(out), sentinel.port, "SENTINEL SET m down-after-milliseconds 200");
 	assert_true(run_until(s->loop, is_down, s));
 	while (!is_writable(s))
-		assert_true(run_until(s->loop, is_up, s));
+		assert_true(will_be_up(s));
 	assert_int_equal(s->downs, 1);
 	assert_true(says(replica.port, "GET a", "2"));
 	redis_server_kill(&replica);

@@ -19,7 +19,7 @@
 
 #include "event/loop.h"
 
-#define PATIENCE_S 30 /* what does not happen until then is a failure */
+#define PATIENCE_S 60 /* what does not happen until then is a failure */
 #define DAY_S 86400
 
 /* --- turns --- */
