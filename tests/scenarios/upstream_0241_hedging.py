@@ -285,9 +285,9 @@ def test_a_server_that_answers_nothing_is_ejected_though_no_request_waits_for_it
     w1 = hedged(forebay, [stopped, well], timeouts={"response": "100s"}, ejection={"errors": 3, "time": "10m", "max_time": "10m"})
     rounds = 0
     while w1.metric("forebay_upstream_ejections_total", server=str(stopped)) == 0:
-        before = stopped.count()
+        before = stopped.count(), well.count()
         c = w1.client().ask("GET", f"/{rounds}")
-        wait_until(lambda: stopped.count() > before or well.count() > 0, "the request")
+        wait_until(lambda: (stopped.count(), well.count()) != before, "the request")
         clock.advance(AFTER_S + 1)
         c.answer().expect(200, "well")
         rounds += 1

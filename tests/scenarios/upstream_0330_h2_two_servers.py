@@ -52,6 +52,16 @@ def next_request(links, server=None):
         s.frames.append(frame)
 
 
+def request_on(link, server):
+    """The next request, on this connection, or on another one where this is said goodbye to."""
+    try:
+        return link, link.request()
+    except (EOFError, ConnectionError):
+        assert link.goaway.code == NO_ERROR
+        other = server.accept()
+        return other, other.request()
+
+
 def at_home(link):
     """Whether the other end of the connection is there: it answers a ping."""
     link.frame(PING, 0, 0, b"at home?")
@@ -133,11 +143,11 @@ def test_who_waits_for_room_at_a_server_that_is_drained_still_gets_it(two, foreb
         w1.wait_metric("forebay_upstream_in_flight", 3)
         w1.cli("drain", f"app/{two[0]}", "--force", "--wait", "0", check=None)
         waiting = subprocess.Popen([binary(), "drain", f"app/{two[0]}", "--force", "-c", str(w1.config_path)], env=w1.env, stdout=subprocess.PIPE, text=True)
-        for left in (2, 1, 0):
-            s.reply(a, "served")                    # whichever of them that is
-            if left and s.ended() == NO_ERROR:      # a drained server's connection does not rest
-                s = two[0].accept()
-                a = s.request()
+        s.reply(a, "served")                        # whichever of them that is
+        for _ in range(2):
+            s, a = request_on(s, two[0])
+            s.reply(a, "served")
+        assert s.ended() == NO_ERROR                # a drained server's connection does not rest
         for stream in streams:
             c1.answer(stream).expect(200, "served")
         assert waiting.wait(patiently(60)) == 0
