@@ -72,47 +72,6 @@ store_watch(struct store *s, void (*see)(void *arg, struct object *o, bool came)
 	s->see_arg = arg;
 }
 
-void
-store_tell(struct store *s, struct object *o, bool came)
-{
-	if (s->see != NULL)
-		s->see(s->see_arg, o, came);
-}
-
-/* --- listing, under the shard's lock --- */
-
-static void
-count_bytes(struct store *s, struct shard *sh, struct object *o, ssize_t bytes)
-{
-	sh->queues[o->queue].bytes += (size_t)bytes;
-	atomic_fetch_add_explicit(&sh->bytes, (size_t)bytes, memory_order_relaxed);
-	atomic_fetch_add_explicit(&s->bytes, (size_t)bytes, memory_order_relaxed);
-}
-
-void
-shard_list(struct store *s, struct shard *sh, struct object *o, enum queue_name queue)
-{
-	o->queue = (uint8_t)queue;
-	list_push_front(&sh->queues[queue].list, &o->in_queue);
-	index_add(&sh->index, o);
-	count_bytes(s, sh, o, o->charged_bytes);
-}
-
-void
-shard_unlist(struct store *s, struct shard *sh, struct object *o)
-{
-	count_bytes(s, sh, o, -(ssize_t)o->charged_bytes);
-	list_leave(&o->in_queue);
-	index_remove(&sh->index, o);
-	o->queue = QUEUE_NONE;
-}
-
-static bool
-is_of_key(const struct object *o, uint64_t hash, struct slice text)
-{
-	return o->hash == hash && slice_eq(object_key(o), text);
-}
-
 static bool
 is_for_request(const struct object *o, const struct head *request)
 {
@@ -142,7 +101,7 @@ find(struct store *s, const struct cache_key *key, const struct head *request,
 	pthread_mutex_lock(&sh->lock);
 	for (o = index_first(&sh->index, key->hash, &look); o != NULL; o = index_next(&look)) {
 		object_prefetch(o);
-		if (!is_of_key(o, key->hash, key->text))
+		if (!store_is_of_key(o, key->hash, key->text))
 			continue;
 		if (is_for_request(o, request))
 			break;
@@ -183,38 +142,13 @@ store_list(struct store *s, const struct cache_key *key, struct object **out, si
 	pthread_mutex_lock(&sh->lock);
 	for (struct object *o = index_first(&sh->index, key->hash, &look); o != NULL && n < most;
 	     o = index_next(&look))
-		if (is_of_key(o, key->hash, key->text))
+		if (store_is_of_key(o, key->hash, key->text))
 			out[n++] = object_ref(o);
 	pthread_mutex_unlock(&sh->lock);
 	return n;
 }
 
 /* --- listing --- */
-
-bool
-store_holds(const struct store *s, const struct object *o)
-{
-	return object_slab(o) == s->slab && (o->body == NULL || body_slab(o->body) == s->slab);
-}
-
-struct object *
-shard_find_replaced(struct shard *sh, const struct object *o)
-{
-	struct object *oldest = NULL;
-	unsigned variants = 0;
-	struct index_look look;
-
-	for (struct object *x = index_first(&sh->index, o->hash, &look); x != NULL;
-	     x = index_next(&look)) {
-		if (!is_of_key(x, o->hash, object_key(o)))
-			continue;
-		if (slice_eq(object_vary(x), object_vary(o)))
-			return x;
-		oldest = x;
-		variants++;
-	}
-	return variants < STORE_VARIANTS_MAX ? NULL : oldest;
-}
 
 /* What replaces an object takes its place: it need not earn the main queue again. */
 static void
@@ -237,25 +171,6 @@ shard_put(struct store *s, struct shard *sh, struct object *o, struct leavers *l
 		sh->ghost_hits++;
 	}
 	shard_list(s, sh, object_ref(o), queue);
-}
-
-void
-shard_grow(struct store *s, struct shard *sh)
-{
-	struct index_segment *seg;
-	bool taken = false;
-
-	if (!slab_charge(s->slab, index_segment_bytes()))
-		return; /* the chains grow longer; the next object tries again */
-	if ((seg = index_segment_new()) != NULL) {
-		pthread_mutex_lock(&sh->lock);
-		taken = index_give_segment(&sh->index, seg);
-		pthread_mutex_unlock(&sh->lock);
-	}
-	if (!taken) {
-		free(seg);
-		slab_uncharge(s->slab, index_segment_bytes());
-	}
 }
 
 bool
@@ -323,7 +238,7 @@ store_remove_key(struct store *s, const struct cache_key *key)
 		pthread_mutex_lock(&sh->lock);
 		o = index_first(&sh->index, key->hash, &look);
 		for (; o != NULL && l.count < EVICT_BATCH; o = index_next(&look))
-			if (is_of_key(o, key->hash, key->text))
+			if (store_is_of_key(o, key->hash, key->text))
 				leavers_add(&l, o);
 		for (unsigned i = 0; i < l.count; i++)
 			shard_unlist(s, sh, l.objects[i]);
@@ -351,7 +266,7 @@ store_add_variant(struct store *s, struct object *o, uint8_t encoding, struct bo
 	/* Not listed yet: store_put counts it. */
 	if (o->queue != QUEUE_NONE && bytes <= UINT32_MAX - o->charged_bytes) {
 		o->charged_bytes += (uint32_t)bytes;
-		count_bytes(s, sh, o, (ssize_t)bytes);
+		shard_count_bytes(s, sh, o, (ssize_t)bytes);
 	}
 	pthread_mutex_unlock(&sh->lock);
 	return 0;
@@ -387,14 +302,14 @@ store_swap(struct store *s, struct object *old, struct object *o)
 	object_tag(o);
 	pthread_mutex_lock(&sh->lock);
 	if (old->queue != QUEUE_NONE) {
-		count_bytes(s, sh, old, -(ssize_t)old->charged_bytes);
+		shard_count_bytes(s, sh, old, -(ssize_t)old->charged_bytes);
 		index_swap(&sh->index, old, o);
 		list_insert_before(&old->in_queue, &o->in_queue);
 		list_leave(&old->in_queue);
 		o->queue = old->queue;
 		old->queue = QUEUE_NONE;
 		o->charged_bytes = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
-		count_bytes(s, sh, object_ref(o), o->charged_bytes);
+		shard_count_bytes(s, sh, object_ref(o), o->charged_bytes);
 		listed = old;
 	}
 	pthread_mutex_unlock(&sh->lock);

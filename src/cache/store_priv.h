@@ -1,5 +1,6 @@
-/* cache/store_priv.h - the insides of the store, shared by its files: store.c (looking up and listing), store_room.c (who goes
- * for the sake of others), store_walk.c (all objects, one after the other).
+/* cache/store_priv.h - the insides of the store, shared by its files: store.c (looking up and listing), store_walk.c (all objects,
+ * one after the other), store_room.c (who goes for the sake of others), and what all of them stand on, store_shard.c (queues and
+ * index of a shard).
  */
 #ifndef CACHE_STORE_PRIV_H
 #define CACHE_STORE_PRIV_H
@@ -54,18 +55,30 @@ shard_of(struct store *s, uint64_t hash)
 	return &s->shards[slab_tag_of(hash) & (s->shards_count - 1)];
 }
 
+static inline bool
+store_is_of_key(const struct object *o, uint64_t hash, struct slice text)
+{
+	return o->hash == hash && slice_eq(object_key(o), text);
+}
+
+/* store_shard.c */
+
 /* Tells who watches that o came or went; without the lock. */
 void store_tell(struct store *s, struct object *o, bool came);
 /* Whether all of o lies in the slab. */
 bool store_holds(const struct store *s, const struct object *o);
 /* Under the shard's lock: o enters the queue as the newest, and the index; it leaves both, and the store's reference is the
- * caller's. */
+ * caller's; it becomes the newest of another queue, or of its own; its size changes by so many bytes. */
 void shard_list(struct store *s, struct shard *sh, struct object *o, enum queue_name queue);
 void shard_unlist(struct store *s, struct shard *sh, struct object *o);
+void shard_move(struct shard *sh, struct object *o, enum queue_name to);
+void shard_count_bytes(struct store *s, struct shard *sh, struct object *o, ssize_t bytes);
 /* Under the shard's lock: the object that o replaces, or if there are too many variants the oldest; NULL if neither. */
 struct object *shard_find_replaced(struct shard *sh, const struct object *o);
 /* Takes another segment into the index where it wants one: room is made for it without the lock. */
 void shard_grow(struct store *s, struct shard *sh);
+
+/* store_room.c */
 
 /* Adds who has been unlisted, or is about to be, under the lock; lets all of them go, without it. */
 void leavers_add(struct leavers *l, struct object *o);

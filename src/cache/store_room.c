@@ -27,16 +27,6 @@ leavers_go(struct store *s, struct leavers *l)
 	}
 }
 
-static void
-shard_move(struct shard *sh, struct object *o, enum queue_name to)
-{
-	sh->queues[o->queue].bytes -= o->charged_bytes;
-	list_leave(&o->in_queue);
-	o->queue = (uint8_t)to;
-	list_push_front(&sh->queues[to].list, &o->in_queue);
-	sh->queues[to].bytes += o->charged_bytes;
-}
-
 /* Takes the object out that is least worth keeping, by S3-FIFO; NULL if there is none, or after
  * *steps looks at queues' ends. */
 static struct object *

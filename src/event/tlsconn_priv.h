@@ -1,7 +1,8 @@
 /* event/tlsconn_priv.h - the insides of one TLS connection, shared by its files: tls.c (the stream: reading, its end), tlsgreet.c
- * (the handshake), tlswrite.c (records), tlssocket.c (between OpenSSL and the socket).
+ * (the handshake), tlswrite.c (records), tlsstate.c (what a call of OpenSSL's left it in), tlssocket.c (between OpenSSL and the
+ * socket).
  *
-How a record gets out. OpenSSL makes records; a BIO of ours sends them and never refuses: what
+ * How a record gets out. OpenSSL makes records; a BIO of ours sends them and never refuses: what
  * the socket does not take is kept in `out` until it does. So a byte that went into a record has been
  * taken, for good: it goes out as it was, whatever the owner does next, and OpenSSL's rule that a
  * refused write be repeated with the same bytes never comes into play. In return no record is begun
@@ -9,7 +10,7 @@ How a record gets out. OpenSSL makes records; a BIO of ours sends them and never
  * the owner closes is sent behind its back (event/drain.h).
  *
  * How many go out at once. The records of one write are gathered (the thread's `gather`, a copy that lies in the processor's cache)
- * and sent by one call: 16 KiB at first, twice as much each time the socket takes all, up to GATHER_BYTES; as soon as it
+ * and sent by one call: 16 KiB at first, twice as much each time the socket takes all, up to TLS_GATHER_BYTES; as soon as it
  * refuses any, 16 KiB again, so that a client who reads slowly holds no more of our memory than one record. What a connection
  * says first, or after a pause, goes in small records: the client can use each as soon as its few packets are there, where a full one
  * would have to wait for a second round trip.
@@ -83,6 +84,8 @@ tls_has_out(const struct tls *t)
 	return t->out_at < t->out.n;
 }
 
+/* tlssocket.c */
+
 /* A BIO that sends and receives on t->stream. NULL without memory. */
 BIO *tls_bio_new(struct tls *t);
 /* Bytes sent, 0 when the socket takes none now, -1 (errno). */
@@ -94,16 +97,19 @@ void tls_drop_out(struct tls *t);
 /* The connection is of no use any more; error is what its owner reads. */
 void tls_break_off(struct stream *s, int error);
 
+/* tlsstate.c */
+
 /* What a call of OpenSSL's that did not succeed means. True: it wants to read more. */
 bool tls_wants_more(struct stream *s, int result);
-/* What the stream waits for, by the connection's state. */
+/* Tells the loop what the stream waits for. */
 void tls_arm(struct stream *s);
+/* The transport's has_pending (stream_priv.h). */
 bool tls_has_pending(const struct stream *s);
 
-/* Goes on with the handshake. Returns what the owner should hear of now. */
+/* tlsgreet.c: goes on with the handshake. Returns what the owner should hear of now. */
 short tls_greet(struct stream *s);
 
-/* The transport's writev (stream_priv.h). */
+/* tlswrite.c: the transport's writev (stream_priv.h). */
 ssize_t tls_writev(struct stream *s, const struct iovec *iov, int n, bool more);
 
 #endif

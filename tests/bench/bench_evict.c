@@ -1,4 +1,4 @@
-/* LINK: cache/store cache/store_room cache/store_walk cache/index cache/object cache/body cache/slab cache/purgelog cache/key http/vary http/negotiate http/head http/fields base/buf base/hash base/mem */
+/* LINK: cache/store cache/store_room cache/store_shard cache/store_walk cache/index cache/object cache/body cache/slab cache/purgelog cache/key http/vary http/negotiate http/head http/fields base/buf base/hash base/mem */
 /* How often the store has what is asked for, beside other policies that count the same bytes.
  *
  * The store is the real one, with its slots, index and ghosts; the others are models (evict_models.h) that are charged

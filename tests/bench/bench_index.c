@@ -1,4 +1,4 @@
-/* LINK: cache/store cache/store_room cache/store_walk cache/index cache/object cache/body cache/slab cache/purgelog cache/key http/vary http/negotiate http/head http/fields base/buf base/clock base/hash base/log base/mem */
+/* LINK: cache/store cache/store_room cache/store_shard cache/store_walk cache/index cache/object cache/body cache/slab cache/purgelog cache/key http/vary http/negotiate http/head http/fields base/buf base/clock base/hash base/log base/mem */
 /* Whether a look-up costs the same among ten million objects as among ten thousand: bench_index [OBJECTS].
  *
  * Small objects are stored, and at each power of ten, objects stored at random are looked up as a hit does it (make the key, find,

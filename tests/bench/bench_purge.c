@@ -1,4 +1,4 @@
-/* LINK: cache/census cache/tagcounts cache/store cache/store_room cache/store_walk cache/index cache/object cache/body cache/slab cache/purgelog cache/key event/mailbox event/loop http/vary http/negotiate http/head http/fields base/buf base/clock base/hash base/log base/mem base/thread */
+/* LINK: cache/census cache/tagcounts cache/store cache/store_room cache/store_shard cache/store_walk cache/index cache/object cache/body cache/slab cache/purgelog cache/key event/mailbox event/loop http/vary http/negotiate http/head http/fields base/buf base/clock base/hash base/log base/mem base/thread */
 /* What a purge of 100,000 among a million objects takes, and whether those who look things up meanwhile are held up.
  *
  * Two threads do what workers do for a hit: find, judge, let go. Each look-up of more than 100 us is told apart by

@@ -1,4 +1,4 @@
-/* LINK: cache/census cache/tagcounts cache/store cache/store_room cache/store_walk cache/index cache/object cache/body cache/slab cache/purgelog cache/key event/mailbox event/loop http/vary http/negotiate http/head http/fields base/buf base/clock base/hash base/log base/mem base/thread */
+/* LINK: cache/census cache/tagcounts cache/store cache/store_room cache/store_shard cache/store_walk cache/index cache/object cache/body cache/slab cache/purgelog cache/key event/mailbox event/loop http/vary http/negotiate http/head http/fields base/buf base/clock base/hash base/log base/mem base/thread */
 #include "cache/census.h"
 
 #include <setjmp.h>

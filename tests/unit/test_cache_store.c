@@ -1,4 +1,4 @@
-/* LINK: cache/store cache/store_room cache/store_walk cache/index cache/object cache/body cache/slab cache/purgelog cache/key http/vary http/negotiate http/head http/fields base/buf base/hash base/mem */
+/* LINK: cache/store cache/store_room cache/store_shard cache/store_walk cache/index cache/object cache/body cache/slab cache/purgelog cache/key http/vary http/negotiate http/head http/fields base/buf base/hash base/mem */
 #include "cache/store.h"
 #include "cache/index.h"
 

@@ -1,4 +1,4 @@
-/* LINK: event/tls event/tlsgreet event/tlssocket event/tlswrite event/tlscontext event/tlsidentity event/tlstickets event/fileprint event/drain event/stream event/loop base/mem base/log base/buf base/hash */
+/* LINK: event/tls event/tlsgreet event/tlssocket event/tlsstate event/tlswrite event/tlscontext event/tlsidentity event/tlstickets event/fileprint event/drain event/stream event/loop base/mem base/log base/buf base/hash */
 #include "event/tls.h"
 
 #include <linux/tcp.h>

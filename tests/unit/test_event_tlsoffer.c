@@ -1,4 +1,4 @@
-/* LINK: event/tlsoffer event/tlsexpiry event/tls event/tlsgreet event/tlssocket event/tlswrite event/tlscontext event/tlsidentity event/tlstickets event/fileprint event/drain event/stream event/loop base/clock_test base/mem base/log base/buf base/hash */
+/* LINK: event/tlsoffer event/tlsexpiry event/tls event/tlsgreet event/tlssocket event/tlsstate event/tlswrite event/tlscontext event/tlsidentity event/tlstickets event/fileprint event/drain event/stream event/loop base/clock_test base/mem base/log base/buf base/hash */
 #include "event/tlsoffer.h"
 
 #include <setjmp.h>

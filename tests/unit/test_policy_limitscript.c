@@ -1,4 +1,4 @@
-/* LINK: policy/limitscript policy/window event/drain event/tlscontext event/tlsidentity event/tlstickets event/fileprint event/tls event/tlsgreet event/tlssocket event/tlswrite event/tlsclient event/redisio event/redisio_connect event/redisoutbox event/redisreply event/redisurl event/resolver event/address event/srvanswer event/lookup event/stream event/loop base/clock base/buf base/mem base/log base/hash */
+/* LINK: policy/limitscript policy/window event/drain event/tlscontext event/tlsidentity event/tlstickets event/fileprint event/tls event/tlsgreet event/tlssocket event/tlsstate event/tlswrite event/tlsclient event/redisio event/redisio_connect event/redisoutbox event/redisreply event/redisurl event/resolver event/address event/srvanswer event/lookup event/stream event/loop base/clock base/buf base/mem base/log base/hash */
 /* The script on a real Redis beside policy/window.c: the same requests, at the time Redis says it was. */
 #include "policy/limitscript.h"
 

@@ -1,4 +1,4 @@
-/* LINK: policy/recompress policy/press policy/codec policy/codecpool policy/codec_gzip policy/codec_br policy/codec_zstd cache/store cache/store_room cache/store_walk cache/index cache/object cache/body cache/slab cache/purgelog cache/key http/vary http/negotiate http/head http/fields base/buf base/clock_test base/hash base/log base/mem base/thread */
+/* LINK: policy/recompress policy/press policy/codec policy/codecpool policy/codec_gzip policy/codec_br policy/codec_zstd cache/store cache/store_room cache/store_shard cache/store_walk cache/index cache/object cache/body cache/slab cache/purgelog cache/key http/vary http/negotiate http/head http/fields base/buf base/clock_test base/hash base/log base/mem base/thread */
 #include "policy/recompress.h"
 
 #include <setjmp.h>
