@@ -55,6 +55,7 @@ class Cast:
     def store(self, w, *targets):
         """Each is fetched, and is in Redis afterwards, as it is now."""
         for target in targets:
+            w.wait_redis()
             text = read(w, target)
             wait_until(lambda: self.redis.holds(target, text), lambda: f"{target} to be in Redis")
 
@@ -64,6 +65,7 @@ class Cast:
 
     def out_of_redis(self, w, target):
         """Which version Redis gives: the origin, who is asked meanwhile when Redis takes its time, is held."""
+        w.wait_redis()
         with self.origin.hold():
             return read(w, target)
 

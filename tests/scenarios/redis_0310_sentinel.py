@@ -72,9 +72,9 @@ def test_a_fail_over_is_followed_while_requests_flow(pages, forebay, watched):
     assert len(watched.ask_replica("KEYS", "forebay:o:*")) > 20
     w2 = forebay(CONFIG, app=pages, redis=watched)          # its sentinels know the new master
     settled(w2)
-    stored = puts(w1)
     w1.get("/after", host="a").expect(200)
-    wait_until(lambda: puts(w1) > stored, "it to be stored")
+    wait_until(lambda: watched.replica.holds("page /after"), "it to be stored", LONG_S)
+    w2.wait_redis()
     with pages.hold():
         w2.get("/after", host="a").expect(200, "page /after", x_cache_status="HIT")
 

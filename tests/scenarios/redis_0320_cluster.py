@@ -40,6 +40,7 @@ def pages(origin):
 def read(w, numbers, **wanted):
     with w.client() as c:
         for n in numbers:
+            w.wait_redis()                                  # while the log is behind nothing is looked for, and nothing stored
             r = c.get(f"/{n}", host="a").expect(200, **wanted)
             assert r.text.startswith(f"page /{n} ")
 
@@ -60,9 +61,7 @@ def settled(w):
 
 def read_and_stored(w, numbers):
     before = puts(w)
-    for n in numbers:
-        w.wait_redis()                                      # what is fetched while the log is behind is not stored
-        read(w, [n])
+    read(w, numbers)
     wait_until(lambda: puts(w) >= before + len(numbers), lambda: f"{len(numbers)} pages to be stored, {puts(w) - before} are")
 
 

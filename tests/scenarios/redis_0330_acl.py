@@ -38,6 +38,7 @@ def play(origin, forebay, place):
     for path in ("/plain", "/varied"):
         two[0].get(path, host="a", x_kind="one").expect(200, x_cache_status="MISS")
     two[0].wait_metric(ASKED, 3, op="put", result="done")
+    two[1].wait_redis()
     with origin.hold():
         for path in ("/plain", "/varied"):
             two[1].get(path, host="a", x_kind="one").expect(200, x_cache_status="HIT")
