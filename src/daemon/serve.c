@@ -496,8 +496,10 @@ keep_house(struct daemon *d)
 
 	warming_tick(d->warming, now_ms);
 	tls_tickets_tick(now_ms);
-	if (sockets_look_at_certificates(d->sockets))
+	if (sockets_look_at_certificates(d->sockets)) {
 		workers_use_doors(d->workers, d->sockets);
+		sockets_tell_renewed(d->sockets);
+	}
 }
 
 static void

@@ -86,6 +86,14 @@ sockets_look_at_certificates(struct sockets *s)
 	return is_new;
 }
 
+void
+sockets_tell_renewed(struct sockets *s)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->sets[i]->tls != NULL)
+			tls_offer_tell_used(s->sets[i]->tls, s->sets[i]->name);
+}
+
 struct socket_set *
 sockets_open(
     struct sockets *s, const char *name, bool is_admin, struct tls_offer **tlsp, struct buf *why)

@@ -48,6 +48,8 @@ void sockets_close_doors(struct sockets *s);
 void sockets_tell_certificates(const struct sockets *s);
 /* Looks at the files of all certificates; true: some have been read anew, for the workers to be told. */
 bool sockets_look_at_certificates(struct sockets *s);
+/* The workers use what was read anew: now it is counted and told. */
+void sockets_tell_renewed(struct sockets *s);
 /* The socket of the set for that worker. */
 int socket_for(const struct socket_set *set, unsigned worker);
 

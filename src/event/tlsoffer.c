@@ -23,6 +23,7 @@ struct tls_offer {
 	struct file_print *
 	    used; /* two for each certificate, and the authorities: what ctx was read from, or what was found bad */
 	struct file_print *seen; /* at the last look */
+	bool is_untold;		 /* ctx was read anew, and who accepts may have the one before */
 };
 
 static struct tls_offer_counts counts;
@@ -136,9 +137,18 @@ tls_offer_look(struct tls_offer *o, const char *address)
 		return false;
 	tls_context_unref(&o->ctx);
 	o->ctx = ctx;
+	o->is_untold = true;
+	return true;
+}
+
+void
+tls_offer_tell_used(struct tls_offer *o, const char *address)
+{
+	if (!o->is_untold)
+		return;
+	o->is_untold = false;
 	atomic_fetch_add_explicit(&counts.renewals, 1, memory_order_relaxed);
 	log_info("listen %s: certificates read anew", address);
-	return true;
 }
 
 /* --- holding --- */

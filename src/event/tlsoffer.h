@@ -31,8 +31,10 @@ struct tls_offer *tls_offer_new(const struct tls_offer_conf *conf, const struct 
 void tls_offer_free(struct tls_offer **op);
 /* Borrowed, until the next look. */
 struct tls_context *tls_offer_context(const struct tls_offer *o);
-/* True: there is another context now. Wants to be called each second. address is for the log, where all is told. */
+/* True: there is another context now. Wants to be called each second. address is for the log, where what cannot be used is told. */
 bool tls_offer_look(struct tls_offer *o, const char *address);
+/* Whoever accepts has the context now: that it was read anew is counted and told, so that who hears of it is shown it. */
+void tls_offer_tell_used(struct tls_offer *o, const char *address);
 
 /* Adds its certificates to the list of event/tlsexpiry.h. */
 void tls_offer_tell_expiry(const struct tls_offer *o, const char *listener);

@@ -49,6 +49,7 @@ static void
 files_that_changed_are_read_when_they_have_stood_still(void **state)
 {
 	struct tls_certificate pair = {cast_path("site.pem"), cast_path("site.key")};
+	uint64_t renewals = tls_offer_counts()->renewals;
 	struct tls_context *before;
 	struct tls_offer *o;
 
@@ -64,6 +65,10 @@ files_that_changed_are_read_when_they_have_stood_still(void **state)
 	assert_true(
 	    tls_context_expiry_s(tls_offer_context(o)) - tls_context_expiry_s(before) > DAY_S);
 	assert_false(tls_offer_look(o, ":443"));
+	assert_int_equal(tls_offer_counts()->renewals, renewals); /* nobody may be shown it yet */
+	for (int i = 0; i < 2; i++)
+		tls_offer_tell_used(o, ":443");
+	assert_int_equal(tls_offer_counts()->renewals, renewals + 1);
 	tls_context_unref(&before);
 	tls_offer_free(&o);
 	assert_null(o);
