@@ -12,7 +12,7 @@ from loopback import raise_loopback
 
 
 def wait_until_healthy(daemon, check):
-    for _ in range(200):
+    for _ in range(2000):
         assert daemon.poll() is None, f"it ended with {daemon.returncode}"
         done = subprocess.run(check, capture_output=True, text=True)
         if done.returncode == 0:
@@ -23,7 +23,7 @@ def wait_until_healthy(daemon, check):
 
 def answer():
     try:
-        return urllib.request.urlopen("http://127.0.0.1:8080/", timeout=10).status
+        return urllib.request.urlopen("http://127.0.0.1:8080/", timeout=60).status
     except urllib.error.HTTPError as refusal:
         return refusal.code
 
@@ -38,7 +38,7 @@ def main():
         wait_until_healthy(daemon, check)
         assert (status := answer()) == 502, f"{status}, though there is no application behind it"
         daemon.terminate()
-        assert (code := daemon.wait(30)) == 0, f"SIGTERM ended it with {code}"
+        assert (code := daemon.wait(120)) == 0, f"SIGTERM ended it with {code}"
     finally:
         if daemon.poll() is None:
             daemon.kill()

@@ -8,7 +8,6 @@ import http.server
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,9 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/scenarios"))
+from stage.waiting import ports  # noqa: E402
+
 PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
 CONFIGURATION = """
 listen: "127.0.0.1:{port}"
@@ -58,11 +60,6 @@ def refuse_executable_memory():
     ctypes.CDLL(None).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0)
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
-
-
 def members(name):
     """The system calls of a set of systemd's, @name, and of the sets in it; a call's own name is itself."""
     if not name.startswith("@"):
@@ -80,7 +77,7 @@ def allowed():
     return names
 
 
-def get(url, patience_s=20, method="GET"):
+def get(url, patience_s=60, method="GET"):
     until = time.monotonic() + patience_s
     while True:
         try:
@@ -100,9 +97,9 @@ def child_of(pid):
 def play(directory):
     origin = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Origin)
     threading.Thread(target=origin.serve_forever, daemon=True).start()
-    port, admin = free_port(), free_port()
+    port, admin = ports.free(), ports.free()
     configuration = Path(directory, "forebay.yaml")
-    configuration.write_text(CONFIGURATION.format(port=port, admin=admin, origin=origin.server_port, redis=free_port(),
+    configuration.write_text(CONFIGURATION.format(port=port, admin=admin, origin=origin.server_port, redis=ports.free(),
                                                   directory=directory))
     log = Path(directory, "strace")
     strace = subprocess.Popen(["strace", "-f", "-qq", "-o", log, ROOT / "build/forebay", "serve", "-c", configuration],
@@ -120,7 +117,7 @@ def play(directory):
             os.kill(daemon, number)
             get(f"http://127.0.0.1:{port}/page")
         os.kill(daemon, signal.SIGTERM)
-        assert strace.wait(60) == 0, f"it ended with {strace.returncode}"
+        assert strace.wait(300) == 0, f"it ended with {strace.returncode}"
     finally:
         if strace.poll() is None:
             os.kill(child_of(strace.pid), signal.SIGKILL)

@@ -17,6 +17,7 @@
 #define TIMEOUT_MS PATIENCE_MS
 #define WAIT_MS (2 * PATIENCE_MS) /* nothing here waits so long */
 #define SHORT_MS 300		  /* in vain */
+#define LATE_MS 1500		  /* the connection is left only some times as long after it */
 #define LOCK_MS 3000		  /* of a lock that is to expire: Redis answers within that */
 
 /* The cast: a Redis, the tiers of three instances on one loop, and what each of them was told. */
@@ -314,7 +315,7 @@ a_redis_that_answers_late_is_no_lock_and_leaves_none(void **state)
 	struct stage *s = *state;
 
 	l2_free(&s->a.l2);
-	open_l2(s, &s->a, SHORT_MS);
+	open_l2(s, &s->a, LATE_MS);
 	redis_server_stop(&s->server);
 	ask(s, &s->a, WAIT_MS);
 	expect(s, &s->a, FETCHLOCK_NONE);

@@ -15,7 +15,7 @@
 
 #include "base/clock.h"
 
-#define PATIENCE_MS 20000 /* what does not happen until then is a failure */
+#define PATIENCE_MS 60000 /* what does not happen until then is a failure */
 
 /* One stream and what its owner was told; what it does in return. */
 struct owner {

@@ -471,9 +471,9 @@ a_line_reaches_the_file_by_itself(void **state)
 {
 	char *path = in_directory("idle.log");
 	struct accesslog *a = a_log(path, 1, 0);
-	int64_t until_ms = clock_mono_ms() + PATIENCE_MS;
 
 	for (unsigned i = 0; i < 5; i++) {
+		int64_t until_ms = clock_mono_ms() + PATIENCE_MS;
 		uint64_t before = accesslog_counts(a).bytes;
 
 		write_numbered(a, 0, i);
