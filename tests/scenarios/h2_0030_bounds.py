@@ -236,8 +236,7 @@ def test_who_leaves_a_page_may_ask_for_the_next(origin, forebay):
 def test_the_budget_fills_up_again(w1, clock):
     with H2(w1.address) as c1:
         for _ in range(4):
-            for _ in range(900):
-                c1.frame(WINDOW_UPDATE, 0, 0, u32(1))
+            c1.send(c1.render(WINDOW_UPDATE, 0, 0, u32(1)) * 900)
             c1.answer(c1.get("/")).expect(200)
             clock.advance(20)
 
