@@ -137,12 +137,13 @@ def test_a_reload_ends_no_connection_and_new_streams_follow_the_new_routes(origi
 
 @pytest.mark.slow
 @pytest.mark.tsan
+@pytest.mark.patience(400)
 def test_reloads_under_load_lose_nothing(origin, forebay):
     origin.on("/*").reply(200, "x" * 5000, cache_control="max-age=1")
     routes = "routes: [{{match: /**, upstream: app, cache: {{ttl: {}s, cookies: ignore}}}}]\n"
     w1 = forebay(routes.format(1), app=origin)
     with ThreadPoolExecutor(1) as aside:
-        load = aside.submit(run, tool("h2load", "nghttp2-client"), "-n", "30000", "-c", "6", "-m", "20", f"http://{w1}/page")
+        load = aside.submit(run, tool("h2load", "nghttp2-client"), "-n", "30000", "-c", "6", "-m", "20", f"http://{w1}/page", timeout=300)
         reloads = 0
         while not load.done() and reloads < 10:
             reloads += 1
