@@ -17,6 +17,11 @@ take_down() {
 trap take_down EXIT
 trap 'exit 130' INT TERM
 
+# One run at a time: they keep packages in the same place, which apt locks without waiting.
+mkdir -p "$cache"
+exec 8>"$cache/$suite.lock"
+flock 8
+
 # The base system with make, as a tarball: made once, again when it is a week old.
 base_tarball() {
 	local tarball=$cache/$suite-base.tar
@@ -44,7 +49,7 @@ new_root() {
 	echo "deb http://deb.debian.org/debian-security $suite-security main" >>"$root/etc/apt/sources.list"
 	furnish "$root"
 	mount --bind "$cache/$suite-archives" "$root/var/cache/apt/archives"
-	echo 'APT::Keep-Downloaded-Packages "true";' >"$root/etc/apt/apt.conf.d/99keep"
+	printf '%s\n' 'APT::Keep-Downloaded-Packages "true";' 'Acquire::Retries "5";' >"$root/etc/apt/apt.conf.d/99keep"
 }
 
 furnish() {

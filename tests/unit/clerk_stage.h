@@ -198,6 +198,27 @@ redis(struct stage *s, const char *command)
 	return atoll(line + 1);
 }
 
+struct entries {
+	struct stage *stage;
+	long long least;
+};
+
+static inline bool
+are_there(void *arg)
+{
+	struct entries *e = arg;
+
+	return redis(e->stage, "XLEN " LOG) >= e->least;
+}
+
+/* So many are in the log, a moment later at the latest: what a lost epoch had is told again. */
+static inline void
+assert_entries(struct stage *s, long long n)
+{
+	assert_true(run_until(s->loop, are_there, &(struct entries){s, n}));
+	assert_int_equal(redis(s, "XLEN " LOG), n);
+}
+
 static inline unsigned
 log_lines_with(const char *text)
 {

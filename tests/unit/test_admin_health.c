@@ -62,7 +62,7 @@ site_unref(struct site **sp)
 static struct upstream *upstreams[2]; /* app, images */
 static char up[32], down[32];	      /* servers */
 static struct server_conf conf;
-static int door; /* somebody listens */
+static int door, wall; /* somebody listens; nobody, and nobody else can */
 
 static struct address
 local_address(int fd)
@@ -73,7 +73,7 @@ local_address(int fd)
 	return a;
 }
 
-/* An address on loopback; somebody listens there, or the port has just been given up. */
+/* An address on loopback; somebody listens there, or the port is only held. */
 static struct address
 an_address(bool somebody)
 {
@@ -87,7 +87,7 @@ an_address(bool somebody)
 	if (somebody)
 		assert_int_equal(listen(door = fd, 8), 0);
 	else
-		close(fd);
+		wall = fd;
 	return a;
 }
 
@@ -141,6 +141,7 @@ close_stage(void)
 	resolver_free(&stage.worker.resolver);
 	loop_free(&stage.worker.loop);
 	close(door);
+	close(wall);
 	upstream_unref(&upstreams[0]);
 	upstream_unref(&upstreams[1]);
 }

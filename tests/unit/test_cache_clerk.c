@@ -29,7 +29,7 @@ it_holds_here_at_once_and_is_appended_soon(void **state)
 
 	assert_int_equal(judged(&s->a, page), PURGE_GONE);
 	wait_until_it_is(s, &s->a, serial, PURGE_APPENDED);
-	assert_int_equal(redis(s, "XLEN " LOG), 1);
+	assert_entries(s, 1);
 	await(s, page_is_purged, &s->b);
 }
 
@@ -93,7 +93,7 @@ without_a_journal_it_is_only_here(void **state)
 	assert_int_equal(purge(s, &s->a, "/page", false), PURGE_HERE);
 	start_redis(s);
 	await(s, has_told_all, &s->a);
-	assert_int_equal(redis(s, "XLEN " LOG), 1);
+	assert_entries(s, 1);
 }
 
 static void
@@ -112,7 +112,7 @@ the_next_process_purges_and_tells_what_is_in_the_journal(void **state)
 	assert_int_equal(judged(&s->a, page), PURGE_GONE);
 	start_redis(s);
 	await(s, has_told_all, &s->a);
-	assert_int_equal(redis(s, "XLEN " LOG), 1);
+	assert_entries(s, 1);
 	await(s, journal_is_emptied, &s->a);
 }
 
@@ -128,7 +128,7 @@ a_flushed_redis_is_told_again_once_and_memory_is_kept(void **state)
 	redis(s, "FLUSHALL");
 	await(s, is_in_second_epoch, &s->a);
 	await(s, is_in_second_epoch, &s->b);
-	assert_int_equal(redis(s, "XLEN " LOG), 2);
+	assert_entries(s, 2);
 	/* Who was held up for as long as a lease may have missed what was lost, and knows it. */
 	if (held_up_ms < LEASE_RENEW_MS) {
 		assert_int_equal(status(&s->a).metrics.dropped, 0);
@@ -136,7 +136,7 @@ a_flushed_redis_is_told_again_once_and_memory_is_kept(void **state)
 	}
 	assert_int_equal(status(&s->a).epoch, status(&s->b).epoch);
 	purge_told(s, &s->b, "/other");
-	assert_int_equal(redis(s, "XLEN " LOG), 3);
+	assert_entries(s, 3);
 }
 
 /* The dump is from before the purge; then others go on, so that the numbers are as high as before. */
@@ -154,7 +154,7 @@ a_redis_restarted_with_an_older_dump_is_found_out(void **state)
 	start_redis(s);
 	await(s, is_in_second_epoch, &s->a);
 	await(s, is_in_second_epoch, &s->b);
-	assert_int_equal(redis(s, "XLEN " LOG), 2);
+	assert_entries(s, 2);
 }
 
 static void
@@ -168,7 +168,7 @@ an_entry_in_the_place_of_ours_is_found_out(void **state)
 	redis(s, "XADD " LOG " 1-0 e 0 c 1 i 2 s 1 k uh w /stranger");
 	await(s, is_in_second_epoch, &s->a);
 	await(s, is_in_second_epoch, &s->b);
-	assert_int_equal(redis(s, "XLEN " LOG), 1);
+	assert_entries(s, 1);
 }
 
 static bool
@@ -224,7 +224,7 @@ a_connection_that_is_cut_costs_nothing(void **state)
 	await(s, is_connected, &s->b);
 	assert_int_equal(status(&s->b).metrics.epochs, 1);
 	assert_int_equal(status(&s->b).metrics.dropped, 0);
-	assert_int_equal(redis(s, "XLEN " LOG), 2);
+	assert_entries(s, 2);
 }
 
 static void

@@ -195,7 +195,7 @@ an_entry_that_nobody_understands_ends_the_epoch(void **state)
 	await(s, is_in_second_epoch, &s->b);
 	assert_int_equal(purgelog_judge_parts(s->b.local, other, SLICE_NONE, head), PURGE_GONE);
 	purge_told(s, &s->a, "/more");
-	assert_int_equal(redis(s, "XLEN " LOG), 2);
+	assert_entries(s, 2);
 }
 
 static bool
@@ -384,13 +384,13 @@ the_intents_of_the_dead_are_told_again_once(void **state)
 	await(s, has_received_one, &s->a);
 	await(s, has_received_one, &s->b);
 	assert_int_equal(judged(&s->a, page), PURGE_GONE);
-	assert_int_equal(redis(s, "XLEN " LOG), 1);
+	assert_entries(s, 1);
 	redis(s, "FLUSHALL");
 	await(s, is_in_second_epoch, &s->a);
 	await(s, is_in_second_epoch, &s->b);
 	purge_told(s, &s->a, "/more");
 	purge_told(s, &s->b, "/more");
-	assert_int_equal(redis(s, "XLEN " LOG), 3);
+	assert_entries(s, 3);
 }
 
 int

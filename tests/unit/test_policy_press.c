@@ -1,14 +1,17 @@
-/* LINK: policy/press policy/codec policy/codecpool policy/codec_gzip policy/codec_br policy/codec_zstd http/negotiate http/head http/fields base/buf base/log base/clock base/mem base/thread */
+/* LINK: policy/press policy/codec policy/codecpool policy/codec_gzip policy/codec_br policy/codec_zstd http/negotiate http/head http/fields base/buf base/log base/clock_test base/mem base/thread */
 #include "policy/press.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "policy/codec.h"
 
@@ -23,7 +26,6 @@ job_of(enum encoding coding, size_t n)
 	return j;
 }
 
-/* It works when nobody else does: however long that takes. */
 static struct press_job
 finished(struct press *p)
 {
@@ -129,6 +131,21 @@ a_press_at_work_is_left_behind_without_waiting(void **state)
 	}
 }
 
+/* With a clock that a test might move, the press does not wait until the machine is idle. */
+static void
+begin_steered(void)
+{
+	int fd = memfd_create("clock", 0);
+	char path[32];
+
+	if (ftruncate(fd, sizeof(int64_t)) != 0)
+		abort();
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	setenv("FOREBAY_TEST_CLOCK", path, 1);
+	if (!clock_is_steered())
+		abort();
+}
+
 int
 main(void)
 {
@@ -139,5 +156,6 @@ main(void)
 	    cmocka_unit_test(a_press_at_work_is_left_behind_without_waiting),
 	};
 
+	begin_steered();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
