@@ -88,7 +88,7 @@ def test_warming_is_nobodys_request(origin, forebay):
     w.get("/c", **SITE).expect(429)
 
     assert len(w.access(3)) == 3
-    assert w.metric("forebay_http_requests_total") == 3
+    w.wait_metric("forebay_http_requests_total", 3)
 
 
 def test_what_cannot_be_cached_or_fails_is_told_apart(origin, forebay):
