@@ -189,6 +189,7 @@ def test_what_could_not_be_asked_for_in_time_is_not_made_up_for(origin, forebay,
 def test_a_reload_does_not_put_the_next_run_off(origin, forebay, clock):
     origin.on("GET /a").reply(200, "page", **PAGE)
     w = warm(forebay, origin, "urls: [/a], every: 1h, at_start: no")
+    w.wait_log("serves with")                                       # the first hour has begun
     for _ in range(3):
         clock.advance(1250)
         w.reload()
