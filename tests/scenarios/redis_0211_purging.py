@@ -1,6 +1,7 @@
 """Purges by hand on one of two instances: what the other does with them, and which level is told."""
 
 import json
+import time
 
 import pytest
 
@@ -27,6 +28,17 @@ def both(origin, forebay, redis):
     return made
 
 
+def purge_everywhere(w, *order):
+    """Less is told only after the three seconds that it waits for all; then it is told to do it again."""
+    while True:
+        began_s = time.monotonic()
+        told = w.cli("purge", *order, "--wait", check=None)
+        if told.returncode == 0:
+            assert "(confirmed by every instance)" in told.stdout
+            return
+        assert time.monotonic() - began_s > 2.9, told.stdout
+
+
 def word(w):
     return w.get("/vehicles/7/door", **SITE).expect(200).cache_status
 
@@ -36,7 +48,7 @@ def word(w):
 def test_with_wait_every_instance_has_it_when_the_command_returns(both, order):
     one, other = both
     assert word(other) == "MISS" and word(other) == "HIT"
-    assert "(confirmed by every instance)" in one.cli("purge", *order, "--wait").stdout
+    purge_everywhere(one, *order)
     assert word(other) == "MISS"
 
 
