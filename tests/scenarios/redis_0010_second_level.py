@@ -145,10 +145,12 @@ def test_bytes_of_all_kinds_and_sizes(pair, origin, redis):
         origin.on(f"GET {target}").reply(200, body, cache_control="max-age=600", content_type="text/plain" if len(body) % 2 == 0 else "image/x")
     w1, w2 = pair
     for target in bodies:
+        w1.wait_redis()
         w1.get(target, host="a").expect(200, bodies[target])
     stored(redis, len(bodies))
     only_redis(origin, w2)
     for target in bodies:
+        w2.wait_redis()
         w2.get(target, host="a").expect(200, bodies[target], x_cache_status="HIT")
 
 

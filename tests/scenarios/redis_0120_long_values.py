@@ -89,10 +89,12 @@ def test_every_length_and_kind_comes_back(group, origin, redis, secret):
         origin.on(f"GET {target}").reply(200, body, cache_control="max-age=600", content_type=kind)
     w1, w2 = group(more=secret)
     for target, (body, _) in bodies.items():
+        w1.wait_redis()
         w1.get(target, **SITE).expect(200, body)
     wait_put(w1, len(bodies))
     with only_redis(origin, w2):
         for target, (body, _) in bodies.items():
+            w2.wait_redis()
             w2.get(target, **SITE).expect(200, body, x_cache_status="HIT")
 
 

@@ -131,9 +131,11 @@ def one_is_late(two, origin, redis):
         Reply(200, "late", cache_control="max-age=60")(exchange)
     origin.on("GET /news", times=2).do(late).reply(200, "spring flood", cache_control="max-age=60")
     w1, w2 = two
+    w1.wait_redis()
     [c1] = crowd(w1, 1)
     origin.wait_asked(1)
     lock_is_there(redis)
+    w2.wait_redis()
     c2 = crowd(w2, 3)
     all_ride(w2, 2)
     waits_for_the_lock(redis)
