@@ -182,18 +182,26 @@ a_log_that_may_not_be_read_is_not_asked_without_end(void **state)
 	await(s, is_connected, &s->a);
 }
 
+static bool
+has_dropped_all_since(struct instance *i, uint64_t head)
+{
+	return purgelog_judge_parts(i->local, other, SLICE_NONE, head) == PURGE_GONE;
+}
+
+/* Who has read it drops what it has; who was slower finds the next epoch, and hears there of all that was known. */
 static void
 an_entry_that_nobody_understands_ends_the_epoch(void **state)
 {
 	struct stage *s = *state;
-	uint64_t head = purgelog_head(s->b.local);
+	uint64_t head_of_a = purgelog_head(s->a.local), head_of_b = purgelog_head(s->b.local);
 
 	purge_told(s, &s->a, "/page");
 	await(s, page_is_purged, &s->b);
 	redis(s, "XADD " LOG " * what ever");
 	await(s, is_in_second_epoch, &s->a);
 	await(s, is_in_second_epoch, &s->b);
-	assert_int_equal(purgelog_judge_parts(s->b.local, other, SLICE_NONE, head), PURGE_GONE);
+	assert_true(
+	    has_dropped_all_since(&s->a, head_of_a) || has_dropped_all_since(&s->b, head_of_b));
 	purge_told(s, &s->a, "/more");
 	assert_entries(s, 2);
 }
