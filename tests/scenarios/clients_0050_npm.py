@@ -27,7 +27,7 @@ class Verdaccio:
         program = npm(REGISTRY, overrides=NOT_AS_PUBLISHED) / "node_modules/.bin/verdaccio"
         self.process = Process("verdaccio", ["node", program, "-c", config, "-l", self.address], directory / "log",
                                {**os.environ, "HOME": str(directory)}, directory)
-        wait_until(self._is_open, lambda: f"the registry to open\n{self.process.tail()}", 60)
+        wait_until(self._is_open, lambda: f"the registry to open\n{self.process.tail()}", 120)
 
     def _is_open(self):
         assert self.process.is_running, self.process.tail()

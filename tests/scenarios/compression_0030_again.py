@@ -130,7 +130,8 @@ def test_off_means_off_and_a_reload_means_at_once(origin, forebay):
         for _ in range(4):
             w1.get(f"/{name}", accept_encoding="gzip", **SITE).expect(200)
     hot("page")
-    w1.reload(EAGER)
+    w1.configure(EAGER)
+    w1.cli("reload")                                        # which says so when all of it is in use
     hot("next")
     wait_done(w1, "gzip")                                   # of the two that came later only: what was made while it was off is not noted
     w1.reload("recompress: {hits: 1000}\n")

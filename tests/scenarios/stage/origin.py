@@ -419,7 +419,7 @@ class Origin:
     def drop_idle(self, n=1, with_reset=False):
         """Closes the connections that wait for a request, once there are at least n of them."""
         def idle():
-            return [connection for connection in list(self.live) if not connection.busy]
+            return [connection for connection in list(self.live) if not connection.busy and not connection.is_over]
         wait_until(lambda: len(idle()) >= n, lambda: f"{n} idle connections at {self.name}")
         for connection in idle():
             connection.end(with_reset)
