@@ -4,6 +4,7 @@
 #define UNIT_REDIS_SERVER_H
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -37,15 +38,16 @@ is_bound(int family, uint16_t port)
 	    .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
 	const int one = 1;
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool is_free;
+	bool is_taken;
 
 	if (fd < 0)
 		return false; /* a machine without IPv6 */
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	is_free = family == AF_INET ? bind(fd, (struct sockaddr *)&four, sizeof(four)) == 0
-				    : bind(fd, (struct sockaddr *)&six, sizeof(six)) == 0;
+	is_taken = (family == AF_INET ? bind(fd, (struct sockaddr *)&four, sizeof(four))
+				      : bind(fd, (struct sockaddr *)&six, sizeof(six))) != 0 &&
+	    errno == EADDRINUSE;
 	close(fd);
-	return !is_free;
+	return is_taken;
 }
 
 /* Claims a port by a name in the abstract name space, as the scenarios do; the kernel takes it back when this process ends. */

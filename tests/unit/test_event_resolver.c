@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#define LONG_MS 20000
+#define LONG_MS 60000
 #define SHORT_MS 60
 
 /* The cast: a loop, a name server on it, the resolver that asks that server, and what came back. */
@@ -21,7 +21,7 @@ struct stage {
 	struct resolver *resolver;
 	int fd;
 	struct event *readable;
-	unsigned questions;
+	unsigned questions, for_six; /* any; of them for IPv6's */
 };
 
 /* What one question brought. */
@@ -110,6 +110,7 @@ on_question(evutil_socket_t fd, short what, void *arg)
 	while (p[name_end] != 0)
 		name_end += p[name_end] + 1u;
 	n = name_end + 5;
+	s->for_six += p[name_end + 2] == 28;
 	if (strncmp((char *)p + 13, "silent", 6) == 0)
 		return;
 	p[2] |= 0x80;
@@ -382,7 +383,7 @@ one_kind_of_address_may_be_asked_for_alone(void **state)
 	    s->resolver, "four.forebay.test", 8080, AF_INET, LONG_MS, on_said, &four);
 	run_until(&four);
 	assert_int_equal(four.count, 2);
-	assert_int_equal(s->questions, 1);
+	assert_int_equal(s->for_six, 0);
 	resolver_start_family(
 	    s->resolver, "four.forebay.test", 8080, AF_INET6, LONG_MS, on_said, &six);
 	run_until(&six);
