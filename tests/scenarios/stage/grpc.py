@@ -106,7 +106,7 @@ class GrpcServer:
         return self.address
 
 
-def call(directory, address, play, ca=None, timeout=60):
+def call(directory, address, play, ca=None, timeout=100):
     """What the play (an async function's body) returns: say(text) and the stub client are at hand."""
     script = directory / "client.js"
     script.write_text(CLIENT % play)
