@@ -133,10 +133,13 @@ class NameServer:
 
     def _converse(self, peer):
         with peer, peer.makefile("rb") as stream:
-            while len(size := stream.read(2)) == 2:
-                answer = self._answer(stream.read(struct.unpack("!H", size)[0]), "tcp")
-                if answer is not None:
-                    peer.sendall(struct.pack("!H", len(answer)) + answer)
+            try:
+                while len(size := stream.read(2)) == 2:
+                    answer = self._answer(stream.read(struct.unpack("!H", size)[0]), "tcp")
+                    if answer is not None:
+                        peer.sendall(struct.pack("!H", len(answer)) + answer)
+            except OSError:
+                pass                        # who asked has gone
 
     def close(self):
         for sock in (self.udp, self.tcp):
