@@ -34,13 +34,20 @@ field_is_plain(const struct head *h, const struct field *f)
 	    memcmp(colon, ": ", 2) == 0 && memcmp(h->base + end, "\r\n", 2) == 0;
 }
 
+/* One line, of any name. */
+static inline void
+field_line_add(struct buf *to, struct slice name, struct slice value)
+{
+	buf_add_slice(to, name);
+	buf_add_lit(to, ": ");
+	buf_add_slice(to, value);
+	buf_add_lit(to, "\r\n");
+}
+
 static inline void
 field_write(const struct head *h, const struct field *f, struct buf *to)
 {
-	buf_add_slice(to, field_name(h, f));
-	buf_add_lit(to, ": ");
-	buf_add_slice(to, field_value(h, f));
-	buf_add_lit(to, "\r\n");
+	field_line_add(to, field_name(h, f), field_value(h, f));
 }
 
 /* Returns where in the buf its name will be. */

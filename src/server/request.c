@@ -290,16 +290,6 @@ write_target(const struct exchange *x, struct buf *out)
 	}
 }
 
-/* Where the name is known only when it runs. */
-static void
-write_line(struct buf *out, const char *name, struct slice value)
-{
-	buf_add(out, name, strlen(name));
-	buf_add_lit(out, ": ");
-	buf_add_slice(out, value);
-	buf_add_lit(out, "\r\n");
-}
-
 /* A list field that others before us have begun: its lines as one, for our member to follow. */
 static void
 write_members(const struct exchange *x, struct buf *out, enum field_id id)
@@ -387,7 +377,7 @@ write_reduced(const struct exchange *x, struct buf *out)
 
 	for (unsigned i = 0; i < rc->offers_count; i++)
 		if (x->offered[i] != OFFER_NONE)
-			write_line(out, rc->offers[i].name,
+			field_line_add(out, slice_from(rc->offers[i].name),
 			    slice_from(rc->offers[i].values.items[x->offered[i]]));
 	if (rc->cookies == COOKIES_KEY)
 		write_cookies(x, out);
@@ -441,12 +431,12 @@ request_render(const struct exchange *x, const struct head *validate, const stru
 		    (unsigned long long)part->to);
 	write_hops(x, out);
 	if (x->client->certificate.own.n > 0)
-		write_line(out, "Client-Cert", x->client->certificate.own);
+		field_line_add(out, SLICE_LIT("Client-Cert"), x->client->certificate.own);
 	if (x->client->certificate.chain.n > 0)
-		write_line(out, "Client-Cert-Chain", x->client->certificate.chain);
+		field_line_add(out, SLICE_LIT("Client-Cert-Chain"), x->client->certificate.chain);
 	if (x->is_upgrade) {
 		buf_add_lit(out, "Connection: Upgrade\r\n");
-		write_line(out, "Upgrade", head_value(&x->head, FIELD_UPGRADE));
+		field_line_add(out, SLICE_LIT("Upgrade"), head_value(&x->head, FIELD_UPGRADE));
 	}
 	if (x->is_query) {
 		buf_printf(out, "Content-Length: %zu\r\n\r\n", x->collected.n);

@@ -1,16 +1,8 @@
 /* Lines that answers of every kind carry. */
+#include "http/fieldrun.h"
 #include "http/statusline.h"
 #include "server/affinity.h"
 #include "server/respond_priv.h"
-
-void
-respond_add_line(struct buf *out, const char *name, struct slice value)
-{
-	buf_add(out, name, strlen(name));
-	buf_add_lit(out, ": ");
-	buf_add_slice(out, value);
-	buf_add_lit(out, "\r\n");
-}
 
 /* Life left, in seconds, for Cache-Status; negative when stale. */
 static int64_t
@@ -91,7 +83,7 @@ respond_add_date(struct exchange *x, struct buf *out)
 	char date[DATE_LEN];
 
 	date_format(loop_wall_ms(x->worker->loop) / 1000, date);
-	respond_add_line(out, "Date", slice_of(date, DATE_LEN));
+	field_line_add(out, SLICE_LIT("Date"), slice_of(date, DATE_LEN));
 }
 
 const struct headers *

@@ -1,4 +1,5 @@
 /* Answers of our own: errors, redirects, what handlers say. */
+#include "http/fieldrun.h"
 #include "http/vary.h"
 #include "server/respond_priv.h"
 
@@ -91,9 +92,9 @@ respond_own(struct exchange *x)
 	respond_start_line(x, slice_from(status_phrase(x->status)));
 	respond_add_date(x, &x->out);
 	if (x->own_body.n > 0 && x->own_type != NULL)
-		respond_add_line(&x->out, "Content-Type", slice_from(x->own_type));
+		field_line_add(&x->out, SLICE_LIT("Content-Type"), slice_from(x->own_type));
 	if (x->tier == TIER_self && x->status >= 400)
-		respond_add_line(&x->out, "Cache-Control", SLICE_LIT("no-store"));
+		field_line_add(&x->out, SLICE_LIT("Cache-Control"), SLICE_LIT("no-store"));
 	buf_add_slice(&x->out, buf_slice(&x->own_fields));
 	respond_add_security(x, NULL);
 	respond_add_own_lines(x);

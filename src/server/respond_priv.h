@@ -28,7 +28,6 @@ bool respond_is_head_of_origin(const struct exchange *x);
 enum exchange_next respond_own(struct exchange *x);
 
 void respond_start_line(struct exchange *x, struct slice reason);
-void respond_add_line(struct buf *out, const char *name, struct slice value);
 void respond_add_date(struct exchange *x, struct buf *out);
 void respond_add_age(struct exchange *x);
 void respond_add_limits(struct exchange *x);

@@ -6,14 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "policy/codec.h"
+#include "steered_clock.h"
 
 static struct press_job
 job_of(enum encoding coding, size_t n)
@@ -129,21 +128,6 @@ a_press_at_work_is_left_behind_without_waiting(void **state)
 		free(j.text);
 		press_free(&p);
 	}
-}
-
-/* With a clock that a test might move, the press does not wait until the machine is idle. */
-static void
-begin_steered(void)
-{
-	int fd = memfd_create("clock", 0);
-	char path[32];
-
-	if (ftruncate(fd, sizeof(int64_t)) != 0)
-		abort();
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	setenv("FOREBAY_TEST_CLOCK", path, 1);
-	if (!clock_is_steered())
-		abort();
 }
 
 int

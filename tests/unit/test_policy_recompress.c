@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -14,6 +13,7 @@
 #include "base/clock.h"
 #include "cache/slab.h"
 #include "policy/codec.h"
+#include "steered_clock.h"
 
 #define MIB ((size_t)1 << 20)
 #define TEXT_BYTES 30000
@@ -316,21 +316,6 @@ of_more_than_there_is_room_for_the_last_are_looked_at(void **state)
 		usleep(1000);
 	object_unref(&o);
 	end(&s);
-}
-
-/* With a clock that a test might move, the press does not wait until the machine is idle. */
-static void
-begin_steered(void)
-{
-	int fd = memfd_create("clock", 0);
-	char path[32];
-
-	if (ftruncate(fd, sizeof(int64_t)) != 0)
-		abort();
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	setenv("FOREBAY_TEST_CLOCK", path, 1);
-	if (!clock_is_steered())
-		abort();
 }
 
 int
