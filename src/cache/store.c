@@ -178,7 +178,7 @@ store_put(struct store *s, struct object *o)
 {
 	struct shard *sh = shard_of(s, o->hash);
 	struct leavers l = {.count = 0};
-	size_t bytes = object_memory_bytes(o);
+	uint32_t charge = store_charge(o);
 	struct index_segment *spare;
 	bool wants, came = false;
 
@@ -187,7 +187,7 @@ store_put(struct store *s, struct object *o)
 	object_tag(o);
 	pthread_mutex_lock(&sh->lock);
 	if (o->queue == QUEUE_NONE) {
-		o->charged_bytes = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
+		o->charged_bytes = charge;
 		shard_put(s, sh, o, &l);
 		came = true;
 	}
@@ -293,7 +293,7 @@ bool
 store_swap(struct store *s, struct object *old, struct object *o)
 {
 	struct shard *sh = shard_of(s, old->hash);
-	size_t bytes = object_memory_bytes(o);
+	uint32_t charge = store_charge(o);
 	struct object *listed = NULL;
 	bool is_swapped;
 
@@ -308,7 +308,7 @@ store_swap(struct store *s, struct object *old, struct object *o)
 		list_leave(&old->in_queue);
 		o->queue = old->queue;
 		old->queue = QUEUE_NONE;
-		o->charged_bytes = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
+		o->charged_bytes = charge;
 		shard_count_bytes(s, sh, object_ref(o), o->charged_bytes);
 		listed = old;
 	}

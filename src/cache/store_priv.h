@@ -61,6 +61,15 @@ store_is_of_key(const struct object *o, uint64_t hash, struct slice text)
 	return o->hash == hash && slice_eq(object_key(o), text);
 }
 
+/* What o is to be counted as once it is listed; without the lock. */
+static inline uint32_t
+store_charge(const struct object *o)
+{
+	size_t bytes = object_memory_bytes(o);
+
+	return bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
+}
+
 /* store_shard.c */
 
 /* Tells who watches that o came or went; without the lock. */

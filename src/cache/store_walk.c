@@ -120,7 +120,7 @@ bool
 store_restore(struct store *s, struct object *o, bool is_main)
 {
 	struct shard *sh = shard_of(s, o->hash);
-	size_t bytes = object_memory_bytes(o);
+	uint32_t charge = store_charge(o);
 	bool listed = false, wants;
 
 	if (!store_holds(s, o))
@@ -128,7 +128,7 @@ store_restore(struct store *s, struct object *o, bool is_main)
 	object_tag(o);
 	pthread_mutex_lock(&sh->lock);
 	if (!is_outdated(sh, o)) {
-		o->charged_bytes = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
+		o->charged_bytes = charge;
 		shard_list(s, sh, object_ref(o), is_main ? QUEUE_MAIN : QUEUE_SMALL);
 		shard_put_last(sh, o);
 		sh->restored++;
