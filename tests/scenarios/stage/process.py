@@ -1,5 +1,6 @@
 """A program of the cast: started for one scenario, watched, and gone with it, even if the test run is killed."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,6 +9,13 @@ from stage.waiting import USUAL_S, patiently, wait_until
 
 PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
 TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def thread_states(pid):
+    """Of each thread of the process that is still there: they are stopped one after the other, and may end meanwhile."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{pid}/task/{task}/stat") as file:
+            yield file.read().rpartition(")")[2].split()[0]
 
 
 class Process:
@@ -38,7 +46,7 @@ class Process:
 
     def pause(self):
         self.signal(signal.SIGSTOP)
-        wait_until(lambda: set(self._states()) == {"T"}, f"{self.name} to stand still")
+        wait_until(lambda: set(thread_states(self.pid)) == {"T"}, f"{self.name} to stand still")
 
     def resume(self):
         self.signal(signal.SIGCONT)
@@ -60,12 +68,6 @@ class Process:
     def _stat(self):
         with open(f"/proc/{self.pid}/stat") as file:
             return file.read().rpartition(")")[2].split()
-
-    def _states(self):
-        """Of each of its threads: they are stopped one after the other."""
-        for task in os.listdir(f"/proc/{self.pid}/task"):
-            with open(f"/proc/{self.pid}/task/{task}/stat") as file:
-                yield file.read().rpartition(")")[2].split()[0]
 
     def rss_kib(self):
         return int(self._stat()[21]) * PAGE_KIB
